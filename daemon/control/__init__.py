@@ -1,0 +1,3 @@
+"""The control process: the serial buses, the tick clock, the limits gate. Nothing else can write a
+motor.
+"""

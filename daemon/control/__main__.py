@@ -1,0 +1,85 @@
+"""The control process: `python -m daemon.control --runtime DIR`.
+
+Started by the supervisor and by nobody else. It reads `config.json` in the runtime folder, opens
+the buses and ticks. It outlives the supervisor for as long as it takes to hold, park and let the
+arm down.
+"""
+
+import argparse
+import logging
+import signal
+from pathlib import Path
+
+import msgspec
+
+from config.schema import Config
+from daemon.control import realtime
+from daemon.control.build import build_core
+from daemon.control.exchange import SharedExchange
+from daemon.control.timing import Schedule
+from drivers.calibration import load_robot_calibration, load_teleoperator_calibration
+from drivers.serial_port import PySerialPort, SerialPort, resolve_serial_device
+from robotd.clock import MonotonicClock
+
+log = logging.getLogger("control")
+
+
+def open_device(setting: str) -> SerialPort:
+    """Open the device that a configuration names: a by-id name, or a path."""
+    return PySerialPort(resolve_serial_device(setting))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m daemon.control")
+    parser.add_argument("--runtime", type=Path, required=True)
+    runtime: Path = parser.parse_args().runtime
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # Ctrl-C is the supervisor's: it asks for the park. A SIGTERM to this process alone does too.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    config = msgspec.json.decode((runtime / "config.json").read_bytes(), type=Config)
+    run(runtime, config)
+
+
+def run(runtime: Path, config: Config) -> None:
+    """Tick until the core says that there is nothing left to do."""
+    clock = MonotonicClock()
+    exchange = SharedExchange(runtime, 6 * len(config.arms))
+    calibrations = {arm.id: load_robot_calibration(arm.id) for arm in config.arms.values()}
+    for arm in config.arms.values():
+        if arm.leader is not None:
+            calibrations[arm.leader.id] = load_teleoperator_calibration(arm.leader.id)
+    core = build_core(config, calibrations, open_device, exchange, clock)
+    obtained = realtime.take(config.control.realtime_priority)
+    (runtime / "realtime.json").write_bytes(msgspec.json.encode(obtained))
+    terminate = _Terminate()
+    signal.signal(signal.SIGTERM, terminate)
+    realtime.freeze_garbage_collector()
+    schedule = Schedule(clock.now_ns(), config.control.tick_hz)
+    log.info("ticking at %d Hz, %s", config.control.tick_hz, obtained.scheduler)
+    index = 0
+    while not core.stopped:
+        deadline_ns = schedule.deadline_ns(index)
+        clock.sleep_until_ns(deadline_ns)
+        if terminate.asked:
+            core.stop(deadline_ns)
+        core.tick(index, deadline_ns)
+        index = schedule.next_index(index, clock.now_ns())
+    core.close()
+    exchange.close()
+    log.info("ended in %s with torque %s", core.state.name, core.torque.name)
+
+
+class _Terminate:
+    """A SIGTERM, noted for the loop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self, _signal: int, _frame: object) -> None:
+        self.asked = True
+
+
+if __name__ == "__main__":
+    main()

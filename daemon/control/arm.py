@@ -1,0 +1,199 @@
+"""One follower arm as control sees it: the newest telemetry of its servos, and the writes to them.
+
+Everything that was read is kept with its age, so a lost read changes a stamp and nothing else. The
+only goal writes of the whole program are here (`write_goal`), and they take the gate's result.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from daemon.control.gate import Applied, ArmLimits, GateState
+from daemon.control.link import BusLink
+from daemon.control.watch import ServoView
+from drivers.bus import ServoBus, Telemetry
+from drivers.joint_map import JointMap
+from drivers.registers import GOAL_POSITION, TORQUE_ENABLE, TORQUE_LIMIT
+from robotd.clock import NS_PER_S
+from robotd.errors import BusError
+from robotd.states import Torque
+
+JOINTS = 6
+SERVO_IDS = (1, 2, 3, 4, 5, 6)
+_VELOCITY_WINDOW = 7  # readings: 50 ms at 120 Hz
+_REFRESH_TICKS = 12  # an unchanged goal is written again ten times a second: writes are unacked
+
+
+class FollowerArm:
+    """Six servos, their calibration and limits, and the gate's memory."""
+
+    def __init__(
+        self,
+        name: str,
+        link: BusLink,
+        joint_map: JointMap,
+        limits: ArmLimits,
+        torque_limit_permille: Sequence[int],
+    ) -> None:
+        self.name = name
+        self.link = link
+        self.joint_map = joint_map
+        self.limits = limits
+        self.torque_limit_permille = tuple(torque_limit_permille)
+        self.gate = GateState.at_rest((0.0,) * JOINTS)
+        self.telemetry: list[Telemetry | None] = [None] * JOINTS
+        self.position_rad = [0.0] * JOINTS
+        self.position_ticks = [0] * JOINTS
+        self.velocity_rad_s = [0.0] * JOINTS
+        self.misses = [0] * JOINTS
+        self.torque = [Torque.UNKNOWN] * JOINTS
+        self.goal_ticks = [-1] * JOINTS
+        self.limit_now_permille = [-1] * JOINTS
+        self._history: deque[tuple[int, tuple[float, ...]]] = deque(maxlen=_VELOCITY_WINDOW)
+        self._unwritten_ticks = 0
+        self._next_slow = 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether every servo has answered at least once since the bus was opened."""
+        return all(reading is not None for reading in self.telemetry)
+
+    @property
+    def torque_word(self) -> Torque:
+        """The six Torque_Enable registers in one word."""
+        if Torque.UNKNOWN in self.torque:
+            return Torque.UNKNOWN
+        words = set(self.torque)
+        return words.pop() if len(words) == 1 else Torque.MIXED
+
+    def forget(self) -> None:
+        """The bus was opened anew: nothing that was known of the registers still holds."""
+        self.telemetry = [None] * JOINTS
+        self.misses = [0] * JOINTS
+        self.torque = [Torque.UNKNOWN] * JOINTS
+        self.goal_ticks = [-1] * JOINTS
+        self.limit_now_permille = [-1] * JOINTS
+        self._history.clear()
+
+    def take(self, answers: Mapping[int, Telemetry | None]) -> bool:
+        """Take one tick's answers; returns whether every servo answered."""
+        complete = True
+        for joint, servo in enumerate(SERVO_IDS):
+            reading = answers.get(servo)
+            if reading is None:
+                complete = False
+                self.misses[joint] += 1
+                continue
+            self.misses[joint] = 0
+            self.telemetry[joint] = reading
+            self.position_ticks[joint] = reading.position_ticks
+        if self.seen:
+            self.position_rad = self.joint_map.rad_from_ticks(self.position_ticks)
+            if complete:
+                self._differentiate()
+        return complete
+
+    def missed_all(self) -> None:
+        """No answer at all in this tick (bus closed or silent)."""
+        self.misses = [count + 1 for count in self.misses]
+
+    def ages_ns(self, now_ns: int) -> list[int]:
+        """How old each joint's position is; -1 when never read."""
+        return [-1 if r is None else now_ns - r.stamp_ns for r in self.telemetry]
+
+    def views(self) -> list[ServoView]:
+        """The servos as the watch judges them."""
+        return [
+            ServoView(
+                self.misses[joint],
+                0 if reading is None else reading.status | reading.error,
+                0.0 if reading is None else float(reading.temperature_c),
+                self.torque[joint],
+            )
+            for joint, reading in enumerate(self.telemetry)
+        ]
+
+    def temperatures_c(self) -> list[float]:
+        return [0.0 if r is None else float(r.temperature_c) for r in self.telemetry]
+
+    def loads_permille(self) -> list[int]:
+        return [0 if r is None else r.load_permille for r in self.telemetry]
+
+    def write_goal(self, applied: Applied) -> bool:
+        """Send the gate's pose; only when a tick changed or a refresh is due.
+
+        Writing a goal energises a servo, so a goal that did not change is not streamed. Returns
+        whether anything was sent.
+        """
+        self.gate = applied.state
+        goal = self.joint_map.ticks_from_rad(applied.goal_rad)
+        self._unwritten_ticks += 1
+        if goal == self.goal_ticks and self._unwritten_ticks < _REFRESH_TICKS:
+            return False
+        self._bus().sync_write(GOAL_POSITION, dict(zip(SERVO_IDS, goal, strict=True)))
+        self.goal_ticks = goal
+        self._unwritten_ticks = 0
+        return True
+
+    def write_torque_limit(self, permille: Sequence[float]) -> None:
+        """Write register 48 (not 16: that one only counts at power-on) where it changed."""
+        wanted = [round(value) for value in permille]
+        changed = {
+            SERVO_IDS[joint]: value
+            for joint, value in enumerate(wanted)
+            if value != self.limit_now_permille[joint]
+        }
+        if changed:
+            self._bus().sync_write(TORQUE_LIMIT, changed)
+            self.limit_now_permille = wanted
+
+    def write_torque_off(self) -> None:
+        """Cut torque on all six. Unacknowledged on purpose: a servo in fault must not keep the
+        others stiff. `read_slow` confirms."""
+        self._bus().sync_write(TORQUE_ENABLE, dict.fromkeys(SERVO_IDS, 0))
+
+    def write_torque_on(self) -> None:
+        """Energise all six. The goal and the torque limit must have been written before."""
+        self._bus().sync_write(TORQUE_ENABLE, dict.fromkeys(SERVO_IDS, 1))
+
+    def read_slow(self) -> None:
+        """Read torque and limit back from one servo, the next in turn (block 40…55)."""
+        bus = self.link.bus
+        joint = self._next_slow
+        if bus is None or self.misses[joint] > 0:
+            self._next_slow = (joint + 1) % JOINTS
+            return
+        self._next_slow = (joint + 1) % JOINTS
+        self._read_back(joint, retries=0)
+
+    def read_back_all(self) -> None:
+        """Read torque and limit back from all six. Raises BusError."""
+        for joint in range(JOINTS):
+            self._read_back(joint, retries=2)
+
+    def _read_back(self, joint: int, retries: int) -> None:
+        try:
+            block = self._bus().read_block(SERVO_IDS[joint], 40, 10, retries)
+        except BusError:
+            if retries:
+                raise
+            return  # one lost read of six a second: the telemetry misses tell a silent servo
+        self.torque[joint] = Torque.ON if block[0] else Torque.OFF
+        self.limit_now_permille[joint] = block[8] | block[9] << 8
+
+    def _bus(self) -> ServoBus:
+        if self.link.bus is None:
+            raise BusError(
+                f"The bus of {self.name} is closed.",
+                "Its adapter was unplugged or lost power.",
+                "Plug it in again; robotd reopens it by itself.",
+            )
+        return self.link.bus
+
+    def _differentiate(self) -> None:
+        stamps = [reading.stamp_ns for reading in self.telemetry if reading is not None]
+        self._history.append((max(stamps), tuple(self.position_rad)))
+        began_ns, then = self._history[0]
+        ended_ns, now = self._history[-1]
+        if ended_ns > began_ns:
+            span_s = (ended_ns - began_ns) / NS_PER_S
+            self.velocity_rad_s = [(b - a) / span_s for a, b in zip(then, now, strict=True)]

@@ -1,0 +1,461 @@
+"""One tick of control: read, judge, decide, gate, write, publish. The heart of robotd.
+
+`ControlCore.tick` runs on the arm, in `--sim` and in lock-step alike; time, buses and the other
+processes are passed in. It waits for nothing but the servos' replies, and for those no longer than
+the read deadline.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from daemon.control import watch
+from daemon.control.arm import JOINTS, FollowerArm
+from daemon.control.exchange import ControlRequest, Exchange
+from daemon.control.gate import Applied, Asked, GateState, apply
+from daemon.control.leader import LeaderArm
+from daemon.control.letdown import LetDown
+from daemon.control.machine import Event, Facts, Refusal, next_state
+from daemon.control.record import TickEvidence, tick_record, torque_of
+from daemon.control.sources import (
+    HOLD,
+    Followed,
+    GoalStream,
+    Handover,
+    LeaderFollower,
+    PathFollower,
+    follow_plan,
+)
+from drivers.bus import ServoBus, collect
+from robotd.clock import NS_PER_MS, NS_PER_S, Clock
+from robotd.errors import BusError
+from robotd.messages import Check
+from robotd.states import Fault, RequestKind, Source, State, Torque
+from robotd.trajectory import Trajectory, park_path, through
+
+log = logging.getLogger(__name__)
+
+ESTOP_FREEZE_NS = 200 * NS_PER_MS
+_SLOW_READ_TICKS = 10
+
+_EVENTS = {
+    RequestKind.ARM: Event.ARM,
+    RequestKind.DISARM: Event.DISARM,
+    RequestKind.RELEASE: Event.RELEASE,
+    RequestKind.CLEAR: Event.CLEAR,
+    RequestKind.HOLD: Event.HOLD,
+    RequestKind.HOME: Event.HOME,
+    RequestKind.TELEOP: Event.TELEOP,
+    RequestKind.POLICY: Event.POLICY,
+    RequestKind.REPLAY: Event.REPLAY,
+    RequestKind.CORRECT: Event.CORRECT,
+    RequestKind.STOP: Event.DISARM,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CoreSettings:
+    """The numbers of the loop; poses have six values for each arm, in joint order."""
+
+    tick_hz: int
+    read_deadline_ns: int
+    command_stale_ns: int
+    supervisor_stale_ns: int
+    supervisor_gone_hold_ns: int
+    degraded_after: int
+    fault_after: int
+    arming_torque_permille: int
+    arming_ramp_s: float
+    release_speed_rad_s: float
+    move_speed_rad_s: float
+    home_rad: tuple[float, ...]
+    rest_rad: tuple[float, ...]
+    via_rad: tuple[float, ...]
+    late_plan_passes: bool
+
+
+class ArmingSteps(Protocol):
+    """The arming of all arms, one bounded transaction an iteration.
+
+    Raises BusError, or StopIteration when finished.
+    """
+
+    checks: tuple[Check, ...]
+    wrote_goal: bool
+    passed: bool
+
+    def __next__(self) -> None: ...
+
+
+class Arming(Protocol):
+    """Makes the arming sequence; passed in so that the core knows no register."""
+
+    def begin(self, arms: Sequence[FollowerArm], settings: CoreSettings) -> ArmingSteps: ...
+
+
+class ControlCore:
+    """The state of control between ticks."""
+
+    def __init__(
+        self,
+        arms: Sequence[FollowerArm],
+        leaders: Sequence[LeaderArm],
+        exchange: Exchange,
+        clock: Clock,
+        settings: CoreSettings,
+        arming: Arming,
+    ) -> None:
+        self.arms = tuple(arms)
+        self.leaders = tuple(leaders)
+        self.state = State.DISARMED
+        self.fault = watch.Finding(Fault.NONE, -1)
+        self.handover = Handover(0, 0, Source.NONE)
+        self.stopped = False
+        self._exchange = exchange
+        self._clock = clock
+        self._settings = settings
+        self._arming = arming
+        self._steps: ArmingSteps | None = None
+        self._arm_request = 0
+        self._goals = GoalStream(settings.command_stale_ns)
+        self._leader_source = LeaderFollower(settings.command_stale_ns)
+        self._path = PathFollower()
+        self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
+        self._estop_ns = 0
+        self._presses = exchange.estop_presses()
+        self._last_request = 0
+        self._stopping = False
+        self._gone_since_ns = 0
+        self._ticks = 0
+        self._missed = 0
+        self._index = -1
+        self._opened = [0] * len(self.arms)
+        self._dt_s = 1.0 / settings.tick_hz
+
+    @property
+    def torque(self) -> Torque:
+        """What the servos of all arms said of torque, in one word."""
+        return torque_of(self.arms)
+
+    def stop(self, now_ns: int) -> None:
+        """Like a STOP request: park if the way is clear, let the arm down, then `stopped`."""
+        if not self._stopping:
+            self._stopping = True
+            self._happen(Event.DISARM, now_ns)
+
+    def close(self) -> None:
+        """Give the serial devices back."""
+        for holder in (*self.arms, *self.leaders):
+            holder.link.close()
+
+    # --- the tick ---------------------------------------------------------------------------------
+
+    def tick(self, index: int, deadline_ns: int) -> None:
+        """Do tick `index`, due at `deadline_ns`. Never raises for what a servo or cable does."""
+        began_ns = self._clock.now_ns()
+        self._missed += max(0, index - self._index - 1) if self._index >= 0 else 0
+        self._index = index
+        self._ticks += 1
+        self._hear(deadline_ns)
+        complete = self._read(began_ns)
+        read_ns = self._clock.now_ns()
+        self._judge(deadline_ns)
+        followed = self._decide(deadline_ns)
+        applied = [
+            apply(
+                _slice(followed.asked, number),
+                arm.position_rad,
+                arm.temperatures_c(),
+                arm.gate,
+                arm.limits,
+                self._dt_s,
+            )
+            for number, arm in enumerate(self.arms)
+        ]
+        gated_ns = self._clock.now_ns()
+        wrote = self._write(applied, deadline_ns)
+        written_ns = self._clock.now_ns()
+        if self._ticks % _SLOW_READ_TICKS == 0:
+            for arm in self.arms:
+                arm.read_slow()
+        self._exchange.publish(
+            tick_record(
+                TickEvidence(
+                    index=index,
+                    deadline_ns=deadline_ns,
+                    began_ns=began_ns,
+                    read_ns=read_ns,
+                    gated_ns=gated_ns,
+                    written_ns=written_ns,
+                    wrote=wrote,
+                    state=self.state,
+                    fault=self.fault,
+                    handover=self.handover,
+                    followed=followed,
+                    complete=complete,
+                    degraded=any(
+                        watch.degraded(arm.views(), self._settings.degraded_after)
+                        for arm in self.arms
+                    ),
+                    missed_ticks=self._missed,
+                    presses=self._presses,
+                    last_request=self._last_request,
+                    park_clear=self._exchange.park_clear(read_ns),
+                ),
+                self.arms,
+                self.leaders,
+                followed.asked,
+                applied,
+            )
+        )
+
+    # --- hearing ----------------------------------------------------------------------------------
+
+    def _hear(self, now_ns: int) -> None:
+        """The e-stop before any broker, then requests, then whether the supervisor lives."""
+        presses = self._exchange.estop_presses()
+        if presses > self._presses:
+            if self.state is State.ESTOP or presses > self._presses + 1:
+                self._down.limp_now()
+            self._presses = presses
+            self._happen(Event.ESTOP, now_ns)
+        for request in self._exchange.requests():
+            self._take(request, now_ns)
+        stamp_ns = self._exchange.supervisor_stamp_ns()
+        if stamp_ns is None or now_ns - stamp_ns < self._settings.supervisor_stale_ns:
+            self._gone_since_ns = 0
+            return
+        if self._gone_since_ns == 0:
+            self._gone_since_ns = now_ns
+            log.error("the supervisor is silent; holding")
+            if self.state.moving and self.state is not State.PARKING:
+                self._happen(Event.HOLD, now_ns)
+        if now_ns - self._gone_since_ns >= self._settings.supervisor_gone_hold_ns:
+            self._happen(Event.SUPERVISOR_GONE, now_ns)
+            self._stopping = True
+            self.stopped = self._at_rest()
+
+    def _take(self, request: ControlRequest, now_ns: int) -> None:
+        self._last_request = request.id
+        if request.kind is RequestKind.STOP:
+            self._stopping = True
+        if request.kind is RequestKind.ARM:
+            self._arm_request = request.id
+        self._happen(_EVENTS[request.kind], now_ns, request.source)
+
+    def _happen(self, event: Event, now_ns: int, source: Source = Source.NONE) -> None:
+        """Apply an event to the state machine and do what entering the new state takes."""
+        facts = Facts(
+            park_clear=self._exchange.park_clear(now_ns),
+            holds_torque=any(arm.torque_word is not Torque.OFF for arm in self.arms),
+            fault=self.fault.fault,
+        )
+        after = next_state(self.state, event, facts)
+        if isinstance(after, Refusal):
+            log.info("%s refused in %s: %s", event.value, self.state.name, after.why)
+            return
+        if after is self.state and event not in _NEW_HANDOVER:
+            return
+        log.info("%s -> %s (%s)", self.state.name, after.name, event.value)
+        self.state = after
+        self._enter(event, source, now_ns)
+
+    def _enter(self, event: Event, source: Source, now_ns: int) -> None:
+        state = self.state
+        if event in _NEW_HANDOVER:
+            owner = _OWNERS.get(event, source)
+            self.handover = Handover(self.handover.version + 1, now_ns, owner)
+            self._goals.reset()
+            self._leader_source.reset()
+        elif not state.moving:
+            # Whatever was computed for the old source must not move the arm again later.
+            self.handover = Handover(self.handover.version + 1, now_ns, Source.NONE)
+        if state is State.ARMING:
+            self.fault = watch.Finding(Fault.NONE, -1)
+            self._steps = self._arming.begin(self.arms, self._settings)
+        elif state in (State.HOMING, State.PARKING):
+            self._path.path = self._way(state, now_ns)
+        elif state is State.RELEASING:
+            self._down.begin()
+        elif state is State.ESTOP:
+            self._estop_ns = now_ns
+            self._down.begin()
+        elif event is Event.CLEAR:
+            self.fault = watch.Finding(Fault.NONE, -1)
+
+    def _way(self, state: State, now_ns: int) -> Trajectory:
+        settings = self._settings
+        start = [value for arm in self.arms for value in arm.gate.applied_rad]
+        step_ns = NS_PER_S // settings.tick_hz
+        if state is State.HOMING:
+            return through([start, settings.home_rad], now_ns, step_ns, settings.move_speed_rad_s)
+        return park_path(
+            start,
+            settings.rest_rad,
+            settings.via_rad,
+            now_ns,
+            step_ns,
+            settings.move_speed_rad_s,
+        )
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def _read(self, began_ns: int) -> bool:
+        """Read every bus at once; returns whether every follower servo answered."""
+        links = [arm.link for arm in self.arms] + [leader.link for leader in self.leaders]
+        for link in links:
+            link.open_if_due()
+        for number, arm in enumerate(self.arms):
+            if arm.link.opened != self._opened[number]:
+                self._opened[number] = arm.link.opened
+                arm.forget()
+        buses: list[ServoBus] = [link.bus for link in links if link.bus is not None]
+        readings = iter(collect(buses, began_ns + self._settings.read_deadline_ns))
+        complete = True
+        for holder in (*self.arms, *self.leaders):
+            if holder.link.bus is None:
+                holder.missed_all()
+                complete = complete and holder not in self.arms
+                continue
+            reading = next(readings)
+            if reading.fault is not None:
+                holder.link.lost(reading.fault)
+                holder.missed_all()
+                whole = False
+            else:
+                whole = holder.take(reading.telemetry)
+            complete = complete and (whole or holder not in self.arms)
+        return complete
+
+    def _judge(self, now_ns: int) -> None:
+        armed = self.state not in (State.DISARMED, State.ARMING)
+        for number, arm in enumerate(self.arms):
+            finding = watch.judge(
+                arm.views(),
+                armed and self.state not in (State.RELEASING, State.ESTOP),
+                self._settings.fault_after,
+                arm.limits.stop_at_c,
+            )
+            if finding is None or self.state in (State.DISARMED, State.FAULT, State.ESTOP):
+                continue
+            joint = finding.joint if finding.joint < 0 else number * JOINTS + finding.joint
+            self.fault = watch.Finding(finding.fault, joint)
+            log.error("%s at joint %d", finding.fault.name, joint)
+            self._happen(Event.FAULT, now_ns)
+
+    # --- deciding ---------------------------------------------------------------------------------
+
+    def _decide(self, deadline_ns: int) -> Followed:
+        """What the active source asks for."""
+        applied = [value for arm in self.arms for value in arm.gate.applied_rad]
+        if self.state is State.TELEOP and self.handover.source in (
+            Source.LEADER,
+            Source.CORRECTION,
+        ):
+            return self._leader_source.follow(
+                self._leader_pose(),
+                self._leader_age_ns(deadline_ns),
+                applied,
+                self._dt_s,
+                keep_offset=self.handover.source is Source.CORRECTION,
+            )
+        if self.state is State.TELEOP:
+            command = self._exchange.command()
+            return self._goals.follow(command, self.handover, applied, deadline_ns)
+        if self.state in (State.POLICY, State.REPLAY):
+            plan = self._exchange.plan()
+            return follow_plan(plan, self.handover, deadline_ns, self._settings.late_plan_passes)
+        if self.state in (State.HOMING, State.PARKING):
+            followed, finished = self._path.follow(deadline_ns)
+            if finished and self._arrived(followed.asked):
+                self._happen(Event.MOVE_DONE, deadline_ns)
+            return followed
+        return Followed(HOLD)
+
+    def _arrived(self, asked: Asked) -> bool:
+        applied = [value for arm in self.arms for value in arm.gate.applied_rad]
+        if asked.goal_rad is None:
+            return True
+        still = all(speed == 0.0 for arm in self.arms for speed in arm.gate.velocity_rad_s)
+        near = all(abs(a - b) < 1e-4 for a, b in zip(asked.goal_rad, applied, strict=True))
+        return near or still
+
+    def _leader_pose(self) -> list[float] | None:
+        if not self.leaders or not all(leader.seen for leader in self.leaders):
+            return None
+        return [value for leader in self.leaders for value in leader.position_rad]
+
+    def _leader_age_ns(self, now_ns: int) -> int:
+        ages = [leader.age_ns(now_ns) for leader in self.leaders]
+        return -1 if not ages or min(ages) < 0 else max(ages)
+
+    # --- writing ----------------------------------------------------------------------------------
+
+    def _write(self, applied: Sequence[Applied], now_ns: int) -> bool:
+        """Do what the state's torque rule says; returns whether a goal was sent."""
+        try:
+            if self.state is State.ARMING:
+                self._arm_a_step(now_ns)
+            elif self.state.armed:
+                sent = [arm.write_goal(pose) for arm, pose in zip(self.arms, applied, strict=True)]
+                return any(sent)
+            elif self._letting_down(now_ns) and self._down.step():
+                self._happen(Event.RELEASED, now_ns)
+        except BusError as error:
+            log.error("%s", error)
+        if self.state is not State.ARMING:
+            for arm in self.arms:
+                # Nothing is being followed: what is held is the last goal, standing.
+                arm.gate = GateState.at_rest(arm.gate.applied_rad)
+        if self._stopping:
+            self.stopped = self._at_rest()
+        return False
+
+    def _letting_down(self, now_ns: int) -> bool:
+        if self.state is State.ESTOP:
+            return now_ns - self._estop_ns >= ESTOP_FREEZE_NS
+        return self.state is State.RELEASING
+
+    def _at_rest(self) -> bool:
+        """Whether there is nothing left for control to do before it ends."""
+        return self.state is State.DISARMED or (
+            self.state in (State.ESTOP, State.FAULT)
+            and all(arm.torque_word is Torque.OFF or arm.link.bus is None for arm in self.arms)
+        )
+
+    def _arm_a_step(self, now_ns: int) -> None:
+        steps = self._steps
+        if steps is None:
+            return
+        try:
+            next(steps)
+            self._exchange.report(self._arm_request, steps.checks, done=False)
+            return
+        except StopIteration:
+            outcome = Event.ARMED if steps.passed else Event.ARMING_REFUSED
+        except BusError as error:
+            lines = (Check(name="bus", outcome="fail", detail=error.what, do=error.do),)
+            steps.checks = (*steps.checks, *lines)
+            outcome = Event.ARMING_REFUSED
+        if outcome is Event.ARMING_REFUSED and steps.wrote_goal:
+            outcome = Event.ARMING_ABORTED
+        self._steps = None
+        self._exchange.report(self._arm_request, steps.checks, done=True)
+        self._happen(outcome, now_ns)
+
+
+_NEW_HANDOVER = {Event.TELEOP, Event.POLICY, Event.REPLAY, Event.CORRECT, Event.HOME}
+_OWNERS = {
+    Event.POLICY: Source.POLICY,
+    Event.REPLAY: Source.REPLAY,
+    Event.HOME: Source.HOMING,
+    Event.CORRECT: Source.CORRECTION,
+}
+
+
+def _slice(asked: Asked, arm: int) -> Asked:
+    """The part of a whole robot's request that is one arm's."""
+    if asked.goal_rad is None:
+        return asked
+    return Asked(asked.goal_rad[arm * JOINTS : (arm + 1) * JOINTS], asked.why)

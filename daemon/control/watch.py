@@ -1,0 +1,67 @@
+"""What is wrong with the arm, judged once a tick from what the servos said. Pure.
+
+A single lost read is nothing. Three in a row are *degraded*; ten are a fault with a name. A servo
+that reports torque off while the arm is armed has lost its supply or rebooted: it is never switched
+on again blindly.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from robotd.states import Fault, Torque
+
+# Register 65 (and the error byte of every reply).
+VOLTAGE_BIT = 0x01
+ENCODER_BIT = 0x02
+TEMPERATURE_BIT = 0x04
+CURRENT_BIT = 0x08
+OVERLOAD_BIT = 0x20
+GRIPPER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ServoView:
+    """One servo as the watch sees it."""
+
+    misses: int  # reads missed in a row
+    status: int
+    temperature_c: float
+    torque: Torque
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault and the joint (index in the arm) it is about; -1 for the whole bus."""
+
+    fault: Fault
+    joint: int
+
+
+def judge(
+    servos: Sequence[ServoView], armed: bool, fault_after: int, stop_at_c: float
+) -> Finding | None:
+    """The worst thing wrong with one arm, or None."""
+    if all(servo.misses >= fault_after for servo in servos):
+        return Finding(Fault.BUS_LOST, -1)
+    for joint, servo in enumerate(servos):
+        if servo.misses >= fault_after:
+            return Finding(Fault.SERVO_LOST, joint)
+    if not armed:
+        return None
+    for joint, servo in enumerate(servos):
+        if servo.torque is Torque.OFF:
+            return Finding(Fault.SERVO_REBOOTED, joint)
+        if servo.temperature_c >= stop_at_c or servo.status & TEMPERATURE_BIT:
+            return Finding(Fault.OVERHEATED, joint)
+        if servo.status & (ENCODER_BIT | CURRENT_BIT):
+            return Finding(Fault.SERVO_STATUS, joint)
+        # A gripper that squeezes for two seconds sets the overload bit and weakens itself; that is
+        # its protection working, not a reason to drop what it holds.
+        if servo.status & OVERLOAD_BIT and joint != GRIPPER:
+            return Finding(Fault.STALLED, joint)
+    return None
+
+
+def degraded(servos: Sequence[ServoView], after: int) -> bool:
+    """Whether any servo has missed `after` reads or more in a row."""
+    return any(servo.misses >= after for servo in servos)

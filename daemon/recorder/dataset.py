@@ -1,0 +1,180 @@
+"""From a kept journal to an episode of a LeRobotDataset v3.0, and back out again.
+
+One data, one meta and one video file per episode, always new files; `info.json` is the last to
+change, so that at any instant LeRobot loads either the dataset before or the one after. Evidence
+and labels go to `robotd/episodes/`, beside what LeRobot reads.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from daemon.recorder.durable import disk_error, sha256_of
+from daemon.recorder.info import INFO, STATS, TASKS, check_fits, load_info
+from daemon.recorder.journal import read_manifest, save_manifest, verify
+from daemon.recorder.schema import EpisodeSpec, Manifest
+from daemon.recorder.staging import BEFORE, episode_folder, is_ours, stage_episode
+from daemon.recorder.transaction import (
+    SIDECAR,
+    Commit,
+    Intent,
+    abandon_staging,
+    begin,
+    finish,
+    locked,
+    read_commits,
+    standing,
+)
+from robotd.errors import DatasetError, StateError
+
+REMOVED = f"{SIDECAR}/removed"
+
+type WallClock = Callable[[], int]
+
+
+def check_dataset(root: Path, spec: EpisodeSpec) -> None:
+    """Raise DatasetError when episodes of `spec` could not join `root`. Changes nothing."""
+    info = load_info(root)
+    if info is not None:
+        check_fits(info, spec, root)
+    elif (
+        any((root / name).exists() for name in ("data", "videos", "meta"))
+        and not (root / SIDECAR).exists()
+    ):
+        raise DatasetError(
+            f"{root} holds files but no {INFO}.",
+            "It is no LeRobot dataset, or its recording was killed before the first episode.",
+            "Choose another dataset name, or move the folder away.",
+        )
+
+
+def publish(journal: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
+    """Put a kept, closed journal into its dataset, making the dataset if there is none.
+
+    Doing it again changes nothing. Raises DatasetError (nothing changed) when the journal is not
+    whole or does not fit the dataset, and DiskFullError.
+    """
+    manifest = read_manifest(journal)
+    root = Path(manifest.spec.dataset_root)
+    if not manifest.kept or manifest.state not in ("closed", "published", "committed"):
+        raise StateError(
+            f"Episode {manifest.journal_id} is {manifest.state} and not kept.",
+            "Only an episode that was ended and kept goes into the dataset.",
+            "Keep it first.",
+        )
+    check_dataset(root, manifest.spec)
+    try:
+        with locked(root):
+            _settle(root)
+            commit = standing(read_commits(root)).get(manifest.journal_id)
+            if commit is None:
+                manifest = verify(journal, manifest)
+                try:
+                    intent = stage_episode(root, journal, manifest, wall_ns())
+                except BaseException:
+                    abandon_staging(root)  # it may be what fills the disk
+                    raise
+                begin(root, intent)
+                commit = finish(root) or intent.commit
+                manifest = msgspec.structs.replace(manifest, state="published")
+                save_manifest(journal, manifest)
+    except OSError as error:
+        raise disk_error(error, root) from error
+    _mark_committed(journal, manifest, commit)
+    return commit
+
+
+def recover(root: Path, journals: Path) -> list[Commit]:
+    """Finish or roll back whatever a crash left of a change to `root`; returns what was finished.
+
+    Journals of this dataset that turn out to be in it are marked committed.
+    """
+    if not (root / SIDECAR).exists():
+        return []
+    with locked(root):
+        finished = _settle(root)
+        kept = standing(read_commits(root))
+    for journal in sorted(journals.iterdir()) if journals.exists() else []:
+        commit = kept.get(journal.name)
+        if commit is not None:
+            _mark_committed(journal, read_manifest(journal), commit)
+    return [finished] if finished is not None else []
+
+
+def remove_last(root: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
+    """Take the last episode out of the dataset again; returns the record of the removal.
+
+    The dataset is byte for byte what it was before that episode. The episode's files stay under
+    `robotd/removed/` until `purge` needs the space. Raises StateError when the last episode was not
+    published by robotd, or the dataset was changed by another program since.
+    """
+    with locked(root):
+        _settle(root)
+        kept = list(standing(read_commits(root)).values())
+        last = kept[-1] if kept else None
+        info = load_info(root)
+        if (
+            last is None
+            or info is None
+            or info["total_episodes"] != last.episode_index + 1
+            or not is_ours(root, info)
+        ):
+            raise StateError(
+                f"The last episode of {root} cannot be undone.",
+                "It was not recorded by robotd, or another program changed the dataset since.",
+                "Use `lerobot-edit-dataset --operation.type delete_episodes`.",
+            )
+        begin(root, _removal(root, last, wall_ns()))
+        done = finish(root)
+    if done is None:
+        raise DatasetError(
+            f"The removal from {root} left no record.",
+            "Files in its robotd folder were removed while it ran.",
+            "Look at robotd/commits.jsonl in the dataset.",
+        )
+    return done
+
+
+def _settle(root: Path) -> Commit | None:
+    finished = finish(root)
+    abandon_staging(root)
+    return finished
+
+
+def _mark_committed(journal: Path, manifest: Manifest, commit: Commit) -> None:
+    if manifest.state != "committed":
+        index = commit.episode_index
+        done = msgspec.structs.replace(manifest, state="committed", episode_index=index)
+        save_manifest(journal, done)
+
+
+def _removal(root: Path, last: Commit, wall_ns: int) -> Intent:
+    """info.json first: from then on nothing refers to the episode's files, which follow."""
+    folder = episode_folder(last.episode_index)
+    away = f"{REMOVED}/{last.journal_id}"
+    steps = []
+    for name in (INFO, STATS, TASKS):
+        kept = f"{folder}/{BEFORE}/{Path(name).name}"
+        if (root / kept).exists():
+            steps.append((kept, name))
+        elif last.episode_index == 0:
+            steps.append((name, f"{away}/{name}"))
+    for name in last.files:
+        if not name.startswith(SIDECAR) and name not in (INFO, STATS, TASKS):
+            steps.append((name, f"{away}/{name}"))
+    steps.append((f"{folder}/episode.json", f"{away}/episode.json"))
+    steps.append((f"{folder}/evidence.parquet", f"{away}/evidence.parquet"))
+    before = root / folder / BEFORE / Path(INFO).name
+    info = msgspec.json.decode(before.read_bytes()) if before.exists() else {"total_frames": 0}
+    commit = Commit(
+        kind="remove",
+        journal_id=last.journal_id,
+        episode_index=last.episode_index,
+        rows=last.rows,
+        total_frames=int(info["total_frames"]),
+        wall_ns=wall_ns,
+        info_sha256=sha256_of(before) if before.exists() else "",
+    )
+    return Intent(steps=tuple(steps), commit=commit)

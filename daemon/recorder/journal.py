@@ -1,0 +1,336 @@
+"""The journal of one episode: a folder that is whole up to its last flush, whatever happens.
+
+    rows.arrow       what the dataset gets: state, action, environment_state, task
+    evidence.arrow   what is known beside it (schema.Evidence), never a column of the dataset
+    <camera>.mp4     one fragmented video per camera, frame k belongs to row k
+    manifest.json    specification, state, labels, hashes; replaced atomically
+
+States: recording → closed → published → committed, or discarded, or interrupted (found after a
+crash, or ended by a full disk). Everything written is synced at least every 0.5 s.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from daemon.recorder import tables
+from daemon.recorder.durable import (
+    AppendFile,
+    disk_error,
+    make_folder,
+    sha256_of,
+    sync_folder,
+    write_atomic,
+)
+from daemon.recorder.schema import (
+    EpisodeSpec,
+    Label,
+    Manifest,
+    Row,
+    Stamp,
+    check_spec,
+    check_task,
+)
+from daemon.recorder.video import VideoWriter, count_frames, cut_torn_tail
+from robotd.errors import DatasetError, RobotdError, StateError
+
+SYNC_PERIOD_NS = 200_000_000  # with video fragments of 0.2 s, under the promised 0.5 s
+ROWS, EVIDENCE, MANIFEST = "rows.arrow", "evidence.arrow", "manifest.json"
+_RESERVE = "reserve"
+_RESERVE_BYTES = 1 << 20  # given back when the disk is full, so that the episode can be closed
+
+type OpenFile = Callable[[Path], AppendFile]
+type Frames = Mapping[str, npt.NDArray[np.uint8]]
+
+
+class EpisodeJournal:
+    """Writes one episode. Made by `create`; `append` row by row; then `close` or `discard`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        now_ns: Callable[[], int],
+        open_file: OpenFile,
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.rows = 0
+        self._now_ns = now_ns
+        self._last_sync_ns = now_ns()
+        self._pending: list[Row] = []
+        spec = manifest.spec
+        self._streams = [
+            _ArrowStream(open_file(folder / ROWS), tables.row_schema(spec)),
+            _ArrowStream(open_file(folder / EVIDENCE), tables.evidence_schema(spec)),
+        ]
+        self._videos = {
+            camera.name: VideoWriter(
+                open_file(folder / f"{camera.name}.mp4"), camera.width, camera.height, spec.fps
+            )
+            for camera in spec.cameras
+        }
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        spec: EpisodeSpec,
+        *,
+        started: Stamp,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+        open_file: OpenFile = AppendFile,
+    ) -> "EpisodeJournal":
+        """Start a journal in the new folder `folder`, whose name becomes the journal's id.
+
+        Raises DatasetError for a specification that cannot be recorded and DiskFullError when
+        there is no room; the folder then says `interrupted`, or is not there.
+        """
+        check_spec(spec)
+        manifest = Manifest(journal_id=folder.name, spec=spec, started=started)
+        try:
+            make_folder(folder.parent)
+            folder.mkdir()
+            with AppendFile(folder / _RESERVE) as reserve:
+                reserve.write(bytes(_RESERVE_BYTES))
+            save_manifest(folder, manifest)
+            journal = cls(folder, manifest, now_ns, open_file)
+            sync_folder(folder.parent)
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        return journal
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of rows, evidence and video written so far."""
+        sinks = [*(stream.sink for stream in self._streams), *self._sinks()]
+        return sum(sink.size_bytes for sink in sinks)
+
+    def append(self, row: Row, frames: Frames) -> None:
+        """Add one row and its frame of every camera, uint8 [H, W, 3].
+
+        Raises DatasetError, with nothing written, when a value is not finite or has another shape
+        than the specification says; DiskFullError when the disk failed: the journal is then
+        closed as far as it was whole and its state is `interrupted`.
+        """
+        if self.manifest.state != "recording":
+            raise StateError(
+                f"Episode {self.folder.name} takes no more rows: it is {self.manifest.state}.",
+                "It was closed, discarded, or ended by a full disk.",
+                "Start another episode.",
+            )
+        _check_row(self.manifest.spec, row)
+        for name, writer in self._videos.items():
+            _check_frame(name, frames.get(name), writer)
+        try:
+            for name, writer in self._videos.items():
+                writer.append(frames[name])
+            self._pending.append(row)
+            self.rows += 1
+            if self._now_ns() - self._last_sync_ns >= SYNC_PERIOD_NS:
+                self.flush()
+        except OSError as error:
+            raise self._interrupt(error) from error
+
+    def flush(self) -> None:
+        """Write the pending rows and sync every file. Raises OSError."""
+        if self._pending:
+            spec = self.manifest.spec
+            self._streams[0].write(tables.row_batch(spec, self._pending))
+            self._streams[1].write(tables.evidence_batch(spec, self._pending))
+            self._pending.clear()
+        for sink in [*self._sinks(), *(stream.sink for stream in self._streams)]:
+            sink.sync()
+        self._last_sync_ns = self._now_ns()
+
+    def close(self, label: Label | None = None, kept: bool = False) -> Manifest:
+        """End the episode: every file complete and synced. An episode of no rows is discarded.
+
+        `kept` says that a person (or the caller) wants it published: recovery then publishes it
+        by itself. Costs the same for a long episode as for a short one; `verify` reads the files
+        back when they are published. Raises DiskFullError when the end could not be written: the
+        journal is then `interrupted` and nothing flushed is lost.
+        """
+        try:
+            for writer in self._videos.values():
+                writer.close()
+            self.flush()
+            for stream in self._streams:
+                stream.close()
+            for sink in self._sinks():
+                sink.close()
+        except OSError as error:
+            raise self._interrupt(error) from error
+        self._release_reserve()
+        self.manifest = msgspec.structs.replace(
+            self.manifest,
+            rows=self.rows,
+            state="closed" if self.rows else "discarded",
+            reason="" if self.rows else "no rows",
+            kept=kept and self.rows > 0,
+            label=label or Label(),
+        )
+        save_manifest(self.folder, self.manifest)
+        return self.manifest
+
+    def discard(self, reason: str = "discarded") -> None:
+        """Mark the episode as unwanted. Its files stay until space is needed."""
+        self._take_down()
+        self.manifest = msgspec.structs.replace(
+            self.manifest, state="discarded", kept=False, reason=reason, rows=self.rows
+        )
+        save_manifest(self.folder, self.manifest)
+
+    def _sinks(self) -> list[AppendFile]:
+        return [writer.sink for writer in self._videos.values()]
+
+    def _take_down(self) -> None:
+        """Close all files as they are on the disk; encoders and streams write nothing more."""
+        for sink in [*self._sinks(), *(stream.sink for stream in self._streams)]:
+            sink.abandon()
+        for writer in self._videos.values():
+            if not writer.sink.closed:
+                # The sink's first error may come out of the encoder once more; it is reported
+                # already, and whatever the encoder still holds was never on the disk.
+                with contextlib.suppress(OSError):
+                    writer.close()
+                writer.sink.close()
+        for stream in self._streams:
+            stream.sink.close()
+        self._release_reserve()
+
+    def _release_reserve(self) -> None:
+        (self.folder / _RESERVE).unlink(missing_ok=True)
+
+    def _interrupt(self, error: OSError) -> DatasetError:
+        """The disk failed: keep what is whole, say so in the manifest, return the error."""
+        failure = disk_error(error, self.folder)
+        self._take_down()
+        self.manifest = recover_journal(self.folder, reason=failure.what)
+        return failure
+
+
+class _ArrowStream:
+    """An Arrow IPC stream on an AppendFile; a batch that did not fit is cut off again."""
+
+    def __init__(self, sink: AppendFile, schema: pa.Schema) -> None:
+        self.sink = sink
+        self._writer = pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema)
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._writer.write_batch(batch)
+
+    def close(self) -> None:
+        self._writer.close()
+        self.sink.sync()
+        self.sink.close()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a journal. Raises DatasetError when there is none that can be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DatasetError(
+            f"{folder} is not a readable episode journal: {error}.",
+            "It is another kind of folder, or was made by a newer robotd.",
+            "Move it out of the journals folder, or read it with the robotd that wrote it.",
+        ) from error
+
+
+def save_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace a journal's manifest atomically."""
+    data = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
+    write_atomic(folder / MANIFEST, data)
+
+
+def verify(folder: Path, manifest: Manifest) -> Manifest:
+    """Read a closed journal back: rows == evidence == frames per camera. Returns it with hashes.
+
+    Frames are counted packet by packet. What was interrupted may hold more than the rows that
+    are whole in all files, never fewer. Raises DatasetError.
+    """
+    names = [ROWS, EVIDENCE, *(f"{camera.name}.mp4" for camera in manifest.spec.cameras)]
+    counts = {
+        name: tables.read_stream(folder / name).num_rows
+        if name in (ROWS, EVIDENCE)
+        else count_frames(folder / name)
+        for name in names
+    }
+    rows, exact = manifest.rows, not manifest.reason
+    wrong = {name: n for name, n in counts.items() if n < rows or (exact and n != rows)}
+    if wrong:
+        raise DatasetError(
+            f"Episode {folder.name} has {rows} rows, but {wrong}.",
+            "A file was changed while it was recorded, or the disk lost data.",
+            f"Keep {folder} and report it; `robotd dataset recover` cuts it to what is whole.",
+        )
+    hashes = {name: sha256_of(folder / name) for name in names}
+    return msgspec.structs.replace(manifest, sha256=hashes)
+
+
+def recover_journal(folder: Path, reason: str) -> Manifest:
+    """Make a journal whole that was never closed: cut torn tails, keep what all files have.
+
+    The result is `interrupted`, to be offered to a person; without a single whole row it is
+    `discarded`. Running it twice changes nothing.
+    """
+    manifest = read_manifest(folder)
+    counts = [tables.read_stream(folder / name).num_rows for name in (ROWS, EVIDENCE)]
+    for camera in manifest.spec.cameras:
+        path = folder / f"{camera.name}.mp4"
+        if path.exists():
+            cut_torn_tail(path)
+        counts.append(count_frames(path) if path.exists() else 0)
+    rows = min(counts)
+    (folder / _RESERVE).unlink(missing_ok=True)
+    recovered = msgspec.structs.replace(
+        manifest,
+        rows=rows,
+        kept=False,
+        state="interrupted" if rows else "discarded",
+        reason=reason,
+    )
+    save_manifest(folder, recovered)
+    return recovered
+
+
+def _check_row(spec: EpisodeSpec, row: Row) -> None:
+    check_task(row.task)
+    environment_size = len(spec.environment_names)
+    parts: dict[str, tuple[npt.NDArray[np.float32] | None, int]] = {
+        "state": (row.state, len(spec.state_names)),
+        "action": (row.action, len(spec.action_names)),
+    }
+    if environment_size or row.environment_state is not None:
+        parts["environment_state"] = (row.environment_state, environment_size)
+    for name, (values, size) in parts.items():
+        shape = None if values is None else values.shape
+        if values is None or shape != (size,):
+            raise _refused(f"{name} has shape {shape} where the dataset has ({size},)")
+        if not np.isfinite(values).all():
+            raise _refused(f"{name} is not finite: {values.tolist()}")
+
+
+def _check_frame(name: str, frame: npt.NDArray[np.uint8] | None, writer: VideoWriter) -> None:
+    width, height = writer.size
+    if frame is None:
+        raise _refused(f"camera {name} gave no frame")
+    if frame.shape != (height, width, 3) or frame.dtype != np.uint8:
+        raise _refused(
+            f"camera {name} gave {frame.dtype} {frame.shape}, not uint8 {(height, width, 3)}"
+        )
+
+
+def _refused(what: str) -> RobotdError:
+    return DatasetError(
+        f"A row was refused: {what}.",
+        "A sensor or camera changed its format, or a computation went wrong.",
+        "The episode so far is whole: keep or discard it, then look at `robotd health`.",
+    )

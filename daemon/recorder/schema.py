@@ -1,0 +1,184 @@
+"""What one episode is made of: its specification, its rows, the evidence beside them, its manifest.
+
+The dataset's own features stay exactly LeRobot's, because LeRobot merges only identical ones;
+whatever else is known about a frame goes into `Evidence`, which never becomes a column.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from robotd.errors import DatasetError
+
+JOINTS = (
+    "shoulder_pan",
+    "shoulder_lift",
+    "elbow_flex",
+    "wrist_flex",
+    "wrist_roll",
+    "gripper",
+)
+"""The joints of an SO-101 in bus-id order, by LeRobot's names."""
+
+MANIFEST_VERSION = 1
+TASK_LIMIT_BYTES = 4096
+"""A task is a sentence; 4 KiB is far above any and keeps a pasted file out of every row."""
+
+Units = Literal["degrees", "range_m100_100"]
+State = Literal["recording", "closed", "published", "committed", "discarded", "interrupted"]
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def joint_feature_names(arms: Sequence[str] = ("",)) -> tuple[str, ...]:
+    """LeRobot's names for the joints: bare for the arm "", `left_…`, `right_…` for two arms."""
+    prefixes = [f"{arm}_" if arm else "" for arm in arms]
+    return tuple(f"{prefix}{joint}.pos" for prefix in prefixes for joint in JOINTS)
+
+
+class CameraSpec(msgspec.Struct, frozen=True):
+    """One camera of an episode. Sizes in pixels, both even (h264 yuv420p halves them).
+
+    `identity` says what is known of the device (by-id name, fov_deg, rotation, crop).
+    """
+
+    name: str
+    width: int
+    height: int
+    identity: dict[str, str] = {}
+
+    @property
+    def key(self) -> str:
+        """LeRobot's feature key of this camera."""
+        return f"observation.images.{self.name}"
+
+
+class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What an episode records and where it is to go. Constant over the episode.
+
+    `dataset_root` is the dataset's folder, `units` those of state and action (LeRobot's: degrees,
+    gripper 0 closed .. 100 open), the hashes are SHA-256 of what moved the arm.
+    """
+
+    dataset_root: str
+    repo_id: str
+    fps: int
+    robot_type: str
+    task: str
+    state_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    cameras: tuple[CameraSpec, ...] = ()
+    environment_names: tuple[str, ...] = ()
+    units: Units = "degrees"
+    robot_name: str = ""
+    calibration_sha256: str = ""
+    policy_sha256: str = ""
+
+
+def check_task(task: str) -> None:
+    """Raise DatasetError for a task that is no sentence: empty, or longer than 4 KiB."""
+    size_bytes = len(task.encode("utf-8", "surrogatepass"))
+    if not task.strip():
+        raise DatasetError(
+            "The task is empty.",
+            "Recording was asked for without `--task`.",
+            'Say what the arm is to do, e.g. --task "put the block into the bowl".',
+        )
+    if size_bytes > TASK_LIMIT_BYTES:
+        raise DatasetError(
+            f"The task is {size_bytes} bytes long; {TASK_LIMIT_BYTES} is the limit.",
+            "A file or a log was passed where a sentence was meant.",
+            "Pass one sentence: it is stored with every episode and read by the policy.",
+        )
+
+
+def check_spec(spec: EpisodeSpec) -> None:
+    """Raise DatasetError when no episode could be recorded by this specification."""
+    check_task(spec.task)
+    problems = []
+    if spec.fps < 1:
+        problems.append(f"fps is {spec.fps}")
+    if not spec.state_names or not spec.action_names:
+        problems.append("there is no state or no action")
+    for camera in spec.cameras:
+        if not _CAMERA_NAME.fullmatch(camera.name):
+            problems.append(f"camera name {camera.name!r} is not letters, digits, _ . -")
+        if camera.width < 2 or camera.height < 2 or camera.width % 2 or camera.height % 2:
+            problems.append(f"{camera.name} is {camera.width}x{camera.height}, sizes must be even")
+    if len({camera.name for camera in spec.cameras}) != len(spec.cameras):
+        problems.append("two cameras have one name")
+    if problems:
+        raise DatasetError(
+            f"This robot cannot be recorded: {'; '.join(problems)}.",
+            "The robot's profile has a camera or a rate that a dataset cannot hold.",
+            "Correct the profile (`robotd status --paths` shows where it is).",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about one frame beyond its features. Times are CLOCK_MONOTONIC.
+
+    `requested_rad` and `applied_rad` are the goals before and after the limits gate, one value a
+    joint; `limited_by` the gate's bit mask; `chunk_id` is -1 where no policy chunk was running.
+    """
+
+    tick_index: int
+    deadline_ns: int
+    requested_rad: npt.NDArray[np.float64]
+    applied_rad: npt.NDArray[np.float64]
+    capture_ns: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, bool] = field(default_factory=dict)
+    limited_by: int = 0
+    source: str = "teleop"
+    chunk_id: int = -1
+    chunk_index: int = -1
+    missed_ticks: int = 0
+    read_age_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: `state` [n] and `action` [m] in the dataset's units, float32; all finite."""
+
+    state: npt.NDArray[np.float32]
+    action: npt.NDArray[np.float32]
+    task: str
+    evidence: Evidence
+    environment_state: npt.NDArray[np.float32] | None = None
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """When something happened, so that CLOCK_MONOTONIC stamps can be placed in wall time."""
+
+    boot_id: str
+    wall_ns: int
+    monotonic_ns: int
+
+
+class Label(msgspec.Struct, frozen=True):
+    """What a person or a judge said of an episode. `success` None: nobody said."""
+
+    success: bool | None = None
+    note: str = ""
+    source: str = "person"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The page about a journal, `manifest.json`: replaced atomically at each change of state."""
+
+    journal_id: str
+    spec: EpisodeSpec
+    started: Stamp
+    state: State = "recording"
+    schema_version: int = MANIFEST_VERSION
+    kept: bool = False
+    label: Label = Label()
+    rows: int = 0
+    reason: str = ""
+    sha256: dict[str, str] = {}
+    episode_index: int = -1

@@ -1,0 +1,182 @@
+"""The rate, units and joint names of a checkpoint: found as evidence, or asked for; never guessed.
+
+LeRobot's checkpoints carry none of the three. They come, in this order, from what a person said,
+from robotd's own `robotd_ckpt.json` beside the weights, from the training dataset if it is still
+there, and for the units from the statistics where these leave no doubt.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from policies.folder import TRAINING, CheckpointFolder, Stats, read_json
+from robotd import paths
+from robotd.errors import CheckpointError
+
+SIDECAR = "robotd_ckpt.json"
+UNITS = ("degrees", "range_m100_100")
+Units = Literal["degrees", "range_m100_100"]
+
+_OVERSHOOT = 100.5  # ±100 is clamped by the driver; half a unit allows for rounding
+
+
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+    """`robotd_ckpt.json`: what robotd knows of a checkpoint that LeRobot does not write down.
+
+    `joints` are the names of the action in its order, with `.pos`. `dataset` says what it was
+    trained on, for people.
+    """
+
+    schema: int = 1
+    fps: float
+    units: Units
+    joints: tuple[str, ...] = ()
+    dataset: str = ""
+
+
+def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
+    """Put `robotd_ckpt.json` into a checkpoint folder (after training, by who knows the dataset)."""
+    content = msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
+    (folder / SIDECAR).write_bytes(content + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The checkpoint's time step, units and joints, each with where it comes from.
+
+    `joints` is empty where nothing names them.
+    """
+
+    fps: float
+    fps_source: str
+    units: Units
+    units_source: str
+    joints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One witness: whatever of the three it knows."""
+
+    source: str
+    fps: float | None = None
+    units: str = ""
+    joints: tuple[str, ...] = ()
+
+
+def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Evidence:
+    """What is known of the checkpoint; `fps` and `units` are what a person said (None, "": nothing).
+
+    Raises CheckpointError where the rate or the units stay unknown.
+    """
+    witnesses = [_Found("asked for", fps, units)]
+    witnesses += _sidecar(folder.path)
+    witnesses += _dataset(folder.path)
+    rate = next((w for w in witnesses if w.fps is not None), None)
+    if rate is None or rate.fps is None or not 0 < rate.fps < 1000:
+        raise CheckpointError(
+            f"Nothing says at how many steps a second {folder.path} was trained.",
+            f"Its training dataset is not on this machine and there is no {SIDECAR}; "
+            "LeRobot does not write the rate into a checkpoint.",
+            "Say it: --fps 30 (the fps of the dataset it was trained on).",
+        )
+    named = next((w for w in witnesses if w.units), None)
+    known = named.units if named else units_of(folder.stats.get("action", {}))
+    if known not in UNITS:
+        raise CheckpointError(
+            f"Nothing says in which units {folder.path} speaks"
+            + (f" ({known!r} is not known)." if known else "."),
+            "Its actions stay within ±100, which fits degrees and LeRobot's ±100 range alike.",
+            f'Write {SIDECAR} beside its config.json: {{"fps": {rate.fps:g}, "units": "degrees"}} '
+            'or "range_m100_100" (LeRobot since 0.4 records degrees unless told otherwise).',
+        )
+    return Evidence(
+        fps=float(rate.fps),
+        fps_source=rate.source,
+        units="degrees" if known == "degrees" else "range_m100_100",
+        units_source=named.source if named else "statistics of the action",
+        joints=next((w.joints for w in witnesses if w.joints), ()),
+    )
+
+
+def units_of(action: Mapping[str, Any]) -> str:
+    """The units that an action's statistics prove: "degrees" beyond ±100, else "" (both fit).
+
+    `action` maps `min`/`max` to [A]. Every sixth joint is a gripper, 0..100 in both.
+    """
+    if "min" not in action or "max" not in action:
+        return ""
+    reach = np.maximum(np.abs(action["min"]), np.abs(action["max"])).reshape(-1)
+    body = np.arange(len(reach)) % 6 != 5
+    return "degrees" if bool((reach[body] > _OVERSHOOT).any()) else ""
+
+
+def _sidecar(folder: Path) -> list[_Found]:
+    path = folder / SIDECAR
+    if not path.exists():
+        return []
+    try:
+        sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
+    except msgspec.DecodeError as error:
+        raise CheckpointError(
+            f"{path} cannot be used: {error}.",
+            "It was edited by hand.",
+            'It needs "fps" (a number) and "units" ("degrees" or "range_m100_100").',
+        ) from error
+    return [_Found(SIDECAR, sidecar.fps, sidecar.units, sidecar.joints)]
+
+
+def _dataset(folder: Path) -> list[_Found]:
+    """What the training dataset says, if it is on this machine."""
+    if not (folder / TRAINING).exists():
+        return []
+    dataset = read_json(folder / TRAINING).get("dataset") or {}
+    roots = [Path(dataset["root"])] if dataset.get("root") else []
+    if dataset.get("repo_id"):
+        roots.append(paths.lerobot_home() / str(dataset["repo_id"]))
+    for root in roots:
+        if (root / "meta/info.json").exists():
+            info = read_json(root / "meta/info.json")
+            joints = joint_names(info.get("features", {}).get("action", {}))
+            return [_Found(f"dataset {root}", info.get("fps"), dataset_units(root), joints)]
+    return []
+
+
+def joint_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a state or action feature; older datasets nest them in `{"motors": […]}`."""
+    names = feature.get("names") or ()
+    if isinstance(names, Mapping):
+        names = next(iter(names.values()), ())
+    return tuple(str(name) for name in names)
+
+
+def dataset_units(root: Path) -> str:
+    """The units of a dataset: robotd's own note on its episodes, else what its statistics prove."""
+    for about in sorted((root / "robotd/episodes").glob("episode-*/episode.json"))[:1]:
+        spec = read_json(about).get("spec", {})
+        if spec.get("units") in UNITS:
+            return str(spec["units"])
+    if not (root / "meta/stats.json").exists():
+        return ""
+    stats: Stats = {
+        key: np.asarray(value, np.float64)
+        for key, value in read_json(root / "meta/stats.json").get("action", {}).items()
+    }
+    return units_of(stats)
+
+
+def names_differ(expected: Sequence[str], found: Sequence[str]) -> str:
+    """One sentence on how two lists of joint names differ; empty when they do not."""
+    if tuple(expected) == tuple(found):
+        return ""
+    if sorted(expected) == sorted(found):
+        return f"the joints come in another order: {', '.join(found)}"
+    missing = [name for name in expected if name not in found]
+    extra = [name for name in found if name not in expected]
+    parts = [f"it has no {', '.join(missing)}"] if missing else []
+    parts += [f"it has {', '.join(extra)}, which this robot has not"] if extra else []
+    return "; ".join(parts)

@@ -1,0 +1,258 @@
+"""When to think and what to propose: the chunk clock of every policy, and of replay.
+
+A state machine of values: no model, no clock, no I/O. It is told the time, hand-overs, chunks and
+the twin's answers; it says which observation to infer from, and what to propose. Its promises:
+
+- nothing from before a hand-over is ever proposed after it;
+- one proposal at a time: the next waits until the twin has answered (newest-wins would starve the
+  arm when replanning is faster than checking);
+- the next chunk is asked for early enough, by measured delay, that its plan is approved before the
+  present one runs out;
+- a chunk that came too late is dropped, never squeezed in.
+"""
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from policies.plan import Array, Chunk, Ensemble, crossfaded, ensembled, times_left
+from robotd.clock import NS_PER_S
+from robotd.layouts import PLAN_WAYPOINTS
+from robotd.states import Source, Verdict
+
+_DELAYS_KEPT = 8  # recent enough that one cold inference does not inflate the estimate for ever
+_ANSWER_TIMEOUT_NS = NS_PER_S  # a twin that was restarted never saw the proposal
+
+
+class Refusal(Enum):
+    """Why a chunk became no plan."""
+
+    NOT_FINITE = "an action is not a finite number"
+    WRONG_SHAPE = "the chunk has another number of joints than the robot"
+    OLD_HANDOVER = "its observation is not newer than the hand-over"
+    LATE = "inference took longer than the chunk lasts"
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """How chunks are played.
+
+    A new chunk is asked for every `n_action_steps` steps (sooner where the chunk is shorter than
+    that and the delay together). `row_ns` is the spacing of observations, `first_delay_ns` the
+    delay from observation to approved plan that is assumed before one was measured, `late_passes`
+    whether control follows a plan whose verdict came too late.
+    """
+
+    source: Source
+    joints: int
+    n_action_steps: int
+    row_ns: int
+    first_delay_ns: int
+    crossfade_ns: int = 0
+    ensemble: Ensemble | None = None
+    late_passes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A plan for the twin to check: waypoint k of `goals_rad` [N, A] is due at start + k * step."""
+
+    id: int
+    source: Source
+    handover_version: int
+    observation_ns: int
+    start_ns: int
+    step_ns: int
+    goals_rad: Array
+
+    @property
+    def end_ns(self) -> int:
+        """When the plan has nothing more to say: one step after its last waypoint."""
+        return self.start_ns + self.step_ns * len(self.goals_rad)
+
+    def at(self, times_ns: Any) -> Array:
+        """The goals at `times_ns` [N], clamped to the plan's ends: [N, A]."""
+        as_chunk = Chunk(self.id, 0, self.start_ns, self.step_ns, self.goals_rad)
+        return as_chunk.at(np.asarray(times_ns))[0]
+
+    def record(self) -> dict[str, Any]:
+        """The values of `robotd.layouts.plan_layout`, not yet judged."""
+        count, joints = self.goals_rad.shape
+        goals = np.zeros(PLAN_WAYPOINTS * joints)
+        goals[: count * joints] = self.goals_rad.reshape(-1)
+        return {
+            "id": self.id,
+            "source": int(self.source),
+            "handover_version": self.handover_version,
+            "observation_ns": self.observation_ns,
+            "start_ns": self.start_ns,
+            "step_ns": self.step_ns,
+            "waypoints": count,
+            "verdict": int(Verdict.NONE),
+            "reason": 0,
+            "reason_joint": -1,
+            "verdict_us": 0,
+            "goal_rad": goals.tolist(),
+        }
+
+
+class Executor:
+    """Plays the chunks of one policy or one recording. See the module for what it promises."""
+
+    def __init__(self, settings: ExecutorSettings) -> None:
+        self.settings = settings
+        self.version: int | None = None  # None: the arm is not ours
+        self.last_verdict = Verdict.NONE
+        self._handover_ns = 0
+        self._due_ns = 0
+        self._waiting: Chunk | None = None
+        self._chunks: deque[Chunk] = deque(maxlen=PLAN_WAYPOINTS)
+        self._asked: Proposal | None = None
+        self._asked_ns = 0
+        self._approved: Proposal | None = None
+        self._delays_ns: deque[int] = deque(maxlen=_DELAYS_KEPT)
+        self._verdicts_ns: deque[int] = deque(maxlen=_DELAYS_KEPT)
+
+    # --- whose turn it is -------------------------------------------------------------------------
+
+    def hand_over(self, version: int, handover_ns: int) -> None:
+        """The arm is ours from `handover_ns` on. Everything from before is forgotten."""
+        self.stop()
+        self.version = version
+        self._handover_ns = handover_ns
+        self._due_ns = handover_ns + 1
+
+    def stop(self) -> None:
+        """The arm is somebody else's. Everything is forgotten but the measured delays."""
+        self.version = None
+        self.last_verdict = Verdict.NONE
+        self._waiting = None
+        self._chunks.clear()
+        self._asked = None
+        self._approved = None
+
+    # --- when to think ----------------------------------------------------------------------------
+
+    @property
+    def delay_ns(self) -> int:
+        """From observation to approved plan: the longest of the last eight."""
+        return max(self._delays_ns, default=self.settings.first_delay_ns)
+
+    @property
+    def verdict_ns(self) -> int:
+        """From proposal to verdict: the longest of the last eight."""
+        return max(self._verdicts_ns, default=0)
+
+    def wants(self, observation_ns: int) -> bool:
+        """Whether a chunk should be inferred from an observation made at `observation_ns`."""
+        return (
+            self.version is not None
+            and self._waiting is None
+            and observation_ns > self._handover_ns
+            and observation_ns >= self._due_ns
+        )
+
+    def offer(self, chunk: Chunk, now_ns: int) -> Refusal | None:
+        """Take the chunk into account, or say why not. A refused chunk changes nothing."""
+        refusal = self._judge(chunk, now_ns)
+        if refusal is not None:
+            return refusal
+        self._waiting = chunk
+        lead = math.ceil((self.delay_ns + self.settings.row_ns) / chunk.step_ns)
+        length = min(len(chunk.actions_rad), PLAN_WAYPOINTS)
+        steps = max(1, min(self.settings.n_action_steps, length - lead))
+        # Observations fall on tick deadlines, which are rounded: half a row early is on time.
+        early_ns = min(self.settings.row_ns, chunk.step_ns) // 2
+        self._due_ns = chunk.observation_ns + steps * chunk.step_ns - early_ns
+        return None
+
+    def _judge(self, chunk: Chunk, now_ns: int) -> Refusal | None:
+        if chunk.handover_version != self.version or chunk.observation_ns <= self._handover_ns:
+            return Refusal.OLD_HANDOVER
+        if chunk.actions_rad.ndim != 2 or chunk.actions_rad.shape[1] != self.settings.joints:
+            return Refusal.WRONG_SHAPE
+        if not np.isfinite(chunk.actions_rad).all():
+            return Refusal.NOT_FINITE
+        if chunk.end_ns + chunk.step_ns <= now_ns + self.verdict_ns:
+            return Refusal.LATE
+        return None
+
+    # --- what to propose --------------------------------------------------------------------------
+
+    def propose(self, now_ns: int, applied_rad: Array) -> Proposal | None:
+        """The next plan for the twin, or None: nothing new, or the last one is not yet answered.
+
+        `applied_rad` [A] is the goal the arm has now; a plan starts from it where none is followed.
+        """
+        if self._asked is not None:
+            if now_ns - self._asked_ns < _ANSWER_TIMEOUT_NS:
+                return None
+            self._asked = None
+        chunk = self._waiting
+        if chunk is None or self.version is None:
+            return None
+        self._waiting = None
+        times_ns = times_left(chunk, now_ns)
+        if len(times_ns) == 0:
+            self._due_ns = now_ns
+            return None
+        goals = self._goals(chunk, times_ns, now_ns, applied_rad)
+        self._asked = Proposal(
+            id=chunk.id,
+            source=self.settings.source,
+            handover_version=self.version,
+            observation_ns=chunk.observation_ns,
+            start_ns=int(times_ns[0]),
+            step_ns=chunk.step_ns,
+            goals_rad=goals,
+        )
+        self._asked_ns = now_ns
+        return self._asked
+
+    def _goals(self, chunk: Chunk, times_ns: Any, now_ns: int, applied_rad: Array) -> Array:
+        while self._chunks and self._chunks[0].end_ns < now_ns:
+            self._chunks.popleft()
+        if self.settings.ensemble is None:
+            new_rad = chunk.at(times_ns)[0]
+        else:
+            self._chunks.append(chunk)
+            new_rad = ensembled(self._chunks, times_ns, self.settings.ensemble)
+        if self.starved(now_ns) or self._approved is None:
+            old_rad = np.broadcast_to(applied_rad, new_rad.shape)
+        else:
+            old_rad = self._approved.at(times_ns)
+        seam_ns = now_ns + self.verdict_ns
+        return crossfaded(old_rad, new_rad, times_ns, seam_ns, self.settings.crossfade_ns)
+
+    def answer(self, plan_id: int, verdict: Verdict, now_ns: int) -> None:
+        """The twin has judged a plan. Answers to plans that were not asked for are ignored."""
+        asked = self._asked
+        if asked is None or asked.id != plan_id:
+            return
+        self._asked = None
+        self.last_verdict = verdict
+        self._verdicts_ns.append(now_ns - self._asked_ns)
+        self._delays_ns.append(now_ns - asked.observation_ns)
+        if verdict is Verdict.PASS or (verdict is Verdict.LATE and self.settings.late_passes):
+            self._approved = asked
+            return
+        # Control now sees a plan it may not follow, and holds: think again from what comes next.
+        self._approved = None
+        self._waiting = None
+        self._chunks.clear()
+        self._due_ns = now_ns
+
+    @property
+    def covered_until_ns(self) -> int | None:
+        """Until when an approved plan says what to do; None: no plan is approved."""
+        return None if self._approved is None else self._approved.end_ns
+
+    def starved(self, now_ns: int) -> bool:
+        """Whether the arm is ours and nothing approved is left to follow: control holds."""
+        return self.version is not None and (
+            self._approved is None or now_ns >= self._approved.end_ns
+        )

@@ -1,0 +1,345 @@
+"""What travels over ZeroMQ: requests and replies (ROUTER), and the state people watch (PUB).
+
+Messages are msgspec Structs as JSON, tagged by `type`. Every envelope carries `schema`, so that a
+client of another version is told so instead of being misread. `docs/api.md` is the reference.
+"""
+
+from typing import Any
+
+import msgspec
+
+SCHEMA = 1
+API_SOCKET = "api.sock"
+STATE_SOCKET = "state.sock"
+INSTANCE_FILE = "instance.json"
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """`instance.json` in the runtime folder: what a reader must know to open the rings."""
+
+    schema: int = SCHEMA
+    name: str
+    pid: int
+    boot_id: str
+    simulated: bool
+    joints: tuple[str, ...]
+    cameras: tuple[str, ...]
+    tick_hz: int
+    fps: int
+    config_file: str | None = None
+    environment_state: bool = False
+
+
+# --- requests -------------------------------------------------------------------------------------
+
+
+class Request(msgspec.Struct, frozen=True, tag_field="type", kw_only=True):
+    """The base of every request."""
+
+
+class GetStatus(Request, frozen=True, kw_only=True, tag="status"):
+    """Answered with `Status`."""
+
+
+class Arm(Request, frozen=True, kw_only=True, tag="arm"):
+    """Run the arming list; with `consent` and no failed check, take the arm."""
+
+    consent: bool = False
+
+
+class Disarm(Request, frozen=True, kw_only=True, tag="disarm"):
+    """Park where the path is clear, then let the arm down slowly. `in_place`: no parking."""
+
+    in_place: bool = False
+
+
+class Clear(Request, frozen=True, kw_only=True, tag="clear"):
+    """Clear a latched fault or e-stop, by a person."""
+
+
+class Hold(Request, frozen=True, kw_only=True, tag="hold"):
+    """End whatever source moves the arm and hold the pose."""
+
+
+class Home(Request, frozen=True, kw_only=True, tag="home"):
+    """Move to the home pose, within limits."""
+
+
+class Teleop(Request, frozen=True, kw_only=True, tag="teleop"):
+    """Give the arm to `source`: leader, keyboard or scripted."""
+
+    source: str
+
+
+class Goal(Request, frozen=True, kw_only=True, tag="goal"):
+    """The newest goal of the active keyboard or scripted source. Newest wins; it goes stale.
+
+    `goal_rad` is in the robot's joint order, model frame. `handover_version` is the one that the
+    `Teleop` reply gave: goals of an earlier hand-over are refused.
+    """
+
+    source: str
+    handover_version: int
+    goal_rad: tuple[float, ...]
+
+
+class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
+    """Load a checkpoint folder in the policy process and warm it up. Moves nothing."""
+
+    path: str
+    task: str = ""
+    n_action_steps: int | None = None
+    fps: int | None = None
+    ensemble: str = ""
+    rename: dict[str, str] = {}
+
+
+class RunPolicy(Request, frozen=True, kw_only=True, tag="run_policy"):
+    """Give the arm to the loaded policy; the policy is reset first."""
+
+
+class Replay(Request, frozen=True, kw_only=True, tag="replay"):
+    """Play one recorded episode through the twin and the gate. Moves to its first pose softly."""
+
+    dataset: str
+    episode: int
+
+
+class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):
+    """Choose the dataset that episodes go to. Creates it on the first kept episode."""
+
+    dataset: str
+    task: str
+    episodes: int = 50
+    episode_limit_s: float | None = None
+
+
+class CloseSession(Request, frozen=True, kw_only=True, tag="close_session"):
+    """End the recording session; an open episode is kept as interrupted."""
+
+
+class SetTask(Request, frozen=True, kw_only=True, tag="set_task"):
+    """Change the task text of the next episode."""
+
+    task: str
+
+
+class StartEpisode(Request, frozen=True, kw_only=True, tag="start_episode"):
+    """Begin recording."""
+
+
+class KeepEpisode(Request, frozen=True, kw_only=True, tag="keep_episode"):
+    """End the running episode and save it. `success` is the label, None for no label."""
+
+    success: bool | None = None
+
+
+class DiscardEpisode(Request, frozen=True, kw_only=True, tag="discard_episode"):
+    """End the running episode and throw it away (kept aside until space is needed)."""
+
+
+class UndoEpisode(Request, frozen=True, kw_only=True, tag="undo_episode"):
+    """Take the last kept episode of this session back out of the dataset."""
+
+
+class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
+    """Stop the daemon: park, let the arm down, close every file."""
+
+
+AnyRequest = (
+    GetStatus
+    | Arm
+    | Disarm
+    | Clear
+    | Hold
+    | Home
+    | Teleop
+    | Goal
+    | LoadPolicy
+    | RunPolicy
+    | Replay
+    | OpenSession
+    | CloseSession
+    | SetTask
+    | StartEpisode
+    | KeepEpisode
+    | DiscardEpisode
+    | UndoEpisode
+    | Shutdown
+)
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """A request on the wire. `id` comes back in the reply."""
+
+    schema: int
+    id: int
+    request: AnyRequest
+
+
+class Ok(msgspec.Struct, frozen=True, tag_field="type", tag="ok", kw_only=True):
+    """Done. `data` depends on the request (see `docs/api.md`)."""
+
+    id: int
+    data: dict[str, Any] = {}
+
+
+class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="failed", kw_only=True):
+    """Not done, and nothing changed."""
+
+    id: int
+    kind: str  # the name of the RobotdError type
+    what: str
+    likely: str
+    do: str
+    data: dict[str, Any] = {}
+
+
+Reply = Ok | Failed
+
+
+# --- state ----------------------------------------------------------------------------------------
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the arming list. `outcome`: pass, warn or fail."""
+
+    name: str
+    outcome: str
+    detail: str
+    do: str = ""
+
+
+class JointStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One joint, newest tick. Positions in radians (model frame) and LeRobot's units."""
+
+    name: str
+    position_rad: float
+    position_units: float
+    requested_rad: float
+    applied_rad: float
+    applied_units: float
+    requested_units: float
+    age_ms: float
+    temperature_c: float
+    load_percent: float
+    voltage_v: float
+    current_a: float
+    torque_limit_percent: float
+    limited_by: str
+    status: int
+
+
+class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One camera: `age_ms` is that of its newest frame; None before the first."""
+
+    name: str
+    age_ms: float | None
+    fps: float
+    width: int
+    height: int
+
+
+class LoopStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How well control keeps time. Late figures are over the last ten seconds."""
+
+    tick_hz: int
+    ticks: int
+    missed_ticks: int
+    late_p50_us: float
+    late_p99_us: float
+    read_p50_us: float
+    read_p99_us: float
+    age_ms: float
+    scheduler: str
+    memory_locked: bool
+    rss_mb: float
+
+
+class EpisodeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode of this session, newest last."""
+
+    index: int
+    seconds: float
+    frames: int
+    outcome: str  # success, fail, kept, interrupted, discarded
+    note: str = ""
+
+
+class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The recording session. `phase`: closed, ready, recording, saving."""
+
+    phase: str = "closed"
+    dataset: str = ""
+    root: str = ""
+    task: str = ""
+    episodes_wanted: int = 0
+    episodes_kept: int = 0
+    frames: int = 0
+    gaps: int = 0
+    repeated: int = 0
+    elapsed_s: float = 0.0
+    limit_s: float | None = None
+    disk_left_s: float | None = None
+    last_error: str = ""
+    episodes: tuple[EpisodeLine, ...] = ()
+
+
+class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The mirror and the pre-flight."""
+
+    alive: bool = False
+    residual_deg: tuple[float, ...] = ()
+    park_clear: bool = False
+    plans_passed: int = 0
+    plans_rejected: int = 0
+    last_reason: str = ""
+    last_verdict_ms: float = 0.0
+
+
+class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The loaded policy. `phase`: none, loading, ready, running, failed."""
+
+    phase: str = "none"
+    path: str = ""
+    kind: str = ""
+    fps: float = 0.0
+    told: str = ""  # what the policy is told that a camera would have to see
+    inference_ms: float = 0.0
+    observation_age_ms: float = 0.0
+    chunks: int = 0
+    error: str = ""
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a person or the TUI shows. Published ten times a second."""
+
+    schema: int = SCHEMA
+    name: str
+    simulated: bool
+    state: str
+    torque: str
+    source: str
+    fault: str = ""
+    fault_do: str = ""
+    message: str = ""
+    stamp_ns: int
+    uptime_s: float
+    handover_version: int
+    estop_presses: int
+    joints: tuple[JointStatus, ...]
+    cameras: tuple[CameraStatus, ...]
+    loop: LoopStatus
+    arming: tuple[Check, ...] = ()
+    recording: RecordingStatus = RecordingStatus()
+    twin: TwinStatus = TwinStatus()
+    policy: PolicyStatus = PolicyStatus()
+    leader_ready: bool | None = None
+    processes: dict[str, str] = {}
+
+
+encode = msgspec.json.encode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+decode_reply = msgspec.json.Decoder(Reply).decode
+decode_status = msgspec.json.Decoder(Status).decode
+decode_instance = msgspec.json.Decoder(Instance).decode

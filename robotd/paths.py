@@ -1,0 +1,67 @@
+"""Where robotd keeps things, by the XDG rules and LeRobot's own.
+
+`robotd status --paths` prints all of these.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from robotd.errors import ConfigError
+
+
+def config_dir() -> Path:
+    """`$XDG_CONFIG_HOME/robotd`, by default `~/.config/robotd`."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "robotd"
+
+
+def cache_dir() -> Path:
+    """`$XDG_CACHE_HOME/robotd`, by default `~/.cache/robotd`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "robotd"
+
+
+def state_dir() -> Path:
+    """`$XDG_STATE_HOME/robotd`, by default `~/.local/state/robotd`: logs and open journals."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "robotd"
+
+
+def runtime_root() -> Path:
+    """`$XDG_RUNTIME_DIR/robotd`, or a private folder in /tmp where no such variable is set.
+
+    The fallback must belong to this user and be closed to others, or another user of the machine
+    could put a socket in our way. Raises ConfigError when it does not.
+    """
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    if base:
+        return Path(base) / "robotd"
+    root = Path("/tmp") / f"robotd-{os.getuid()}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    owner = root.lstat()
+    if owner.st_uid != os.getuid() or stat.S_IMODE(owner.st_mode) & 0o077:
+        raise ConfigError(
+            f"The runtime folder {root} is not private to this user.",
+            "Somebody else made it, or its permissions were changed.",
+            f"Remove it, or set XDG_RUNTIME_DIR to a folder only you can open (chmod 700 {root}).",
+        )
+    return root
+
+
+def runtime_dir(name: str) -> Path:
+    """The runtime folder of one robot: sockets, slots and rings."""
+    return runtime_root() / name
+
+
+def lerobot_home() -> Path:
+    """Where LeRobot keeps datasets and calibrations: `HF_LEROBOT_HOME` by LeRobot's own rule."""
+    explicit = os.environ.get("HF_LEROBOT_HOME")
+    if explicit:
+        return Path(explicit).expanduser()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    hf_home = os.environ.get("HF_HOME") or str(cache / "huggingface")
+    return Path(hf_home).expanduser() / "lerobot"
+
+
+def calibration_dir() -> Path:
+    """`HF_LEROBOT_CALIBRATION`, by default `<lerobot home>/calibration`."""
+    explicit = os.environ.get("HF_LEROBOT_CALIBRATION")
+    return Path(explicit).expanduser() if explicit else lerobot_home() / "calibration"

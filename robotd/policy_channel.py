@@ -1,0 +1,89 @@
+"""What the supervisor and a process that makes plans (policy, replay) say to each other.
+
+A ZeroMQ PAIR over ipc in the runtime folder, one msgspec struct as JSON per message. The
+supervisor binds, because it outlives the process it starts; the process connects. Nothing here
+moves the arm: motion is asked of control, and the process sees in the tick ring when it is its
+turn.
+"""
+
+import msgspec
+
+POLICY_SOCKET = "policy.sock"
+REPLAY_SOCKET = "replay.sock"
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="load"):
+    """Supervisor to policy: load this checkpoint folder and warm it up.
+
+    `n_action_steps` None: the configuration's. `fps` None: from the checkpoint's evidence. `units`
+    empty: likewise. `ensemble`: "", "newest" or "oldest", optionally with a coefficient
+    ("newest:0.01"). `rename` maps keys of the checkpoint to keys of the robot.
+    """
+
+    path: str
+    task: str = ""
+    n_action_steps: int | None = None
+    fps: int | None = None
+    ensemble: str = ""
+    rename: dict[str, str] = {}
+    units: str = ""
+
+
+class Shutdown(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shutdown"):
+    """Supervisor to process: end now, with exit code 0."""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):
+    """Process to supervisor: what it is busy with."""
+
+    phase: str
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ready"):
+    """Process to supervisor: the arm can be given to it now.
+
+    `told` names what the policy is told that a camera would have to see; `sha256` is that of the
+    files that decide what it does; `inference_ms` that of one warm chunk.
+    """
+
+    path: str
+    kind: str
+    fps: float
+    fps_source: str
+    units: str
+    units_source: str
+    chunk: int
+    n_action_steps: int
+    inference_ms: float = 0.0
+    told: str = ""
+    sha256: str = ""
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="failed"):
+    """Process to supervisor: it could not be done; `kind` is the name of the RobotdError type."""
+
+    kind: str
+    what: str
+    likely: str
+    do: str
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="trouble"):
+    """Process to supervisor, once per change while it runs: why no plan can be made.
+
+    Empty when it is over. Meanwhile the arm finishes what was approved and then holds.
+    """
+
+    reason: str
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="finished"):
+    """Replay to supervisor: the last recorded action was due and had been approved."""
+
+
+ToProcess = Load | Shutdown
+FromProcess = Progress | Ready | Failed | Trouble | Finished
+
+encode = msgspec.json.encode
+decode_to_process = msgspec.json.Decoder(ToProcess).decode
+decode_from_process = msgspec.json.Decoder(FromProcess).decode

@@ -1,0 +1,1 @@
+"""Tasks: what is to be done, when it counts as done, and what went wrong when it does not."""

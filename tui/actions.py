@@ -1,0 +1,377 @@
+"""The one registry of what a key does. Bindings, footer, help, palette and the documentation derive from it.
+
+An action's `name` is the app's method `action_<name>`. `places` says in which situations the footer offers it;
+it works everywhere regardless, and says so when it cannot.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from textual.binding import Binding
+
+from robotd.messages import Status
+from robotd.states import State
+from tui.look import Look, parse_state
+
+
+class Group(StrEnum):
+    """The headings of the help page."""
+
+    STOP = "Stop"
+    RECORDING = "Recording"
+    ARM = "The arm"
+    SOURCE = "Who moves the arm"
+    JOG = "Keyboard jog (after Tab chose the keyboard)"
+    SCREEN = "The screen"
+
+
+class Place(StrEnum):
+    """Situations in which the footer shows different keys."""
+
+    DISARMED = "disarmed"
+    HOLDING = "holding"
+    MOVING = "moving"
+    LATCHED = "latched"
+    RECORDING = "recording"
+    JOG = "jog"
+
+
+ALL_PLACES = tuple(Place)
+_AT_REST = (Place.DISARMED, Place.HOLDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a key does.
+
+    `keys` are Textual's names, `shown` what is printed, `label` a word or two for the footer, `help` one sentence.
+    `typed_over` marks the keys that also work inside a dialog without a text field.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    shown: str
+    label: str
+    help: str
+    group: Group
+    places: tuple[Place, ...] = ()
+    priority: bool = False
+    in_dialogs: bool = False
+
+
+ESTOP_WORDS = "software stop: the plug is the emergency stop"
+
+ACTIONS: tuple[Action, ...] = (
+    Action(
+        "estop",
+        ("f12",),
+        "F12",
+        "E-STOP",
+        f"Freeze the arm, then let it down; again: limp now. Works in every dialog. A {ESTOP_WORDS}.",
+        Group.STOP,
+        priority=True,
+    ),
+    Action(
+        "estop",
+        ("x",),
+        "x",
+        "e-stop",
+        "The same, wherever no text is being typed.",
+        Group.STOP,
+        in_dialogs=True,
+    ),
+    Action(
+        "escape",
+        ("escape",),
+        "Esc",
+        "stop, hold",
+        "Stop whoever moves the arm and hold the pose. In a dialog: close it as well.",
+        Group.STOP,
+        (Place.MOVING, Place.JOG),
+    ),
+    Action(
+        "clear",
+        ("c",),
+        "c",
+        "clear",
+        "Clear a latched fault or e-stop, once its cause is gone.",
+        Group.STOP,
+        (Place.LATCHED,),
+    ),
+    Action(
+        "episode",
+        ("space",),
+        "Space",
+        "start/stop",
+        "Start an episode; while one is open, stop and keep it.",
+        Group.RECORDING,
+        (Place.HOLDING, Place.MOVING, Place.RECORDING, Place.JOG),
+        in_dialogs=True,
+    ),
+    Action(
+        "keep",
+        ("right",),
+        "→",
+        "keep",
+        "End the open episode and save it with the label chosen.",
+        Group.RECORDING,
+        (Place.RECORDING,),
+        in_dialogs=True,
+    ),
+    Action(
+        "redo",
+        ("left",),
+        "←",
+        "redo",
+        "End the open episode and throw it away; Space records it again.",
+        Group.RECORDING,
+        (Place.RECORDING,),
+        in_dialogs=True,
+    ),
+    Action(
+        "success",
+        ("s",),
+        "s",
+        "success",
+        "Label the open episode a success; again: no label.",
+        Group.RECORDING,
+        (Place.RECORDING,),
+    ),
+    Action(
+        "fail",
+        ("f",),
+        "f",
+        "fail",
+        "Label the open episode a failure; again: no label.",
+        Group.RECORDING,
+        (Place.RECORDING,),
+    ),
+    Action(
+        "undo",
+        ("u",),
+        "u",
+        "undo",
+        "Take the last kept episode back out of the dataset.",
+        Group.RECORDING,
+        (Place.HOLDING, Place.MOVING),
+    ),
+    Action(
+        "task",
+        ("t",),
+        "t",
+        "task",
+        "Change the task text of the next episode.",
+        Group.RECORDING,
+        (Place.HOLDING, Place.MOVING),
+    ),
+    Action(
+        "session",
+        ("o",),
+        "o",
+        "open dataset",
+        "Choose the dataset and the task that episodes go to.",
+        Group.RECORDING,
+        _AT_REST,
+    ),
+    Action(
+        "arm",
+        ("a",),
+        "a",
+        "arm",
+        "Show the arming list; one Enter takes the arm. Nothing moves before that.",
+        Group.ARM,
+        (Place.DISARMED,),
+    ),
+    Action(
+        "disarm",
+        ("d",),
+        "d",
+        "disarm",
+        "Park where the path is clear, then let the arm down slowly.",
+        Group.ARM,
+        (Place.HOLDING,),
+    ),
+    Action(
+        "release",
+        ("D", "shift+d"),
+        "D",
+        "let down here",
+        "Let the arm down slowly where it is, without parking. Asks first.",
+        Group.ARM,
+    ),
+    Action("home", ("h",), "h", "home", "Move to the home pose.", Group.ARM, (Place.HOLDING,)),
+    Action(
+        "hold",
+        ("g",),
+        "g",
+        "hold",
+        "Hold the pose: ends whatever moves the arm.",
+        Group.ARM,
+        (Place.MOVING,),
+    ),
+    Action(
+        "source",
+        ("tab",),
+        "Tab",
+        "source",
+        "Give the arm to the next person's source: leader, keyboard.",
+        Group.SOURCE,
+        (Place.HOLDING, Place.MOVING, Place.JOG),
+    ),
+    Action(
+        "policy",
+        ("p",),
+        "p",
+        "policy",
+        "Give the arm to the loaded policy; with none loaded, ask for its folder.",
+        Group.SOURCE,
+        (Place.HOLDING,),
+    ),
+    Action(
+        "load_policy",
+        ("P", "shift+p"),
+        "P",
+        "load policy",
+        "Load another policy. Moves nothing.",
+        Group.SOURCE,
+    ),
+    Action(
+        "jog_up",
+        ("up",),
+        "↑",
+        "more",
+        "Move the chosen joint one step up. Each press is one step; a held key repeats.",
+        Group.JOG,
+        (Place.JOG,),
+    ),
+    Action(
+        "jog_down",
+        ("down",),
+        "↓",
+        "less",
+        "Move the chosen joint one step down.",
+        Group.JOG,
+        (Place.JOG,),
+    ),
+    Action(
+        "jog_next",
+        ("full_stop",),
+        ".",
+        "next joint",
+        "Choose the next joint.",
+        Group.JOG,
+        (Place.JOG,),
+    ),
+    Action(
+        "jog_previous",
+        ("comma",),
+        ",",
+        "joint before",
+        "Choose the joint before.",
+        Group.JOG,
+    ),
+    Action(
+        "jog_bigger",
+        ("right_square_bracket",),
+        "]",
+        "bigger step",
+        "A bigger step for each press.",
+        Group.JOG,
+        (Place.JOG,),
+    ),
+    Action(
+        "jog_smaller",
+        ("left_square_bracket",),
+        "[",
+        "smaller step",
+        "A smaller step for each press.",
+        Group.JOG,
+    ),
+    Action(
+        "help",
+        ("question_mark",),
+        "?",
+        "help",
+        "Show this list.",
+        Group.SCREEN,
+        ALL_PLACES,
+    ),
+    Action(
+        "command_palette",
+        ("ctrl+p",),
+        "Ctrl+P",
+        "palette",
+        "Find an action by name.",
+        Group.SCREEN,
+        ALL_PLACES,
+    ),
+    Action(
+        "quit",
+        ("q",),
+        "q",
+        "quit",
+        "Leave the screen. Changes nothing on the robot; asks while an episode is open.",
+        Group.SCREEN,
+        (Place.DISARMED, Place.HOLDING, Place.LATCHED),
+    ),
+)
+
+
+def screen_bindings() -> list[Binding]:
+    """The bindings of the record screen; priority ones belong to the app."""
+    return [
+        _binding(action, key) for action in ACTIONS if not action.priority for key in action.keys
+    ]
+
+
+def app_bindings() -> list[Binding]:
+    """The bindings that fire even while a dialog's text field has the focus."""
+    return [_binding(action, key) for action in ACTIONS if action.priority for key in action.keys]
+
+
+def dialog_bindings() -> list[Binding]:
+    """What works in every dialog: a text field takes the keys it types before these see them."""
+    return [_binding(action, key) for action in ACTIONS if action.in_dialogs for key in action.keys]
+
+
+def _binding(action: Action, key: str) -> Binding:
+    return Binding(key, f"app.{action.name}", action.label, show=False, priority=action.priority)
+
+
+def place_of(status: Status | None, jogging: bool) -> Place:
+    """The situation the footer speaks to."""
+    if status is None:
+        return Place.DISARMED
+    state = parse_state(status.state)
+    if state in (State.FAULT, State.ESTOP):
+        return Place.LATCHED
+    if status.recording.phase in ("recording", "saving"):
+        return Place.RECORDING
+    if jogging:
+        return Place.JOG
+    if state is State.HOLDING:
+        return Place.HOLDING
+    if state is None or state is State.DISARMED:
+        return Place.DISARMED
+    return Place.MOVING
+
+
+def footer_actions(place: Place) -> list[Action]:
+    """What the footer offers in a situation, in the registry's order."""
+    return [action for action in ACTIONS if place in action.places]
+
+
+def shown_key(action: Action, look: Look) -> str:
+    """The key as the look can print it."""
+    plain = {"→": "Right", "←": "Left", "↑": "Up", "↓": "Down"}
+    return plain.get(action.shown, action.shown) if look.ascii else action.shown
+
+
+def key_table_markdown() -> str:
+    """The key table for the documentation, one section for each group."""
+    lines: list[str] = []
+    for group in Group:
+        lines += [f"**{group}**", "", "| key | what it does |", "|---|---|"]
+        lines += [f"| `{a.shown}` | {a.help} |" for a in ACTIONS if a.group is group]
+        lines.append("")
+    return "\n".join(lines)

@@ -1,0 +1,223 @@
+"""The few questions the screen asks. None of them stands between a person and stop.
+
+Every dialog carries the e-stop's words; F12 works in all of them, bare x and the recording keys in those without a
+text field, and Esc closes a dialog and stops whoever moves the arm.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label, Static
+
+from robotd.messages import Check
+from tui.actions import ACTIONS, ESTOP_WORDS, Group, dialog_bindings, shown_key
+from tui.look import Look
+
+
+class Dialog[Result](ModalScreen[Result | None]):
+    """A modal box with a title and the e-stop's line. Subclasses give `body`."""
+
+    BINDINGS = [*dialog_bindings(), Binding("escape", "close", "close", show=False)]
+
+    def __init__(self, title: str, look: Look) -> None:
+        super().__init__()
+        self._title = title
+        self.look = look
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="dialog") as box:
+            box.border_title = self._title
+            yield from self.body()
+            stop = Text(f"F12 E-STOP  {ESTOP_WORDS}", style=self.look.bad)
+            yield Static(stop, id="dialog-stop")
+
+    def body(self) -> ComposeResult:
+        """What stands between the title and the e-stop's line."""
+        raise NotImplementedError
+
+    def action_close(self) -> None:
+        """Esc: stop what moves the arm, and close."""
+        self.app.call_later(self.app.run_action, "app.stop_quietly")
+        self.dismiss(None)
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One text field of a form."""
+
+    name: str
+    label: str
+    value: str = ""
+    hint: str = ""
+
+
+class Form(Dialog[dict[str, str]]):
+    """Text fields; Enter in the last one answers with their values."""
+
+    def __init__(self, title: str, look: Look, fields: Sequence[FormField]) -> None:
+        super().__init__(title, look)
+        self._fields = tuple(fields)
+
+    def body(self) -> ComposeResult:
+        for field in self._fields:
+            yield Label(field.label)
+            yield Input(value=field.value, placeholder=field.hint, id=f"field-{field.name}")
+        yield Label("Enter next, then done   Esc close (and hold)", classes="quiet")
+
+    @on(Input.Submitted)
+    def _next(self, event: Input.Submitted) -> None:
+        last = f"field-{self._fields[-1].name}"
+        if event.input.id != last:
+            self.focus_next()
+            return
+        self.dismiss(
+            {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}
+        )
+
+
+class Confirm(Dialog[bool]):
+    """A sentence, and Enter or Esc."""
+
+    BINDINGS = [Binding("enter", "yes", "yes", show=False)]
+
+    def __init__(self, title: str, look: Look, text: str, yes: str) -> None:
+        super().__init__(title, look)
+        self._text = text
+        self._yes = yes
+
+    def body(self) -> ComposeResult:
+        yield Static(self._text)
+        yield Label(f"Enter {self._yes}   Esc stay", classes="quiet")
+
+    def action_yes(self) -> None:
+        """Enter."""
+        self.dismiss(True)
+
+    def action_close(self) -> None:
+        """Esc: here it only means no."""
+        self.dismiss(None)
+
+
+class ArmingList(Dialog[bool]):
+    """The arming checks as they come in, then one consent."""
+
+    BINDINGS = [Binding("enter", "consent", "arm", show=False)]
+
+    def __init__(self, look: Look, again: Callable[[], None]) -> None:
+        super().__init__("arming list", look)
+        self._again = again
+        self._checks: tuple[Check, ...] = ()
+        self._running = True
+        self._refusal = ""
+
+    def body(self) -> ComposeResult:
+        with VerticalScroll(id="checks"):
+            yield Static(id="check-lines")
+        yield Static(id="verdict")
+
+    def on_mount(self) -> None:
+        self._draw()
+
+    def show(self, checks: Sequence[Check], running: bool, refusal: str = "") -> None:
+        """The checks so far; `running` while some are still to come."""
+        self._checks, self._running, self._refusal = tuple(checks), running, refusal
+        if self.is_mounted:
+            self._draw()
+
+    @property
+    def passed(self) -> bool:
+        """Whether consent would be accepted."""
+        bad = any(check.outcome == "fail" for check in self._checks)
+        return not (self._running or self._refusal or bad or not self._checks)
+
+    def _draw(self) -> None:
+        self.query_one("#check-lines", Static).update(check_lines(self._checks, self.look))
+        self.query_one("#verdict", Static).update(self._verdict())
+
+    def _verdict(self) -> Text:
+        look = self.look
+        failed = sum(check.outcome == "fail" for check in self._checks)
+        if self._running:
+            return Text("running the checks; nothing moves", style=look.warn)
+        if failed or self._refusal:
+            words = f"{failed} failed: fix it, then Enter checks again   Esc close"
+            if not failed:
+                words = f"{self._refusal}\nEnter checks again   Esc close"
+            return Text(words, style=look.bad)
+        text = Text("Enter", style=f"bold {look.good}")
+        text.append(" takes the arm: torque on where it is, nothing else moves   ", style=look.text)
+        return text.append("Esc close", style=look.dim)
+
+    def action_consent(self) -> None:
+        """Enter: arm when all is well, otherwise run the checks again."""
+        if self.passed:
+            self.dismiss(True)
+        elif not self._running:
+            self.show((), running=True)
+            self._again()
+
+
+def check_lines(checks: Sequence[Check], look: Look) -> Text:
+    """The arming list: outcome as mark and colour, detail, and below it what to do."""
+    marks = {
+        "pass": (look.tick, look.good),
+        "warn": (look.alert, look.warn),
+        "fail": (look.cross, look.bad),
+    }
+    text = Text()
+    width = max((len(check.name) for check in checks), default=0)
+    for check in checks:
+        mark, colour = marks.get(check.outcome, ("?", look.warn))
+        text.append(f"{mark} {check.outcome:<4} ", style=f"bold {colour}")
+        text.append(f"{check.name:<{width}}  ", style=look.text)
+        text.append(f"{check.detail}\n", style=look.dim)
+        if check.do and check.outcome != "pass":
+            text.append(f"{' ' * (width + 9)}{look.arrow_right} {check.do}\n", style=colour)
+    return text
+
+
+class Help(Dialog[bool]):
+    """Every key, from the registry."""
+
+    BINDINGS = [
+        Binding("question_mark,enter,q", "close", "close", show=False),
+        Binding("up", "scroll('up')", show=False),
+        Binding("down", "scroll('down')", show=False),
+    ]
+
+    def __init__(self, look: Look) -> None:
+        super().__init__("keys", look)
+
+    def body(self) -> ComposeResult:
+        with VerticalScroll(id="help"):
+            yield Static(help_text(self.look))
+        yield Label("Esc close   up/down scroll", classes="quiet")
+
+    def action_scroll(self, way: str) -> None:
+        """Scroll a line."""
+        box = self.query_one("#help", VerticalScroll)
+        box.scroll_relative(y=-1 if way == "up" else 1, animate=False)
+
+    def action_close(self) -> None:
+        """Esc: help hides nothing, so it only closes."""
+        self.dismiss(None)
+
+
+def help_text(look: Look) -> Text:
+    """The registry as a page."""
+    text = Text()
+    for group in Group:
+        text.append(f"{group.value}\n", style=f"bold {look.text}")
+        for action in ACTIONS:
+            if action.group is group:
+                text.append(f"  {shown_key(action, look):<7}", style=f"bold {look.accent}")
+                text.append(f"{action.help}\n", style=look.dim)
+        text.append("\n")
+    text.rstrip()
+    return text

@@ -1,0 +1,1 @@
+"""The panels of the record screen, each a pure function from a `View` to styled text."""

@@ -1,0 +1,73 @@
+"""The line under the header that is only there when something needs a person: lost daemon, fault, e-stop."""
+
+from rich.text import Text
+
+from robotd.states import State
+from tui.look import parse_state
+from tui.view import View, age_words
+
+
+def needed(view: View) -> bool:
+    """Whether there is something to say."""
+    return bool(_lines(view))
+
+
+def height(view: View) -> int:
+    """Lines the banner needs; 0 when it has nothing to say."""
+    return len(_lines(view))
+
+
+def draw(view: View, width: int, _height: int) -> Text:
+    """The banner, padded to `width` so that its colour fills the line."""
+    look = view.look
+    lines = []
+    for number, (text, colour) in enumerate(_lines(view)):
+        ink = look.background if number == 0 else colour
+        style = f"bold {ink} on {colour}" if number == 0 else colour
+        line = Text(f" {text}", style=style)
+        line.truncate(width)
+        line.pad_right(width - line.cell_len)
+        lines.append(line)
+    return Text("\n").join(lines)
+
+
+def _lines(view: View) -> list[tuple[str, str]]:
+    """Text and colour of each line, the most urgent matter only."""
+    look = view.look
+    alert = look.alert
+    if view.status is None or view.lost:
+        age = age_words(view.age_s)
+        if view.status is None and not view.lost:
+            return []
+        if view.status is None:
+            what = f"{alert} no word from {view.instance.name} for {age}"
+        else:
+            what = f"{alert} DAEMON LOST: no word for {age}; everything below is that old"
+        return [
+            (what, look.bad),
+            (
+                "Reconnecting. F12 still reaches the loop; the plug always works. robotd logs",
+                look.bad,
+            ),
+        ]
+    state = parse_state(view.status.state)
+    if state is State.FAULT:
+        fault = view.status.fault or "unnamed fault"
+        fix = view.status.fault_do or "Find the cause"
+        return [
+            (f"{alert} FAULT: {fault}", look.bad),
+            (f"{fix.rstrip('.')}. Then c clears it.", look.bad),
+        ]
+    if state is State.ESTOP:
+        return [
+            (f"{alert} E-STOP pressed: the arm is being let down. F12 again: limp now", look.bad),
+            ("This was the software stop. The plug is the emergency stop. c clears it.", look.bad),
+        ]
+    dead = [f"{name} {word}" for name, word in view.status.processes.items() if _is_dead(word)]
+    if dead:
+        return [(f"{alert} not running: {', '.join(dead)}   (robotd logs)", look.warn)]
+    return []
+
+
+def _is_dead(word: str) -> bool:
+    return any(part in word.lower() for part in ("dead", "exited", "gone", "failed", "crash"))

@@ -1,0 +1,129 @@
+"""The task and episode panel: what is being recorded, how far it is, and the keys for it."""
+
+from rich.text import Text
+
+from robotd.messages import RecordingStatus
+from tui.actions import ACTIONS, shown_key
+from tui.view import View, clock_words
+
+
+def title(view: View) -> str:
+    """The task, which is what a person chooses an episode by."""
+    task = view.status.recording.task if view.status else ""
+    return task or "no task"
+
+
+def draw(view: View, width: int, height: int) -> Text:
+    """The panel's inside, `width` by `height`."""
+    if view.status is None:
+        return Text("waiting for the first state", style=view.look.faint)
+    recording = view.status.recording
+    lines = [_counter(view, recording, width)]
+    if recording.phase != "closed":
+        lines.append(_progress(view, recording, width))
+    lines.append(_label_line(view, recording))
+    if recording.last_error:
+        lines.append(Text(f"{view.look.alert} {recording.last_error}", style=view.look.bad))
+    elif recording.phase == "recording" and (recording.gaps or recording.repeated):
+        lines.append(
+            Text(
+                f"{view.look.alert} {recording.gaps} gaps, {recording.repeated} repeated frames: "
+                "redo if it matters",
+                style=view.look.warn,
+            )
+        )
+    if recording.dataset:
+        where = Text("into ", style=view.look.faint)
+        where.append(recording.dataset, style=view.look.dim)
+        lines.append(where)
+    if height > len(lines) + 1:
+        lines += [Text()] * min(1, height - len(lines) - 1) + _keys(view, recording, width)
+    if view.lost:
+        for line in lines:
+            line.stylize(view.look.faint)
+    return Text("\n").join(lines[:height])
+
+
+def _counter(view: View, recording: RecordingStatus, width: int) -> Text:
+    look = view.look
+    if recording.phase == "closed":
+        text = Text("no dataset open   ", style=look.dim)
+        text.append("o", style=f"bold {look.accent}")
+        text.append(" opens one", style=look.dim)
+        return text
+    number = recording.episodes_kept + (0 if recording.phase == "ready" else 1)
+    wanted = f" / {recording.episodes_wanted}" if recording.episodes_wanted else ""
+    if recording.phase == "ready":
+        text = Text(f"{number}{wanted} kept   ", style=f"bold {look.text}")
+        text.append("Space", style=f"bold {look.accent}")
+        text.append(f" starts episode {number + 1}", style=look.dim)
+        return text
+    text = Text(f"EPISODE {number}{wanted}  ", style=f"bold {look.text}")
+    if recording.phase == "saving":
+        text.append(f" {look.dot} SAVING ", style=f"bold {look.background} on {look.warn}")
+        text.append("  keys wait", style=look.warn)
+        return text
+    elapsed = clock_words(recording.elapsed_s)
+    text.append(f" {look.record} REC {elapsed} ", style=f"bold #ffffff on {_rec_red(view)}")
+    text.append(f"  {recording.frames} frames", style=look.text)
+    if width >= 56:
+        colour = look.warn if recording.gaps else look.dim
+        text.append(f"  {recording.gaps} gaps", style=colour)
+    return text
+
+
+def _rec_red(view: View) -> str:
+    return "#aa0000" if view.look.ascii else "#b3202e"
+
+
+def _progress(view: View, recording: RecordingStatus, width: int) -> Text:
+    """Elapsed over the limit while recording; episodes kept over wanted otherwise."""
+    look = view.look
+    running = recording.phase == "recording"
+    if running and recording.limit_s:
+        part, words = recording.elapsed_s / recording.limit_s, f"  limit {recording.limit_s:g} s"
+    elif running or not recording.episodes_wanted:
+        return Text()
+    else:
+        part = recording.episodes_kept / recording.episodes_wanted
+        words = f"  {min(part, 1.0) * 100:.0f} %"
+    columns = max(4, width - len(words) - 1)
+    full = round(min(max(part, 0.0), 1.0) * columns)
+    text = Text(look.full_bar * full, style=look.bad if running else look.accent)
+    text.append(look.empty_bar * (columns - full), style=look.border)
+    return text.append(words, style=look.dim)
+
+
+def _label_line(view: View, recording: RecordingStatus) -> Text:
+    look = view.look
+    if recording.phase != "recording":
+        return Text()
+    if view.label is None:
+        return Text("label: none yet (s success, f fail)", style=look.dim)
+    mark, word, colour = (
+        (look.tick, "success", look.good) if view.label else (look.cross, "fail", look.bad)
+    )
+    text = Text("label: ", style=look.dim)
+    return text.append(f"{mark} {word}", style=f"bold {colour}")
+
+
+def _keys(view: View, recording: RecordingStatus, width: int) -> list[Text]:
+    """The recording keys, wrapped to the panel, bright while they can be used."""
+    look = view.look
+    names = ("episode", "keep", "redo", "undo", "success", "fail")
+    open_ = recording.phase == "recording"
+    usable = {"episode": recording.phase in ("ready", "recording")}
+    usable |= dict.fromkeys(("keep", "redo", "success", "fail"), open_)
+    usable["undo"] = recording.phase == "ready" and recording.episodes_kept > 0
+    lines = [Text()]
+    for action in ACTIONS:
+        if action.name not in names:
+            continue
+        item = Text(
+            shown_key(action, look), style=look.accent if usable[action.name] else look.faint
+        )
+        item.append(f" {action.label}  ", style=look.dim if usable[action.name] else look.faint)
+        if lines[-1].cell_len + item.cell_len > width:
+            lines.append(Text())
+        lines[-1].append_text(item)
+    return lines

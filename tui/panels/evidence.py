@@ -1,0 +1,105 @@
+"""The panel of what watches over a session: twin, policy, disk and the processes behind them."""
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from tui.look import Look
+from tui.view import View, span_words
+
+RESIDUAL_SCALE_DEG = 6.0
+"""Full height of the sparkline: the droop of a loaded joint at LeRobot's gains, so that droop is not an alarm."""
+
+DISK_WARN_S = 1800.0
+
+
+def title(view: View) -> str:
+    """The panel's title."""
+    return "twin, policy, disk"
+
+
+def draw(view: View, width: int, height: int) -> Text:
+    """The panel's inside."""
+    if view.status is None:
+        return Text("waiting for the first state", style=view.look.faint)
+    lines = [_twin(view), _plans(view), *_policy(view), _disk(view)]
+    shown = [line for line in lines if line.plain]
+    if height < len(shown):  # the first to go are the ones without a warning's weight
+        shown = [line for line in (_twin(view), _disk(view), *_policy(view)) if line.plain]
+    for line in shown:
+        line.truncate(width)
+        if view.lost:
+            line.stylize(view.look.faint)
+    return Text("\n").join(shown[:height])
+
+
+def spark(look: Look, values: Sequence[float], scale: float) -> str:
+    """A line of one glyph for each value between 0 and `scale`."""
+    top = len(look.spark) - 1
+    return "".join(look.spark[min(top, round(value / scale * top))] for value in values)
+
+
+def _twin(view: View) -> Text:
+    look = view.look
+    assert view.status is not None
+    twin = view.status.twin
+    if not twin.alive:
+        return Text(f"{look.alert} twin is not running: no plan can pass", style=look.warn)
+    worst = max((abs(value) for value in twin.residual_deg), default=0.0)
+    unit = look.degree or " deg"
+    text = Text("twin ", style=look.dim)
+    text.append(f"{worst:.1f}{unit} ", style=look.text)
+    line = spark(look, view.residual_deg[-12:], RESIDUAL_SCALE_DEG)
+    text.append(line, style=look.accent)
+    clear = ("  park clear", look.dim) if twin.park_clear else ("  park blocked", look.warn)
+    return text.append(*clear)
+
+
+def _plans(view: View) -> Text:
+    look = view.look
+    assert view.status is not None
+    twin = view.status.twin
+    if not twin.plans_passed and not twin.plans_rejected:
+        return Text()
+    text = Text(f"plans {twin.plans_passed} passed ", style=look.dim)
+    text.append(f"{twin.last_verdict_ms:.0f} ms  ", style=look.faint)
+    if twin.plans_rejected:
+        text.append(f"{look.alert} {twin.plans_rejected} rejected", style=look.warn)
+        if twin.last_reason:
+            text.append(f": {twin.last_reason}", style=look.warn)
+    return text
+
+
+def _policy(view: View) -> list[Text]:
+    look = view.look
+    assert view.status is not None
+    policy = view.status.policy
+    if policy.phase == "none":
+        return []
+    if policy.phase == "failed":
+        return [
+            Text(
+                f"{look.alert} policy: {policy.error or 'failed'} (P loads another)", style=look.bad
+            )
+        ]
+    text = Text(f"{policy.kind or 'policy'} {policy.phase}", style=look.violet)
+    if policy.chunks:
+        text.append(f"  {policy.inference_ms:.0f} ms", style=look.text)
+        text.append(f"  sees {policy.observation_age_ms:.0f} ms old", style=look.dim)
+    lines = [text]
+    if policy.told:
+        lines.append(Text(f"{look.alert} is told {policy.told}", style=look.warn))
+    return lines
+
+
+def _disk(view: View) -> Text:
+    look = view.look
+    assert view.status is not None
+    left_s = view.status.recording.disk_left_s
+    if left_s is None:
+        return Text()
+    if left_s < DISK_WARN_S:
+        return Text(
+            f"{look.alert} disk full in {span_words(left_s)}: free some space", style=look.warn
+        )
+    return Text(f"disk {span_words(left_s)} of recording", style=look.dim)

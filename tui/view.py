@@ -1,0 +1,124 @@
+"""What the panels draw from: the newest status, how old it is, and what this screen remembers. Pure values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from robotd.clock import NS_PER_S
+from robotd.messages import Instance, Status
+from tui.jog import Jog
+from tui.look import Look
+
+LOST_AFTER_NS = NS_PER_S
+"""States come ten times a second: a second without one is a lost daemon, not a late message."""
+
+LIMIT_SHOWN_NS = 3 * NS_PER_S
+"""How long a reason stays readable after it ended."""
+
+NOTE_SHOWN_NS = 15 * NS_PER_S
+HISTORY = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line for the person. `level`: info, warn or bad. `do` is the next action."""
+
+    text: str
+    level: str
+    stamp_ns: int
+    do: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """What limited a joint, and when it was last seen doing so."""
+
+    joint: str
+    words: str
+    seen_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything a panel may show at `now_ns` (CLOCK_MONOTONIC)."""
+
+    instance: Instance
+    look: Look
+    now_ns: int = 0
+    status: Status | None = None
+    received_ns: int = 0
+    pending: str = ""
+    label: bool | None = None
+    jog: Jog | None = None
+    note: Note | None = None
+    limited: Mapping[str, Limited] = field(default_factory=dict)
+    residual_deg: tuple[float, ...] = ()
+    picture_ns: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the newest status came (since the start when none has)."""
+        return max(0, self.now_ns - self.received_ns) / NS_PER_S
+
+    @property
+    def lost(self) -> bool:
+        """Whether the numbers on the screen are no longer current."""
+        return self.now_ns - self.received_ns > LOST_AFTER_NS
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the body is in MuJoCo."""
+        return self.instance.simulated if self.status is None else self.status.simulated
+
+
+def with_status(view: View, status: Status, now_ns: int) -> View:
+    """The view after a new status came."""
+    limited = {
+        name: entry
+        for name, entry in view.limited.items()
+        if now_ns - entry.seen_ns < LIMIT_SHOWN_NS
+    }
+    for joint in status.joints:
+        if joint.limited_by:
+            limited[joint.name] = Limited(joint.name, joint.limited_by, now_ns)
+    worst = max((abs(value) for value in status.twin.residual_deg), default=0.0)
+    history = (*view.residual_deg, worst)[-HISTORY:] if status.twin.alive else ()
+    label = view.label if status.recording.phase == "recording" else None
+    return replace(
+        view,
+        status=status,
+        now_ns=now_ns,
+        received_ns=now_ns,
+        limited=limited,
+        residual_deg=history,
+        label=label,
+    )
+
+
+def current_note(view: View) -> Note | None:
+    """The note while it is fresh enough to mean anything."""
+    if view.note is None or view.now_ns - view.note.stamp_ns > NOTE_SHOWN_NS:
+        return None
+    return view.note
+
+
+def age_words(seconds: float) -> str:
+    """An age as a person reads it: `40 ms`, `3.2 s`, `12 min`."""
+    if seconds < 1.0:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100.0:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min"
+
+
+def span_words(seconds: float) -> str:
+    """A long span: `6 h 10 min`, `48 min`, `30 s`."""
+    minutes = int(seconds // 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
+
+
+def clock_words(seconds: float) -> str:
+    """A running time: `00:07.4`."""
+    tenths = int(seconds * 10)
+    return f"{tenths // 600:02d}:{tenths // 10 % 60:02d}.{tenths % 10}"
