@@ -1,6 +1,7 @@
 """Whether a merged tree is a robot: unknown keys, ranges, and rules that need several keys.
 
-Every error names the key, the file it came from, what is allowed and its unit. Pure functions of values.
+Every error names the key, the file it came from, what is allowed and its unit. Pure functions of
+values.
 """
 
 import difflib
@@ -127,7 +128,8 @@ def _out_of_range(merged: Merged, message: str) -> ConfigError:
         return ConfigError(
             f"{merged.origin_of(key)}: {key} is missing.",
             "The section was begun but not finished.",
-            f"Add {missing.group(1)} to {path or 'the file'}; config/robots/so101.yaml shows a whole file.",
+            f"Add {missing.group(1)} to {path or 'the file'}; "
+            "config/robots/so101.yaml shows a whole file.",
         )
     key = _written_key(merged.values, path)
     unit = unit_of(re.sub(r"\[.*$", "", key))
@@ -141,7 +143,7 @@ def _out_of_range(merged: Merged, message: str) -> ConfigError:
 
 
 def _written_key(values: Any, path: str) -> str:
-    """msgspec writes `[...]` for a name in a mapping and `[3]` for an index: name what can be named."""
+    """The key as it stands in the file: msgspec writes `[...]` for names that a person chose."""
     parts: list[str] = []
     for part in re.findall(r"\[\.\.\.\]|[^.\[]+|\[\d+\]", path):
         if part.startswith("["):

@@ -1,7 +1,7 @@
-"""Configuration files as layers: reading them, putting one over the other, and blaming the right one.
+"""Configuration files as layers: parsing them, one over the other, and blaming the right one.
 
-Pure but for reading a file. Merging is per key, so that a person's file holds only what differs; every key
-remembers which file it came from, so that an error can name that file and not "the configuration".
+Pure. Merging is per key, so that a person's file holds only what differs; every key remembers which
+file it came from, so that an error can name that file and not "the configuration".
 """
 
 from collections.abc import Hashable, Mapping
@@ -76,7 +76,7 @@ def parse_layer(text: str, origin: str) -> Layer:
 
 
 def merge(layers: list[Layer]) -> Merged:
-    """Put each layer over those before it. Mappings merge, everything else replaces, null removes."""
+    """Each layer over those before it: mappings merge, all else replaces, null removes."""
     merged = Merged()
     for layer in layers:
         _overlay(merged, merged.values, layer.values, layer.origin, "")

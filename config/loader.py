@@ -1,7 +1,7 @@
 """From files to one typed robot: defaults <- profile <- the person's own file.
 
-`load` never guesses a body: with nothing configured it raises and says what to do, and the simulated arm is
-used only when it is asked for.
+`load` never guesses a body: with nothing configured it raises and says what to do, and the
+simulated arm is used only when it is asked for.
 """
 
 from dataclasses import dataclass
@@ -41,15 +41,17 @@ def load(
     """Load one robot.
 
     `file` is a path or a shipped profile's name; without it the person's own file is looked for:
-    `<name>.yaml`, else `robotd.yaml`, else the only file there is. `simulated` asks for the body in MuJoCo:
-    alone it is the shipped simulated arm, with a real robot's file that robot with virtual ports. `name`
-    replaces the configured name. Raises ConfigError.
+    `<name>.yaml`, else `robotd.yaml`, else the only file there is. `simulated` asks for the body in
+    MuJoCo: alone it is the shipped simulated arm, with a real robot's file that robot with virtual
+    ports. `name` replaces the configured name. Raises ConfigError.
     """
     top, path = _top_layer(name, file, simulated)
     merged = merge([_shipped("defaults.yaml", "config/defaults.yaml"), *_with_profiles(top)])
     merged.values.pop(EXTENDS, None)
     config = convert(merged)
     check_rules(config, merged)
+    # Left before right in every joint array, however the file has them.
+    config = msgspec.structs.replace(config, arms=dict(sorted(config.arms.items())))
     if simulated and config.simulation is None:
         config = _in_simulation(config)
     if name is not None:

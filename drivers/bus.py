@@ -13,7 +13,6 @@ confirmed by reading the register back.
 """
 
 import select
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +21,6 @@ from drivers import framer
 from drivers.framer import Reply, ReplyParser
 from drivers.registers import (
     BY_NAME,
-    CURRENT_UNIT_A,
     LAST_ADDRESS,
     TELEMETRY_ADDRESS,
     TELEMETRY_LENGTH,
@@ -31,8 +29,11 @@ from drivers.registers import (
     ServoStatus,
 )
 from drivers.serial_port import SerialPort
+from drivers.telemetry import BusReading, Telemetry, decode_telemetry
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import BusError
+
+__all__ = ["BusReading", "Probe", "ServoBus", "Telemetry", "collect"]
 
 REPLY_TIMEOUT_NS: Final = 20 * NS_PER_MS
 """For one acked exchange: a USB frame is 1 ms, a busy host's scheduling adds several."""
@@ -45,48 +46,6 @@ LATE_REPLY_NS: Final = 100 * NS_PER_MS
 
 _SPARE_LENGTHS: Final = 8  # how many bytes a read may grow to differ from what is owed
 
-# position, velocity, load, voltage, temperature, async flag, status, moving, interpolated goal,
-# current: registers 56..70.
-_BLOCK = struct.Struct("<HHHBBxBBxxH")
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """What one servo measured, from registers 56..70.
-
-    `load_permille` is the duty cycle commanded to the motor, signed; it is not a torque.
-    `velocity_ticks_s` is quantised to 50 ticks/s by the servo. `error` is the reply's error byte,
-    `status` register 65, both `ServoStatus` bits. `stamp_ns` is the bus clock when the reply had
-    arrived; the servo sampled up to a wire time and one USB frame earlier.
-    """
-
-    position_ticks: int
-    velocity_ticks_s: int
-    load_permille: int
-    voltage_v: float
-    temperature_c: int
-    status: int
-    moving: bool
-    current_a: float
-    error: int
-    stamp_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class BusReading:
-    """One bus's answer to a telemetry request: None for each servo that did not answer in time.
-
-    `fault` is set when the line itself failed.
-    """
-
-    telemetry: dict[int, Telemetry | None]
-    fault: BusError | None = None
-
-    @property
-    def complete(self) -> bool:
-        """Whether every servo answered."""
-        return None not in self.telemetry.values()
-
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -95,26 +54,6 @@ class Probe:
     reply: Reply | None
     surplus: int
     discarded_bytes: int
-
-
-def decode_telemetry(reply: Reply, stamp_ns: int) -> Telemetry:
-    """Decode a reply that starts with the 15-byte block. Raises struct.error when it is shorter."""
-    position, velocity, load, voltage, temperature, status, moving, current = _BLOCK.unpack_from(
-        reply.data
-    )
-    # Sign-magnitude, spelled out: this runs six times per arm and tick.
-    return Telemetry(
-        position if position < 0x8000 else 0x8000 - position,
-        velocity if velocity < 0x8000 else 0x8000 - velocity,
-        load if load < 0x400 else -(load & 0x3FF) if load & 0x400 else load & 0x3FF,
-        voltage / 10,
-        temperature,
-        status,
-        moving != 0,
-        (current if current < 0x8000 else 0x8000 - current) * CURRENT_UNIT_A,
-        reply.error,
-        stamp_ns,
-    )
 
 
 class ServoBus:
@@ -198,13 +137,24 @@ class ServoBus:
                 return reply.error
         return None
 
-    def read_block(self, servo_id: int, address: int, length: int, retries: int = 2) -> bytes:
-        """Return `length` bytes from `address`. Raises BusError when the servo stays silent."""
+    def read_block(
+        self,
+        servo_id: int,
+        address: int,
+        length: int,
+        retries: int = 2,
+        timeout_ns: int = REPLY_TIMEOUT_NS,
+    ) -> bytes:
+        """Return `length` bytes from `address`. Raises BusError when the servo stays silent.
+
+        `timeout_ns` bounds each attempt: a caller inside a tick passes what the tick can spare.
+        """
         for _ in range(1 + retries):
             asked = self._distinct_length(
                 frozenset((servo_id,)), length, LAST_ADDRESS - address + 1
             )
-            reply = self._exchange(framer.read(servo_id, address, asked), servo_id, asked)
+            request = framer.read(servo_id, address, asked)
+            reply = self._exchange(request, servo_id, asked, timeout_ns)
             if reply is not None:
                 return reply.data[:length]
         raise self._silent(servo_id, f"read {_where(address)}", 1 + retries)

@@ -153,6 +153,18 @@ def load_calibration(path: Path) -> dict[str, MotorCalibration]:
     return calibration
 
 
+def load_robot_calibration(arm_id: str, root: Path | None = None) -> dict[str, MotorCalibration]:
+    """Find and load a follower's calibration. Raises CalibrationError."""
+    return load_calibration(find_calibration(arm_id, "follower", root))
+
+
+def load_teleoperator_calibration(
+    arm_id: str, root: Path | None = None
+) -> dict[str, MotorCalibration]:
+    """Find and load a leader's calibration. Raises CalibrationError."""
+    return load_calibration(find_calibration(arm_id, "leader", root))
+
+
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Write a file LeRobot reads, atomically: readers see the old or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
-    """Put `robotd_ckpt.json` into a checkpoint folder (after training, by who knows the dataset)."""
+    """Put `robotd_ckpt.json` into a checkpoint folder: by whoever knows its dataset."""
     content = msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
     (folder / SIDECAR).write_bytes(content + b"\n")
 
@@ -69,7 +69,7 @@ class _Found:
 
 
 def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Evidence:
-    """What is known of the checkpoint; `fps` and `units` are what a person said (None, "": nothing).
+    """What is known of the checkpoint. `fps` and `units` are what a person said (or not).
 
     Raises CheckpointError where the rate or the units stay unknown.
     """

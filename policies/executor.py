@@ -228,23 +228,24 @@ class Executor:
         seam_ns = now_ns + self.verdict_ns
         return crossfaded(old_rad, new_rad, times_ns, seam_ns, self.settings.crossfade_ns)
 
-    def answer(self, plan_id: int, verdict: Verdict, now_ns: int) -> None:
-        """The twin has judged a plan. Answers to plans that were not asked for are ignored."""
+    def answer(self, plan_id: int, verdict: Verdict, now_ns: int) -> bool:
+        """The twin has judged a plan; whether it was the one asked for. Any other is ignored."""
         asked = self._asked
         if asked is None or asked.id != plan_id:
-            return
+            return False
         self._asked = None
         self.last_verdict = verdict
         self._verdicts_ns.append(now_ns - self._asked_ns)
         self._delays_ns.append(now_ns - asked.observation_ns)
         if verdict is Verdict.PASS or (verdict is Verdict.LATE and self.settings.late_passes):
             self._approved = asked
-            return
+            return True
         # Control now sees a plan it may not follow, and holds: think again from what comes next.
         self._approved = None
         self._waiting = None
         self._chunks.clear()
         self._due_ns = now_ns
+        return True
 
     @property
     def covered_until_ns(self) -> int | None:

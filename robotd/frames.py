@@ -96,6 +96,14 @@ class FrameRingReader:
                 return frame
         return None
 
+    def latest_stamp_ns(self) -> int | None:
+        """When the newest frame was taken, without copying it; None before the first."""
+        while (count := self.count) > 0:
+            header = self._ring.read_packed(count - 1, 0, _STAMP.size)
+            if header is not None:
+                return int(_STAMP.unpack(header)[0])
+        return None
+
     def newest_at(self, stamp_ns: int) -> Frame | None:
         """Return the newest frame captured at or before `stamp_ns` that is still there."""
         for index in range(self.count - 1, max(-1, self.count - self._ring.capacity), -1):

@@ -124,6 +124,7 @@ class RequestKind(IntEnum):
     REPLAY = 9
     STOP = 10  # like DISARM, then the control process ends
     CORRECT = 11  # a person takes over from a policy, anchored
+    CHECK = 12  # run the arming list and write nothing
 
 
 class Verdict(IntEnum):

@@ -8,6 +8,7 @@ tried again.
 """
 
 import math
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,13 +18,15 @@ import numpy as np
 from robotd.trajectory import minimum_jerk
 from sim.kinematics import BODY_JOINTS, PAN_AXIS_X_M, ArmKinematics, Reach
 
-HOME_RAD = (0.0, -0.90, 0.85, 1.20, 0.80, 0.30)
-"""Where an episode begins and ends: folded in front of the base, fingers down and clear of the table."""
+HOME_RAD = tuple(math.radians(angle) for angle in (0.0, -60.0, 45.0, 65.0, 0.0, 20.0))
+"""Where an episode begins and ends: `poses.home_deg` of the shipped configuration."""
 
 PEAK_SPEED_RAD_S = math.radians(75.0)
 OPEN_RAD = math.radians(42.0)  # jaws 70 mm apart
-CLOSED_RAD = 0.03  # a goal well inside the block's 32 mm: squeezes with 0.18 rad of the servo's stiffness
-HELD_ABOVE_RAD = 0.11  # jaws that stand wider than this hold something
+CLOSED_RAD = -0.10  # jaws shut
+HELD_ABOVE_RAD = 0.04  # jaws that come to rest wider than this hold something
+SQUEEZE_RAD = math.radians(3.5)  # how far the goal may lead the jaws near the block: 0.47 N.m, some 4 N at the pads
+NEAR_BLOCK_RAD = 0.30  # the block's 32 mm stop the jaws at 0.21
 RELEASE_RAD = math.radians(38.0)
 HOVER_Z_M = 0.075
 CARRY_Z_M = 0.10
@@ -123,14 +126,16 @@ _MOST_ADDED_RAD = math.radians(7.0)
 class ScriptedExpert:
     """One pick and place. Call `step` at 15 Hz or faster with rising times; make a new one for each episode."""
 
-    def __init__(self, kinematics: ArmKinematics) -> None:
+    def __init__(self, kinematics: ArmKinematics, home_rad: Sequence[float] = HOME_RAD) -> None:
         self._kinematics = kinematics
+        self._home_rad = tuple(home_rad)
         self._correction = _Correction()
         self._legs: list[_Leg] = []
         self._leg_started_s = 0.0
         self._last_s: float | None = None
         self._attempt = 1
         self._gave_up = False
+        self._jaws_rad: deque[float] = deque(maxlen=_JAWS_SEEN)
 
     def step(self, now_s: float, measured_rad: Sequence[float], goal_rad: Sequence[float], scene: Scene) -> Step:
         """The next goal.
@@ -142,6 +147,7 @@ class ScriptedExpert:
             self._legs = self._reach_for_block(goal_rad, scene)
         step_s = min(now_s - self._last_s, 0.2)
         self._last_s = now_s
+        self._jaws_rad.append(measured_rad[BODY_JOINTS])
         if self._legs and self._leg_is_over(now_s, measured_rad):
             finished = self._legs.pop(0)
             self._leg_started_s = now_s
@@ -174,18 +180,29 @@ class ScriptedExpert:
         sag = self._kinematics.sag_rad(wanted)
         goal = [wanted[j] - float(sag[j]) + added[j] for j in range(BODY_JOINTS)]
         limits = self._kinematics.range_rad
-        return (*(min(high, max(low, g)) for g, (low, high) in zip(goal, limits, strict=False)), wanted[BODY_JOINTS])
+        gripper = wanted[BODY_JOINTS]
+        if measured_rad[BODY_JOINTS] < NEAR_BLOCK_RAD:
+            gripper = max(gripper, measured_rad[BODY_JOINTS] - SQUEEZE_RAD)
+        bounded = (min(high, max(low, g)) for g, (low, high) in zip(goal, limits, strict=False))
+        return (*bounded, gripper)
 
     def _leg_is_over(self, now_s: float, measured_rad: Sequence[float]) -> bool:
         leg = self._legs[0]
         late_s = now_s - self._leg_started_s - leg.duration_s
         if late_s < 0.0:
             return False
+        if leg.phase is Phase.CLOSE and late_s < leg.patience_s:
+            return self._jaws_stand()
         if leg.settle_m is None or late_s > leg.patience_s:
             return True
         wanted, _ = self._kinematics.tcp(leg.knots_rad[-1])
         there, _ = self._kinematics.tcp(measured_rad)
         return float(np.linalg.norm(wanted - there)) <= leg.settle_m
+
+    def _jaws_stand(self) -> bool:
+        """Whether the jaws have stopped: on the block, or on each other."""
+        seen = self._jaws_rad
+        return len(seen) == _JAWS_SEEN and max(seen) - min(seen) < _JAWS_STILL_RAD
 
     def _after(self, finished: _Leg, measured_rad: Sequence[float], scene: Scene) -> None:
         """Look at what the finished leg achieved, and think again where it failed."""
@@ -210,12 +227,13 @@ class ScriptedExpert:
     def _reach_for_block(self, from_rad: Sequence[float], scene: Scene) -> list[_Leg]:
         x, y, z = scene.block_xyz_m
         turn = _turn_for(x, y, scene.block_yaw_rad)
-        above = self._knots(from_rad, [(x, y, HOVER_Z_M)], turn, OPEN_RAD)
+        ox, oy = _beside(x, y, turn)
+        above = self._knots(from_rad, [(ox, oy, HOVER_Z_M)], turn, OPEN_RAD)
         down_z = max(z, 0.0096) + _GRASP_RISE_M + _JAW_HALF_GAP_M * abs(math.cos(turn)) * math.sin(_lean(x, y, z))
         heights = np.linspace(HOVER_Z_M, down_z, 5)[1:]
-        down = self._knots(above[-1], [(x, y, float(h)) for h in heights], turn, OPEN_RAD)
-        grasp = down[-1]
-        closed = (*grasp[:BODY_JOINTS], CLOSED_RAD)
+        down = self._knots(above[-1], [(ox, oy, float(h)) for h in heights], turn, OPEN_RAD)
+        grasp = self._knots(down[-1], [(x, y, down_z)], turn, CLOSED_RAD)
+        closed = grasp[-1]
         up = self._knots(closed, [(x, y, 0.04), (x, y, CARRY_Z_M)], turn, CLOSED_RAD)
         bx, by = scene.bowl_xy_m
         over = self._knots(up[-1], [(bx, by, CARRY_Z_M)], turn, CLOSED_RAD)
@@ -225,7 +243,7 @@ class ScriptedExpert:
         return [
             _leg(Phase.APPROACH, above, settle_m=0.008, patience_s=0.8),
             _leg(Phase.DESCEND, down, settle_m=0.004, patience_s=1.2, at_least_s=0.9),
-            _Leg(Phase.CLOSE, (grasp, closed, closed), 1.0),
+            _Leg(Phase.CLOSE, (*grasp, closed), 0.8, patience_s=1.5),
             _leg(Phase.LIFT, up, at_least_s=0.9),
             _leg(Phase.CARRY, over, settle_m=0.015, patience_s=0.6),
             _leg(Phase.LOWER, low, settle_m=0.012, patience_s=0.5),
@@ -235,7 +253,7 @@ class ScriptedExpert:
         ]
 
     def _go_home(self, from_rad: Sequence[float]) -> list[_Leg]:
-        return [_leg(Phase.HOME, (tuple(from_rad), HOME_RAD))]
+        return [_leg(Phase.HOME, (tuple(from_rad), self._home_rad))]
 
     def _knots(
         self,
@@ -252,7 +270,10 @@ class ScriptedExpert:
         return tuple(knots)
 
 
-_GRASP_RISE_M = 0.002
+_JAWS_SEEN = 6
+_JAWS_STILL_RAD = 0.012
+_BESIDE_M = 0.008
+_GRASP_RISE_M = 0.0
 _JAW_HALF_GAP_M = 0.016
 
 
@@ -263,7 +284,16 @@ def _lean(x_m: float, y_m: float, z_m: float) -> float:
     more, because the wrist ends at 95 degrees.
     """
     radius_m = math.hypot(x_m - PAN_AXIS_X_M, y_m)
-    return math.radians(5.0 + 300.0 * max(0.0, radius_m - 0.27) + 120.0 * max(0.0, z_m))
+    return math.radians(5.0 + 4000.0 * max(0.0, radius_m - 0.27) ** 2 + 120.0 * max(0.0, z_m))
+
+
+def _beside(x_m: float, y_m: float, turn_rad: float) -> tuple[float, float]:
+    """Where the tool centre comes down: shifted away from the fixed jaw, whose face stands 16 mm beside it.
+
+    Over the block's middle that face would land on the block's edge; the shift goes away as the jaws close.
+    """
+    direction_rad = turn_rad + math.atan2(y_m, x_m - PAN_AXIS_X_M)
+    return x_m - _BESIDE_M * math.cos(direction_rad), y_m - _BESIDE_M * math.sin(direction_rad)
 
 
 def _turn_for(x_m: float, y_m: float, yaw_rad: float) -> float:

@@ -1,13 +1,13 @@
-"""The one registry of what a key does. Bindings, footer, help, palette and the documentation derive from it.
+"""The one registry of what a key does. Bindings, footer, help, palette and the documentation derive
+from it.
 
-An action's `name` is the app's method `action_<name>`. `places` says in which situations the footer offers it;
-it works everywhere regardless, and says so when it cannot.
-"""
+An action's `name` is a method of `tui.commands.Commands`. `places` says in which situations the
+footer offers it; it works everywhere regardless, and says so when it cannot."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 from robotd.messages import Status
 from robotd.states import State
@@ -44,8 +44,9 @@ _AT_REST = (Place.DISARMED, Place.HOLDING)
 class Action:
     """One thing a key does.
 
-    `keys` are Textual's names, `shown` what is printed, `label` a word or two for the footer, `help` one sentence.
-    `typed_over` marks the keys that also work inside a dialog without a text field.
+    `keys` are Textual's names, `shown` what is printed, `label` a word or two for the footer,
+    `help` one sentence.
+    `in_dialogs` marks the keys that also work inside a dialog, where no text field takes them.
     """
 
     name: str
@@ -67,7 +68,7 @@ ACTIONS: tuple[Action, ...] = (
         ("f12",),
         "F12",
         "E-STOP",
-        f"Freeze the arm, then let it down; again: limp now. Works in every dialog. A {ESTOP_WORDS}.",
+        f"Freeze the arm, then let it down; again: limp now. In every dialog too. A {ESTOP_WORDS}.",
         Group.STOP,
         priority=True,
     ),
@@ -271,6 +272,15 @@ ACTIONS: tuple[Action, ...] = (
         Group.JOG,
     ),
     Action(
+        "jog_number",
+        (),
+        "1-6",
+        "joint",
+        "Choose a joint of the arm that is being jogged.",
+        Group.JOG,
+        (Place.JOG,),
+    ),
+    Action(
         "jog_bigger",
         ("right_square_bracket",),
         "]",
@@ -317,25 +327,27 @@ ACTIONS: tuple[Action, ...] = (
 )
 
 
-def screen_bindings() -> list[Binding]:
+def screen_bindings() -> list[BindingType]:
     """The bindings of the record screen; priority ones belong to the app."""
     return [
         _binding(action, key) for action in ACTIONS if not action.priority for key in action.keys
     ]
 
 
-def app_bindings() -> list[Binding]:
+def app_bindings() -> list[BindingType]:
     """The bindings that fire even while a dialog's text field has the focus."""
     return [_binding(action, key) for action in ACTIONS if action.priority for key in action.keys]
 
 
-def dialog_bindings() -> list[Binding]:
+def dialog_bindings() -> list[BindingType]:
     """What works in every dialog: a text field takes the keys it types before these see them."""
     return [_binding(action, key) for action in ACTIONS if action.in_dialogs for key in action.keys]
 
 
 def _binding(action: Action, key: str) -> Binding:
-    return Binding(key, f"app.{action.name}", action.label, show=False, priority=action.priority)
+    return Binding(
+        key, f"app.act('{action.name}')", action.label, show=False, priority=action.priority
+    )
 
 
 def place_of(status: Status | None, jogging: bool) -> Place:

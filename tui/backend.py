@@ -1,8 +1,8 @@
 """The screen's only way to the robot: states in, requests out, pictures, and the e-stop.
 
-`Backend` is what the app is written against; `RobotBackend` is the real one over `robotd.client`. Every method may
-block except `estop` and is called from a thread of its own, never from the event loop.
-"""
+`Backend` is what the app is written against; `RobotBackend` is the real one over `robotd.client`.
+Every method may block except `estop` and is called from a thread of its own, never from the event
+loop."""
 
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,9 +62,9 @@ class Backend(Protocol):
 class RobotBackend:
     """The daemon called `name` (or the only one). Raises DaemonError when there is none.
 
-    ZeroMQ reconnects by itself when a daemon comes back under the same name. Mapped files do not: the e-stop counter
-    is opened anew at each press and a frame ring when its file was replaced, so neither can point at a dead daemon.
-    """
+    ZeroMQ reconnects by itself when a daemon comes back under the same name. Mapped files do not:
+    the e-stop counter is opened anew at each press and a frame ring when its file was replaced, so
+    neither can point at a dead daemon."""
 
     def __init__(self, name: str | None) -> None:
         self.instance = choose_instance(name)

@@ -1,7 +1,8 @@
-"""When the screen itself breaks: a report in a file, three sentences on a restored terminal, the robot untouched.
+"""When the screen itself breaks: a report in a file, three sentences on a restored terminal, the
+robot untouched.
 
-The last ten reports are kept, so that a crash loop cannot push out the first evidence unread in an afternoon.
-"""
+The last ten reports are kept, so that a crash loop cannot push out the first evidence unread in an
+afternoon."""
 
 import platform
 import time
@@ -15,12 +16,12 @@ from robotd.paths import state_dir
 KEPT = 10
 
 
-class ScreenCrashed(RobotdError):
+class ScreenCrashError(RobotdError):
     """The screen met a defect of its own."""
 
 
 def write_report(error: BaseException, context: str, folder: Path | None = None) -> Path:
-    """Write the traceback and `context` to a new file and return it; older reports beyond ten go."""
+    """Write the traceback and `context` to a new file and return it; of older ones nine stay."""
     target = (folder or state_dir()) / "tui-crashes"
     target.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -38,9 +39,9 @@ def write_report(error: BaseException, context: str, folder: Path | None = None)
     return path
 
 
-def crashed(error: BaseException, report: Path) -> ScreenCrashed:
+def crashed(error: BaseException, report: Path) -> ScreenCrashError:
     """The error for the person in front of the terminal."""
-    return ScreenCrashed(
+    return ScreenCrashError(
         f"The screen stopped: {type(error).__name__}: {error}",
         "A defect of the screen; the robot goes on without it and was told nothing.",
         f"Start it again: robotd tui. To stop the arm: robotd estop, or the plug. Report: {report}",

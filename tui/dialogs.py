@@ -1,16 +1,16 @@
 """The few questions the screen asks. None of them stands between a person and stop.
 
-Every dialog carries the e-stop's words; F12 works in all of them, bare x and the recording keys in those without a
-text field, and Esc closes a dialog and stops whoever moves the arm.
-"""
+Every dialog carries the e-stop's words; F12 works in all of them, bare x and the recording keys in
+those without a text field, and Esc closes a dialog and stops whoever moves the arm."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
@@ -23,7 +23,10 @@ from tui.look import Look
 class Dialog[Result](ModalScreen[Result | None]):
     """A modal box with a title and the e-stop's line. Subclasses give `body`."""
 
-    BINDINGS = [*dialog_bindings(), Binding("escape", "close", "close", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *dialog_bindings(),
+        Binding("escape", "close", "close", show=False),
+    ]
 
     def __init__(self, title: str, look: Look) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ class Dialog[Result](ModalScreen[Result | None]):
 
     def action_close(self) -> None:
         """Esc: stop what moves the arm, and close."""
-        self.app.call_later(self.app.run_action, "app.stop_quietly")
+        self.app.call_later(self.app.run_action, "app.act('stop_if_moving')")
         self.dismiss(None)
 
 
@@ -84,7 +87,10 @@ class Form(Dialog[dict[str, str]]):
 class Confirm(Dialog[bool]):
     """A sentence, and Enter or Esc."""
 
-    BINDINGS = [Binding("enter", "yes", "yes", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "yes", "yes", show=False),
+        Binding("n", "no", "no", show=False),
+    ]
 
     def __init__(self, title: str, look: Look, text: str, yes: str) -> None:
         super().__init__(title, look)
@@ -93,23 +99,23 @@ class Confirm(Dialog[bool]):
 
     def body(self) -> ComposeResult:
         yield Static(self._text)
-        yield Label(f"Enter {self._yes}   Esc stay", classes="quiet")
+        yield Label(f"Enter {self._yes}   n no   Esc no, and hold", classes="quiet")
 
     def action_yes(self) -> None:
         """Enter."""
         self.dismiss(True)
 
-    def action_close(self) -> None:
-        """Esc: here it only means no."""
+    def action_no(self) -> None:
+        """No, and let the arm go on."""
         self.dismiss(None)
 
 
 class ArmingList(Dialog[bool]):
     """The arming checks as they come in, then one consent."""
 
-    BINDINGS = [Binding("enter", "consent", "arm", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "consent", "arm", show=False)]
 
-    def __init__(self, look: Look, again: Callable[[], None]) -> None:
+    def __init__(self, look: Look, again: Callable[[], object]) -> None:
         super().__init__("arming list", look)
         self._again = again
         self._checks: tuple[Check, ...] = ()
@@ -129,6 +135,16 @@ class ArmingList(Dialog[bool]):
         self._checks, self._running, self._refusal = tuple(checks), running, refusal
         if self.is_mounted:
             self._draw()
+
+    @property
+    def checked(self) -> bool:
+        """Whether the answer to the last check is already on the screen."""
+        return bool(self._checks) and not self._running
+
+    @property
+    def running(self) -> bool:
+        """Whether checks are still to come."""
+        return self._running
 
     @property
     def passed(self) -> bool:
@@ -185,8 +201,8 @@ def check_lines(checks: Sequence[Check], look: Look) -> Text:
 class Help(Dialog[bool]):
     """Every key, from the registry."""
 
-    BINDINGS = [
-        Binding("question_mark,enter,q", "close", "close", show=False),
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark,enter,q", "back", "close", show=False),
         Binding("up", "scroll('up')", show=False),
         Binding("down", "scroll('down')", show=False),
     ]
@@ -197,15 +213,15 @@ class Help(Dialog[bool]):
     def body(self) -> ComposeResult:
         with VerticalScroll(id="help"):
             yield Static(help_text(self.look))
-        yield Label("Esc close   up/down scroll", classes="quiet")
+        yield Label("q close   up/down scroll   Esc close, and hold", classes="quiet")
 
     def action_scroll(self, way: str) -> None:
         """Scroll a line."""
         box = self.query_one("#help", VerticalScroll)
         box.scroll_relative(y=-1 if way == "up" else 1, animate=False)
 
-    def action_close(self) -> None:
-        """Esc: help hides nothing, so it only closes."""
+    def action_back(self) -> None:
+        """Close, and let the arm go on."""
         self.dismiss(None)
 
 

@@ -1,10 +1,9 @@
 """Keyboard jog: which joint, how far, and the goal it adds up to. Pure.
 
-Each press moves the goal of the chosen joint by one fixed step; a held key repeats as the terminal repeats it. The
-goal is then sent 30 times a second until the mode is left, so that it stays fresh; when this screen dies the goals
-stop and control holds. The goal never runs further ahead of the measured joint than `LEAD_RAD`: a joint that is held
-back does not jump when it comes free.
-"""
+Each press moves the goal of the chosen joint by one fixed step; a held key repeats as the terminal
+repeats it. The goal is then sent 30 times a second until the mode is left, so that it stays fresh;
+when this screen dies the goals stop and control holds. The goal never runs further ahead of the
+measured joint than `LEAD_RAD`: a joint that is held back does not jump when it comes free."""
 
 import math
 from collections.abc import Sequence
@@ -64,7 +63,7 @@ def resize(jog: Jog, by: int) -> Jog:
 
 
 def press(jog: Jog, direction: int, position_rad: Sequence[float]) -> Jog:
-    """Move the chosen joint's goal one step, at most `LEAD_RAD` from where the joint is measured."""
+    """Move the chosen joint's goal one step, at most `LEAD_RAD` from where it is measured."""
     here = position_rad[jog.joint]
     wanted = jog.goal_rad[jog.joint] + direction * math.radians(jog.step_deg)
     goal = list(jog.goal_rad)

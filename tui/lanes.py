@@ -1,8 +1,8 @@
 """Threads between the event loop and the daemon, so that the screen never waits.
 
-A `Lane` carries one request at a time and refuses a second one: nothing piles up behind a slow answer and is sent
-later by surprise. Stopping has a lane of its own, so no request can stand in front of it.
-"""
+A `Lane` carries one request at a time and refuses a second one: nothing piles up behind a slow
+answer and is sent later by surprise. Stopping has a lane of its own, so no request can stand in
+front of it."""
 
 import contextlib
 import queue

@@ -1,8 +1,8 @@
 """How things look: colours by role, glyphs, and one word + glyph + colour for every state.
 
-Two looks carry the same information. `RICH` is for a terminal with true colour and Unicode; `PLAIN` keeps to
-ASCII and the sixteen colours of a Linux console or a serial line. No panel says anything by colour alone.
-"""
+Two looks carry the same information. `RICH` is for a terminal with true colour and Unicode; `PLAIN`
+keeps to ASCII and the sixteen colours of a Linux console or a serial line. No panel says anything
+by colour alone."""
 
 import os
 from collections.abc import Mapping
@@ -143,7 +143,7 @@ PLAIN = Look(
 
 
 def choose_look(plain: bool, environment: Mapping[str, str] | None = None) -> Look:
-    """`PLAIN` where asked for, on a Linux console, with NO_COLOR, or where the locale is not UTF-8."""
+    """`PLAIN` where asked for, on a Linux console, with NO_COLOR, or in a locale without UTF-8."""
     env = os.environ if environment is None else environment
     locale = (env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or "").lower()
     narrow_locale = bool(locale) and "utf" not in locale and locale not in ("c", "posix")
@@ -154,7 +154,8 @@ def choose_look(plain: bool, environment: Mapping[str, str] | None = None) -> Lo
 
 @dataclass(frozen=True, slots=True)
 class StateLook:
-    """A state as a person reads it. `role` is a colour role of `Look`; `filled` paints a block behind the word."""
+    """A state as a person reads it. `role` is a colour role of `Look`; `filled` paints a block
+    behind the word."""
 
     word: str
     glyph: str

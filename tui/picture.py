@@ -1,8 +1,8 @@
 """Live camera pictures in a terminal: two pixels a character cell, drawn as half blocks.
 
-A thread reads the newest frame, shrinks it to the widget's cells and quantises the colours; the widget redraws only
-the rows that changed, in runs of equal colour. That keeps a still scene nearly free, also over SSH. The thread draws
-at most ten times a second and backs off when drawing is dear.
+A thread reads the newest frame, shrinks it to the widget's cells and quantises the colours; the
+widget redraws only the rows that changed, in runs of equal colour. That keeps a still scene nearly
+free, also over SSH. The thread draws at most ten times a second and backs off when drawing is dear.
 """
 
 import threading
@@ -24,7 +24,8 @@ from tui.look import Look
 
 PERIOD_S = 0.1
 SHARE = 0.2
-"""Part of one core that pictures may take: after a drawing that took t, the next waits t / SHARE."""
+"""Part of one core that pictures may take: after a drawing that took t, the next waits t / SHARE.
+"""
 
 RAMP = " .:-=+*#%@"
 """Dark to bright, for terminals without half blocks."""
@@ -44,7 +45,8 @@ class Picture:
 
 
 def shrink(rgb: npt.NDArray[np.uint8], rows: int, columns: int, bits: int) -> Cells:
-    """Fit uint8 [h, w, 3] into `rows` x `columns` cells by area means, keeping its shape; black around it.
+    """Fit uint8 [h, w, 3] into `rows` x `columns` cells by area means, keeping its shape; black
+    around it.
 
     `bits` of each colour stay: fewer make longer runs of equal cells.
     """
@@ -66,7 +68,7 @@ def _area_means(image: npt.NDArray[np.uint8], size: int, axis: int) -> npt.NDArr
     length = image.shape[axis]
     if size >= length:
         return np.take(image, np.arange(size) * length // size, axis=axis)
-    # Three samples a part are enough to be free of moire, and a third of the work for a large frame.
+    # Three samples a part are enough against moire, and a third of the work for a large frame.
     stride = max(1, length // (3 * size))
     sampled = image[::stride] if axis == 0 else image[:, ::stride]
     length = sampled.shape[axis]

@@ -1,7 +1,7 @@
 """What a recording key means right now. Pure: the phase in, a decision out.
 
-A key pressed while an episode is being saved is dropped and said to be dropped; it never reaches the next episode.
-"""
+A key pressed while an episode is being saved is dropped and said to be dropped; it never reaches
+the next episode."""
 
 from dataclasses import dataclass
 
@@ -43,9 +43,8 @@ def decide(
 ) -> Decision:
     """What `key` (episode, keep, redo, undo, success, fail) does.
 
-    `phase` is RecordingStatus.phase; `pending` names a recording request whose answer has not come yet, or is
-    empty; `label` is the open episode's label so far.
-    """
+    `phase` is RecordingStatus.phase; `pending` names a recording request whose answer has not come
+    yet, or is empty; `label` is the open episode's label so far."""
     if phase == "saving":
         return Dropped("an episode is being saved")
     if pending:

@@ -1,4 +1,5 @@
-"""What the panels draw from: the newest status, how old it is, and what this screen remembers. Pure values."""
+"""What the panels draw from: the newest status, how old it is, and what this screen remembers. Pure
+values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -8,6 +8,7 @@ arm down.
 import argparse
 import logging
 import signal
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -17,16 +18,10 @@ from daemon.control import realtime
 from daemon.control.build import build_core
 from daemon.control.exchange import SharedExchange
 from daemon.control.timing import Schedule
-from drivers.calibration import load_robot_calibration, load_teleoperator_calibration
-from drivers.serial_port import PySerialPort, SerialPort, resolve_serial_device
+from daemon.devices import calibration_of, open_device
 from robotd.clock import MonotonicClock
 
 log = logging.getLogger("control")
-
-
-def open_device(setting: str) -> SerialPort:
-    """Open the device that a configuration names: a by-id name, or a path."""
-    return PySerialPort(resolve_serial_device(setting))
 
 
 def main() -> None:
@@ -46,11 +41,13 @@ def run(runtime: Path, config: Config) -> None:
     """Tick until the core says that there is nothing left to do."""
     clock = MonotonicClock()
     exchange = SharedExchange(runtime, 6 * len(config.arms))
-    calibrations = {arm.id: load_robot_calibration(arm.id) for arm in config.arms.values()}
-    for arm in config.arms.values():
-        if arm.leader is not None:
-            calibrations[arm.leader.id] = load_teleoperator_calibration(arm.leader.id)
-    core = build_core(config, calibrations, open_device, exchange, clock)
+    core = build_core(
+        config,
+        partial(calibration_of, config),
+        partial(open_device, runtime, config),
+        exchange,
+        clock,
+    )
     obtained = realtime.take(config.control.realtime_priority)
     (runtime / "realtime.json").write_bytes(msgspec.json.encode(obtained))
     terminate = _Terminate()

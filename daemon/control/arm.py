@@ -87,7 +87,7 @@ class FollowerArm:
             self.telemetry[joint] = reading
             self.position_ticks[joint] = reading.position_ticks
         if self.seen:
-            self.position_rad = self.joint_map.rad_from_ticks(self.position_ticks)
+            self.position_rad = self.joint_map.rad_from_ticks(self.position_ticks).tolist()
             if complete:
                 self._differentiate()
         return complete
@@ -125,11 +125,11 @@ class FollowerArm:
         whether anything was sent.
         """
         self.gate = applied.state
-        goal = self.joint_map.ticks_from_rad(applied.goal_rad)
+        goal: list[int] = self.joint_map.ticks_from_rad(applied.goal_rad).tolist()
         self._unwritten_ticks += 1
         if goal == self.goal_ticks and self._unwritten_ticks < _REFRESH_TICKS:
             return False
-        self._bus().sync_write(GOAL_POSITION, dict(zip(SERVO_IDS, goal, strict=True)))
+        self.open_bus().sync_write(GOAL_POSITION, dict(zip(SERVO_IDS, goal, strict=True)))
         self.goal_ticks = goal
         self._unwritten_ticks = 0
         return True
@@ -143,23 +143,22 @@ class FollowerArm:
             if value != self.limit_now_permille[joint]
         }
         if changed:
-            self._bus().sync_write(TORQUE_LIMIT, changed)
+            self.open_bus().sync_write(TORQUE_LIMIT, changed)
             self.limit_now_permille = wanted
 
     def write_torque_off(self) -> None:
         """Cut torque on all six. Unacknowledged on purpose: a servo in fault must not keep the
         others stiff. `read_slow` confirms."""
-        self._bus().sync_write(TORQUE_ENABLE, dict.fromkeys(SERVO_IDS, 0))
+        self.open_bus().sync_write(TORQUE_ENABLE, dict.fromkeys(SERVO_IDS, 0))
 
     def write_torque_on(self) -> None:
         """Energise all six. The goal and the torque limit must have been written before."""
-        self._bus().sync_write(TORQUE_ENABLE, dict.fromkeys(SERVO_IDS, 1))
+        self.open_bus().sync_write(TORQUE_ENABLE, dict.fromkeys(SERVO_IDS, 1))
 
     def read_slow(self) -> None:
         """Read torque and limit back from one servo, the next in turn (block 40…55)."""
-        bus = self.link.bus
         joint = self._next_slow
-        if bus is None or self.misses[joint] > 0:
+        if self.link.bus is None or self.misses[joint] > 0:
             self._next_slow = (joint + 1) % JOINTS
             return
         self._next_slow = (joint + 1) % JOINTS
@@ -172,7 +171,7 @@ class FollowerArm:
 
     def _read_back(self, joint: int, retries: int) -> None:
         try:
-            block = self._bus().read_block(SERVO_IDS[joint], 40, 10, retries)
+            block = self.open_bus().read_block(SERVO_IDS[joint], 40, 10, retries)
         except BusError:
             if retries:
                 raise
@@ -180,7 +179,8 @@ class FollowerArm:
         self.torque[joint] = Torque.ON if block[0] else Torque.OFF
         self.limit_now_permille[joint] = block[8] | block[9] << 8
 
-    def _bus(self) -> ServoBus:
+    def open_bus(self) -> ServoBus:
+        """The bus, or the BusError that says that it is closed."""
         if self.link.bus is None:
             raise BusError(
                 f"The bus of {self.name} is closed.",

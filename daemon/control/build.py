@@ -5,46 +5,61 @@ functions that are passed in, so lock-step builds the very same core on virtual 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 
-from config.schema import Arm, Config, Leader, Limits
+from config.schema import Config, Limits
 from daemon.control.arm import SERVO_IDS, FollowerArm
 from daemon.control.arming import BusArming
-from daemon.control.core import ControlCore, CoreSettings
+from daemon.control.core import ControlCore
 from daemon.control.exchange import Exchange
 from daemon.control.gate import ArmLimits
+from daemon.control.kinematics import MODEL_MAXIMUM_RAD, MODEL_MINIMUM_RAD
 from daemon.control.leader import LeaderArm
 from daemon.control.link import BusLink
-from drivers.calibration import Calibration
+from daemon.control.settings import CoreSettings
+from drivers.calibration import Calibration, Role
 from drivers.joint_map import JointMap
 from drivers.serial_port import SerialPort
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 
-OpenPort = Callable[[str], SerialPort]
-"""Opens the serial device that a configuration names. Raises BusError."""
+OpenPort = Callable[[str, Role], SerialPort]
+"""Opens the serial device of an arm, by its name in the configuration. Raises BusError."""
+
+FindCalibration = Callable[[str, Role], Calibration]
+"""Finds the calibration of an arm, by its name in the configuration. Raises CalibrationError."""
 
 
 def build_core(
     config: Config,
-    calibrations: Mapping[str, Calibration],
+    find_calibration: FindCalibration,
     open_port: OpenPort,
     exchange: Exchange,
     clock: Clock,
 ) -> ControlCore:
-    """Make the core for `config`. `calibrations` is by the ids that arms and leaders name."""
+    """Make the core for `config`. Opens no port yet."""
     followers: list[FollowerArm] = []
     leaders: list[LeaderArm] = []
+    calibrations: dict[str, Calibration] = {}
     for name, arm in config.arms.items():
-        followers.append(_follower(name, arm, config.limits, calibrations, open_port, clock))
+        offsets_rad = radians(arm.joint_offset_deg)
+        calibrations[name] = find_calibration(name, "follower")
+        joint_map = JointMap(calibrations[name], offsets_rad)
+        followers.append(
+            FollowerArm(
+                name,
+                BusLink(name, partial(open_port, name, "follower"), SERVO_IDS, clock),
+                joint_map,
+                arm_limits(config.limits, joint_map),
+                config.limits.torque_limit_permille,
+            )
+        )
         if arm.leader is not None:
-            leaders.append(_leader(name, arm.leader, arm, calibrations, open_port, clock))
-    arming = BusArming(
-        {
-            follower.name: calibrations[arm.id]
-            for follower, arm in zip(followers, config.arms.values(), strict=True)
-        }
-    )
-    return ControlCore(followers, leaders, exchange, clock, settings_of(config), arming)
+            leader_map = JointMap(find_calibration(name, "leader"), offsets_rad)
+            link = BusLink(f"{name} leader", partial(open_port, name, "leader"), SERVO_IDS, clock)
+            leaders.append(LeaderArm(name, link, leader_map))
+    settings = settings_of(config)
+    return ControlCore(followers, leaders, exchange, clock, settings, BusArming(calibrations))
 
 
 def settings_of(config: Config) -> CoreSettings:
@@ -78,7 +93,7 @@ def radians(values_deg: tuple[float, ...]) -> tuple[float, ...]:
 def arm_limits(limits: Limits, joint_map: JointMap) -> ArmLimits:
     """The gate's numbers for one arm: its own range, less the margin."""
     margin = math.radians(limits.range_margin_deg)
-    low, high = joint_map.limits_rad
+    low, high = joint_map.limits_rad(MODEL_MINIMUM_RAD, MODEL_MAXIMUM_RAD)
     return ArmLimits(
         minimum_rad=tuple(float(value) + margin for value in low),
         maximum_rad=tuple(float(value) - margin for value in high),
@@ -96,35 +111,3 @@ def arm_limits(limits: Limits, joint_map: JointMap) -> ArmLimits:
 def _vector(values: tuple[float, ...]) -> tuple[float, float, float]:
     x, y, z = values
     return (x, y, z)
-
-
-def _follower(
-    name: str,
-    arm: Arm,
-    limits: Limits,
-    calibrations: Mapping[str, Calibration],
-    open_port: OpenPort,
-    clock: Clock,
-) -> FollowerArm:
-    joint_map = JointMap(calibrations[arm.id], radians(arm.joint_offset_deg))
-    link = BusLink(name or "follower", lambda: open_port(arm.port), SERVO_IDS, clock)
-    return FollowerArm(
-        name or "follower",
-        link,
-        joint_map,
-        arm_limits(limits, joint_map),
-        limits.torque_limit_permille,
-    )
-
-
-def _leader(
-    name: str,
-    leader: Leader,
-    arm: Arm,
-    calibrations: Mapping[str, Calibration],
-    open_port: OpenPort,
-    clock: Clock,
-) -> LeaderArm:
-    joint_map = JointMap(calibrations[leader.id], radians(arm.joint_offset_deg))
-    link = BusLink(f"{name or 'arm'} leader", lambda: open_port(leader.port), SERVO_IDS, clock)
-    return LeaderArm(name or "leader", link, joint_map)

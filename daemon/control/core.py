@@ -7,7 +7,6 @@ the read deadline.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from daemon.control import watch
@@ -17,22 +16,16 @@ from daemon.control.gate import Applied, Asked, GateState, apply
 from daemon.control.leader import LeaderArm
 from daemon.control.letdown import LetDown
 from daemon.control.machine import Event, Facts, Refusal, next_state
+from daemon.control.pilot import Pilot
+from daemon.control.readout import Readout
 from daemon.control.record import TickEvidence, tick_record, torque_of
-from daemon.control.sources import (
-    HOLD,
-    Followed,
-    GoalStream,
-    Handover,
-    LeaderFollower,
-    PathFollower,
-    follow_plan,
-)
-from drivers.bus import ServoBus, collect
-from robotd.clock import NS_PER_MS, NS_PER_S, Clock
+from daemon.control.settings import CoreSettings
+from daemon.control.sources import Followed, Handover
+from daemon.control.timing import missed_between
+from robotd.clock import NS_PER_MS, Clock
 from robotd.errors import BusError
 from robotd.messages import Check
 from robotd.states import Fault, RequestKind, Source, State, Torque
-from robotd.trajectory import Trajectory, park_path, through
 
 log = logging.getLogger(__name__)
 
@@ -54,27 +47,6 @@ _EVENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CoreSettings:
-    """The numbers of the loop; poses have six values for each arm, in joint order."""
-
-    tick_hz: int
-    read_deadline_ns: int
-    command_stale_ns: int
-    supervisor_stale_ns: int
-    supervisor_gone_hold_ns: int
-    degraded_after: int
-    fault_after: int
-    arming_torque_permille: int
-    arming_ramp_s: float
-    release_speed_rad_s: float
-    move_speed_rad_s: float
-    home_rad: tuple[float, ...]
-    rest_rad: tuple[float, ...]
-    via_rad: tuple[float, ...]
-    late_plan_passes: bool
-
-
 class ArmingSteps(Protocol):
     """The arming of all arms, one bounded transaction an iteration.
 
@@ -91,7 +63,9 @@ class ArmingSteps(Protocol):
 class Arming(Protocol):
     """Makes the arming sequence; passed in so that the core knows no register."""
 
-    def begin(self, arms: Sequence[FollowerArm], settings: CoreSettings) -> ArmingSteps: ...
+    def begin(
+        self, arms: Sequence[FollowerArm], settings: CoreSettings, consent: bool
+    ) -> ArmingSteps: ...
 
 
 class ControlCore:
@@ -118,9 +92,8 @@ class ControlCore:
         self._arming = arming
         self._steps: ArmingSteps | None = None
         self._arm_request = 0
-        self._goals = GoalStream(settings.command_stale_ns)
-        self._leader_source = LeaderFollower(settings.command_stale_ns)
-        self._path = PathFollower()
+        self._readout = Readout(self.arms, self.leaders)
+        self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
         self._estop_ns = 0
         self._presses = exchange.estop_presses()
@@ -130,7 +103,6 @@ class ControlCore:
         self._ticks = 0
         self._missed = 0
         self._index = -1
-        self._opened = [0] * len(self.arms)
         self._dt_s = 1.0 / settings.tick_hz
 
     @property
@@ -146,19 +118,20 @@ class ControlCore:
 
     def close(self) -> None:
         """Give the serial devices back."""
-        for holder in (*self.arms, *self.leaders):
-            holder.link.close()
+        self._readout.close()
 
     # --- the tick ---------------------------------------------------------------------------------
 
     def tick(self, index: int, deadline_ns: int) -> None:
         """Do tick `index`, due at `deadline_ns`. Never raises for what a servo or cable does."""
         began_ns = self._clock.now_ns()
-        self._missed += max(0, index - self._index - 1) if self._index >= 0 else 0
+        if self._index >= 0 and self._steps is None:
+            # Looking at registers takes whole ticks; nothing moves then, so those do not count.
+            self._missed += missed_between(self._index, index)
         self._index = index
         self._ticks += 1
         self._hear(deadline_ns)
-        complete = self._read(began_ns)
+        complete = self._readout.read(began_ns + self._settings.read_deadline_ns)
         read_ns = self._clock.now_ns()
         self._judge(deadline_ns)
         followed = self._decide(deadline_ns)
@@ -240,9 +213,20 @@ class ControlCore:
         self._last_request = request.id
         if request.kind is RequestKind.STOP:
             self._stopping = True
-        if request.kind is RequestKind.ARM:
+        if request.kind in (RequestKind.ARM, RequestKind.CHECK):
             self._arm_request = request.id
-        self._happen(_EVENTS[request.kind], now_ns, request.source)
+        if request.kind is RequestKind.CHECK:
+            self._check(request)
+        else:
+            self._happen(_EVENTS[request.kind], now_ns, request.source)
+
+    def _check(self, request: ControlRequest) -> None:
+        """Begin the arming list without consent; only a limp, idle loop has the time for it."""
+        if self.state is State.DISARMED:
+            self._steps = self._arming.begin(self.arms, self._settings, consent=False)
+            return
+        armed = Check(name="state", outcome="pass", detail=f"the arm is {self.state.name.lower()}")
+        self._exchange.report(request.id, (armed,), done=True)
 
     def _happen(self, event: Event, now_ns: int, source: Source = Source.NONE) -> None:
         """Apply an event to the state machine and do what entering the new state takes."""
@@ -263,19 +247,20 @@ class ControlCore:
 
     def _enter(self, event: Event, source: Source, now_ns: int) -> None:
         state = self.state
+        if state is not State.ARMING:
+            self._steps = None
         if event in _NEW_HANDOVER:
             owner = _OWNERS.get(event, source)
             self.handover = Handover(self.handover.version + 1, now_ns, owner)
-            self._goals.reset()
-            self._leader_source.reset()
+            self._pilot.reset()
         elif not state.moving:
             # Whatever was computed for the old source must not move the arm again later.
             self.handover = Handover(self.handover.version + 1, now_ns, Source.NONE)
         if state is State.ARMING:
             self.fault = watch.Finding(Fault.NONE, -1)
-            self._steps = self._arming.begin(self.arms, self._settings)
+            self._steps = self._arming.begin(self.arms, self._settings, consent=True)
         elif state in (State.HOMING, State.PARKING):
-            self._path.path = self._way(state, now_ns)
+            self._pilot.set_out(state, now_ns)
         elif state is State.RELEASING:
             self._down.begin()
         elif state is State.ESTOP:
@@ -284,49 +269,7 @@ class ControlCore:
         elif event is Event.CLEAR:
             self.fault = watch.Finding(Fault.NONE, -1)
 
-    def _way(self, state: State, now_ns: int) -> Trajectory:
-        settings = self._settings
-        start = [value for arm in self.arms for value in arm.gate.applied_rad]
-        step_ns = NS_PER_S // settings.tick_hz
-        if state is State.HOMING:
-            return through([start, settings.home_rad], now_ns, step_ns, settings.move_speed_rad_s)
-        return park_path(
-            start,
-            settings.rest_rad,
-            settings.via_rad,
-            now_ns,
-            step_ns,
-            settings.move_speed_rad_s,
-        )
-
-    # --- reading ----------------------------------------------------------------------------------
-
-    def _read(self, began_ns: int) -> bool:
-        """Read every bus at once; returns whether every follower servo answered."""
-        links = [arm.link for arm in self.arms] + [leader.link for leader in self.leaders]
-        for link in links:
-            link.open_if_due()
-        for number, arm in enumerate(self.arms):
-            if arm.link.opened != self._opened[number]:
-                self._opened[number] = arm.link.opened
-                arm.forget()
-        buses: list[ServoBus] = [link.bus for link in links if link.bus is not None]
-        readings = iter(collect(buses, began_ns + self._settings.read_deadline_ns))
-        complete = True
-        for holder in (*self.arms, *self.leaders):
-            if holder.link.bus is None:
-                holder.missed_all()
-                complete = complete and holder not in self.arms
-                continue
-            reading = next(readings)
-            if reading.fault is not None:
-                holder.link.lost(reading.fault)
-                holder.missed_all()
-                whole = False
-            else:
-                whole = holder.take(reading.telemetry)
-            complete = complete and (whole or holder not in self.arms)
-        return complete
+    # --- judging ----------------------------------------------------------------------------------
 
     def _judge(self, now_ns: int) -> None:
         armed = self.state not in (State.DISARMED, State.ARMING)
@@ -347,55 +290,18 @@ class ControlCore:
     # --- deciding ---------------------------------------------------------------------------------
 
     def _decide(self, deadline_ns: int) -> Followed:
-        """What the active source asks for."""
-        applied = [value for arm in self.arms for value in arm.gate.applied_rad]
-        if self.state is State.TELEOP and self.handover.source in (
-            Source.LEADER,
-            Source.CORRECTION,
-        ):
-            return self._leader_source.follow(
-                self._leader_pose(),
-                self._leader_age_ns(deadline_ns),
-                applied,
-                self._dt_s,
-                keep_offset=self.handover.source is Source.CORRECTION,
-            )
-        if self.state is State.TELEOP:
-            command = self._exchange.command()
-            return self._goals.follow(command, self.handover, applied, deadline_ns)
-        if self.state in (State.POLICY, State.REPLAY):
-            plan = self._exchange.plan()
-            return follow_plan(plan, self.handover, deadline_ns, self._settings.late_plan_passes)
-        if self.state in (State.HOMING, State.PARKING):
-            followed, finished = self._path.follow(deadline_ns)
-            if finished and self._arrived(followed.asked):
-                self._happen(Event.MOVE_DONE, deadline_ns)
-            return followed
-        return Followed(HOLD)
-
-    def _arrived(self, asked: Asked) -> bool:
-        applied = [value for arm in self.arms for value in arm.gate.applied_rad]
-        if asked.goal_rad is None:
-            return True
-        still = all(speed == 0.0 for arm in self.arms for speed in arm.gate.velocity_rad_s)
-        near = all(abs(a - b) < 1e-4 for a, b in zip(asked.goal_rad, applied, strict=True))
-        return near or still
-
-    def _leader_pose(self) -> list[float] | None:
-        if not self.leaders or not all(leader.seen for leader in self.leaders):
-            return None
-        return [value for leader in self.leaders for value in leader.position_rad]
-
-    def _leader_age_ns(self, now_ns: int) -> int:
-        ages = [leader.age_ns(now_ns) for leader in self.leaders]
-        return -1 if not ages or min(ages) < 0 else max(ages)
+        """What the active source asks for; a path walked to its end is an event."""
+        followed, finished = self._pilot.follow(self.state, self.handover, deadline_ns)
+        if finished:
+            self._happen(Event.MOVE_DONE, deadline_ns)
+        return followed
 
     # --- writing ----------------------------------------------------------------------------------
 
     def _write(self, applied: Sequence[Applied], now_ns: int) -> bool:
         """Do what the state's torque rule says; returns whether a goal was sent."""
         try:
-            if self.state is State.ARMING:
+            if self._steps is not None:
                 self._arm_a_step(now_ns)
             elif self.state.armed:
                 sent = [arm.write_goal(pose) for arm, pose in zip(self.arms, applied, strict=True)]
@@ -405,12 +311,16 @@ class ControlCore:
         except BusError as error:
             log.error("%s", error)
         if self.state is not State.ARMING:
-            for arm in self.arms:
-                # Nothing is being followed: what is held is the last goal, standing.
-                arm.gate = GateState.at_rest(arm.gate.applied_rad)
+            self._stand()
         if self._stopping:
             self.stopped = self._at_rest()
         return False
+
+    def _stand(self) -> None:
+        """Nothing is followed: a limp arm's goal is where it is, a held one's is the last."""
+        for arm in self.arms:
+            limp = self.state is State.DISARMED
+            arm.gate = GateState.at_rest(arm.position_rad if limp else arm.gate.applied_rad)
 
     def _letting_down(self, now_ns: int) -> bool:
         if self.state is State.ESTOP:
@@ -442,7 +352,8 @@ class ControlCore:
             outcome = Event.ARMING_ABORTED
         self._steps = None
         self._exchange.report(self._arm_request, steps.checks, done=True)
-        self._happen(outcome, now_ns)
+        if self.state is State.ARMING:
+            self._happen(outcome, now_ns)
 
 
 _NEW_HANDOVER = {Event.TELEOP, Event.POLICY, Event.REPLAY, Event.CORRECT, Event.HOME}

@@ -21,6 +21,9 @@ _BODIES: tuple[tuple[Vector, Quaternion], ...] = (
     ((0.0, -0.0611, 0.0181), (0.0172091, -0.0172091, 0.7068973, 0.7068973)),
     ((0.0202, 0.0188, -0.0234), (0.7071068, 0.7071068, 0.0, 0.0)),
 )
+# Joint ranges of the same file: what the printed parts allow.
+MODEL_MINIMUM_RAD = (-1.91986, -1.74533, -1.69, -1.65806, -2.74385, -0.17453)
+MODEL_MAXIMUM_RAD = (1.91986, 1.74533, 1.69, 1.65806, 2.84121, 1.74533)
 # Points that are kept off the table and inside the cell: (body index, position in its frame).
 _POINTS: tuple[tuple[str, int, Vector], ...] = (
     ("elbow", 2, (0.0, 0.0, 0.0)),

@@ -35,7 +35,7 @@ class LeaderArm:
             self._ticks[joint] = reading.position_ticks
             self._stamps_ns[joint] = reading.stamp_ns
         if self.seen:
-            self.position_rad = self.joint_map.rad_from_ticks(self._ticks)
+            self.position_rad = self.joint_map.rad_from_ticks(self._ticks).tolist()
         return complete
 
     def missed_all(self) -> None:

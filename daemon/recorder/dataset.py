@@ -20,11 +20,11 @@ from daemon.recorder.transaction import (
     SIDECAR,
     Commit,
     Intent,
-    abandon_staging,
     begin,
     finish,
     locked,
     read_commits,
+    roll_back,
     standing,
 )
 from robotd.errors import DatasetError, StateError
@@ -73,10 +73,10 @@ def publish(journal: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
                 manifest = verify(journal, manifest)
                 try:
                     intent = stage_episode(root, journal, manifest, wall_ns())
+                    begin(root, intent)
                 except BaseException:
-                    abandon_staging(root)  # it may be what fills the disk
+                    roll_back(root)  # what was staged may be what fills the disk
                     raise
-                begin(root, intent)
                 commit = finish(root) or intent.commit
                 manifest = msgspec.structs.replace(manifest, state="published")
                 save_manifest(journal, manifest)
@@ -139,7 +139,7 @@ def remove_last(root: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
 
 def _settle(root: Path) -> Commit | None:
     finished = finish(root)
-    abandon_staging(root)
+    roll_back(root)
     return finished
 
 

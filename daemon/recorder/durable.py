@@ -45,7 +45,8 @@ class AppendFile:
         self.path = path
         self.size_bytes = 0
         self._abandoned = False
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(path, flags, 0o644)
 
     @property
     def closed(self) -> bool:

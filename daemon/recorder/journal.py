@@ -140,11 +140,7 @@ class EpisodeJournal:
 
     def flush(self) -> None:
         """Write the pending rows and sync every file. Raises OSError."""
-        if self._pending:
-            spec = self.manifest.spec
-            self._streams[0].write(tables.row_batch(spec, self._pending))
-            self._streams[1].write(tables.evidence_batch(spec, self._pending))
-            self._pending.clear()
+        self._write_pending()
         for sink in [*self._sinks(), *(stream.sink for stream in self._streams)]:
             sink.sync()
         self._last_sync_ns = self._now_ns()
@@ -187,6 +183,16 @@ class EpisodeJournal:
         )
         save_manifest(self.folder, self.manifest)
 
+    def _write_pending(self) -> None:
+        first = self.rows - len(self._pending)
+        for stream, batch_of in zip(
+            self._streams, (tables.row_batch, tables.evidence_batch), strict=True
+        ):
+            rows = self._pending[stream.rows - first :]  # after an error one may be ahead
+            if rows:
+                stream.write(batch_of(self.manifest.spec, rows))
+        self._pending.clear()
+
     def _sinks(self) -> list[AppendFile]:
         return [writer.sink for writer in self._videos.values()]
 
@@ -209,8 +215,14 @@ class EpisodeJournal:
         (self.folder / _RESERVE).unlink(missing_ok=True)
 
     def _interrupt(self, error: OSError) -> DatasetError:
-        """The disk failed: keep what is whole, say so in the manifest, return the error."""
+        """The disk failed: keep what is whole, say so in the manifest, return the error.
+
+        The reserve gives a full disk the room for the rows whose frames are written already.
+        """
         failure = disk_error(error, self.folder)
+        self._release_reserve()
+        with contextlib.suppress(OSError):  # then these rows are lost, and `rows` says so
+            self._write_pending()
         self._take_down()
         self.manifest = recover_journal(self.folder, reason=failure.what)
         return failure
@@ -221,10 +233,17 @@ class _ArrowStream:
 
     def __init__(self, sink: AppendFile, schema: pa.Schema) -> None:
         self.sink = sink
+        self.rows = 0
         self._writer = pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        self._writer.write_batch(batch)
+        whole_bytes = self.sink.size_bytes
+        try:
+            self._writer.write_batch(batch)
+        except OSError:
+            self.sink.truncate(whole_bytes)
+            raise
+        self.rows += batch.num_rows
 
     def close(self) -> None:
         self._writer.close()

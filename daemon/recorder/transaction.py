@@ -112,10 +112,10 @@ def _step(source: Path, target: Path) -> None:
         )
 
 
-def abandon_staging(root: Path) -> None:
-    """Remove what was staged for changes that never began. Only under the lock, after `finish`."""
+def roll_back(root: Path) -> None:
+    """Remove what was staged for changes that never began. Only under the lock."""
     staging = root / STAGING
-    if staging.exists():
+    if staging.exists() and not (root / INTENT).exists():
         for each in staging.iterdir():
             remove_tree(each)
 

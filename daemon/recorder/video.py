@@ -7,6 +7,7 @@ exactly at k/fps, because LeRobot finds frames by time (tolerance 0.1 ms).
 
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,13 @@ def cut_torn_tail(path: Path) -> int:
 
 
 def count_frames(path: Path) -> int:
-    """The number of coded frames in a video, counted packet by packet; 0 for an empty file."""
+    """The number of coded frames in a video, counted packet by packet; 0 for an empty file.
+
+    Raises DatasetError when the file is not a whole video.
+    """
     if path.stat().st_size == 0:
         return 0
-    with av.open(str(path)) as container:
+    with _readable(path), av.open(str(path)) as container:
         return sum(1 for packet in container.demux(video=0) if packet.size > 0)
 
 
@@ -163,7 +167,7 @@ def remux(source: Path, target: Path, frames: int) -> None:
     the source holds fewer.
     """
     copied = 0
-    with av.open(str(source)) as reader, av.open(str(target), "w", format="mp4") as writer:
+    with av.open(str(source)) as reader, _mp4(target) as writer:
         origin = reader.streams.video[0]
         stream = writer.add_stream_from_template(origin, opaque=True)
         stream.time_base = origin.time_base
@@ -190,7 +194,7 @@ def transcode(source: Path, target: Path, frames: int, fps: int, info: dict[str,
         if info.get(f"video.{key}") is not None
     }
     done = 0
-    with av.open(str(source)) as reader, av.open(str(target), "w", format="mp4") as writer:
+    with av.open(str(source)) as reader, _mp4(target) as writer:
         origin = reader.streams.video[0]
         stream = writer.add_stream(name, rate=fps, options=options)
         stream.width, stream.height = origin.width, origin.height
@@ -208,12 +212,34 @@ def transcode(source: Path, target: Path, frames: int, fps: int, info: dict[str,
     _check_count(source, done, frames)
 
 
+@contextmanager
+def _mp4(target: Path) -> Iterator[Any]:
+    """A plain MP4 being written. The file is ours: on a full disk PyAV would leave its own open."""
+    with target.open("wb") as file, av.open(file, "w", format="mp4") as container:
+        yield container
+
+
 def decode_frames(path: Path) -> Iterator[tuple[int, Any]]:
-    """Every frame of a video in order: (index, PyAV frame; `.to_ndarray(format="rgb24")`)."""
-    with av.open(str(path)) as container:
+    """Every frame of a video in order: (index, PyAV frame; `.to_ndarray(format="rgb24")`).
+
+    Raises DatasetError where it cannot be decoded.
+    """
+    with _readable(path), av.open(str(path)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         yield from enumerate(container.decode(stream))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except av.error.InvalidDataError as error:
+        raise DatasetError(
+            f"{path} cannot be read as a video: {error.strerror}.",
+            "The file was cut off or damaged after it was recorded.",
+            "Discard this episode, or restore the file from a backup.",
+        ) from error
 
 
 def _check_count(path: Path, got: int, wanted: int) -> None:

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from sim.model.arm import JOINTS
 
 REST_POSE_RAD = (0.0, -1.70, 1.61, 0.66, 0.0, 0.0)
-"""Folded back, the lower arm leaning on the shoulder: a limp arm put here stays within 1 degree.
-TCP at (0.226, 0, 0.068) m. The pose other tools call rest (lift -90, elbow 90, wrist 37.8 degrees)
-hovers 3 cm over the table and falls onto it when torque goes."""
+"""Folded back, the lower arm leaning on the shoulder: an arm that goes limp here sinks by a quarter
+of a degree. TCP at (0.226, 0, 0.068) m."""
 
 Addresses = npt.NDArray[np.intp]
 

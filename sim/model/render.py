@@ -89,17 +89,16 @@ class SceneRenderer:
                 f"{drawn_width}x{drawn_height} exceeds the model's off-screen buffer "
                 f"{model.vis.global_.offwidth}x{model.vis.global_.offheight}"
             )
+        self._context: Any = None
         self.width = width
         self.height = height
         self._model = model
         self.backend, self._gl = open_gl_context(drawn_width, drawn_height)
-        # Registered after the backend's own exit handler, so run before it: the GL objects go
-        # first.
+        # Registered after the backend's own exit handler, so run before it: GL objects go first.
         atexit.register(self.close)
-        model.vis.quality.shadowsize = (
-            _SHADOW_MAP_PX if pretty else 0
-        )  # read when the context is made
-        self._context: Any = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
+        # Read when the context is made.
+        model.vis.quality.shadowsize = _SHADOW_MAP_PX if pretty else 0
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
         self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = int(pretty)
@@ -158,11 +157,12 @@ class SceneRenderer:
     def close(self) -> None:
         """Free the GL objects. Safe to call twice."""
         atexit.unregister(self.close)
-        if self._context is not None:
+        if self._gl is not None:
             self._gl.make_current()
-            self._context.free()
-            self._context = None
+            if self._context is not None:
+                self._context.free()
             self._gl.free()
+            self._context = self._gl = None
 
     def __enter__(self) -> Self:
         return self

@@ -138,9 +138,7 @@ def _scene_spec(options: SceneOptions, xml: Path, mesh_dir: Path) -> mujoco.MjSp
     spec.option.timestep = PLANT_TIMESTEP_S if plant else TWIN_TIMESTEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.impratio = (
-        10.0  # friction as stiff as the normal force: a held block does not creep
-    )
+    spec.option.impratio = 10.0  # friction stiffer than the normal force: no creep in a grip
     spec.option.noslip_iterations = 5 if plant else 0
     spec.visual.global_.offwidth = OFFSCREEN_WIDTH_PX
     spec.visual.global_.offheight = OFFSCREEN_HEIGHT_PX
@@ -186,9 +184,8 @@ def _place(base: mujoco.MjsBody, arm: ArmPlacement) -> None:
 
 def _cache_key(options: SceneOptions, assets_hash: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    digest.update(
-        f"{mujoco.__version__} {assets_hash} {MESH_CELL_M} {options.use} {options.arms!r} {options.objects}".encode()
-    )
+    made_of = (mujoco.__version__, assets_hash, MESH_CELL_M, options.use, options.arms)
+    digest.update(repr((*made_of, options.objects)).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -162,7 +162,8 @@ class VirtualBus:
                     servo.offline_until_ns = end_ns + FLASH_PROGRAM_NS
 
     def _collide(self, replies: list[_Reply]) -> list[tuple[int, bytes]]:
-        """Replies in one slot pull the line low together: what arrives is the AND of their bytes."""
+        """Replies in one slot pull the line low together: what arrives is the AND of their
+        bytes."""
         emissions: list[tuple[int, bytes]] = []
         last_slot = -1
         for reply in replies:

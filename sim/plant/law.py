@@ -134,7 +134,8 @@ class PositionLaw:
         return self.profile != self.goal or self.velocity != 0.0
 
     def tick(self, position: int) -> float:
-        """One millisecond: signed duty in permille, after Torque_Limit and before any protection."""
+        """One millisecond: signed duty in permille, after Torque_Limit and before any
+        protection."""
         if self.mode is Mode.PWM:
             return float(max(-self._limit, min(self._limit, self.open_loop_permille)))
         if self.mode is Mode.VELOCITY:

@@ -1,7 +1,8 @@
 """What a plant is made of: which arms, which seed, how much time a byte takes.
 
-One struct, the same for the process (`--options JSON`) and for lock-step. The drive perturbations are drawn here
-from the seed; masses and frictions are drawn by `sim.model`, so that plant and twin differ in both.
+One struct, the same for the process (`--options JSON`) and for lock-step. The drive perturbations
+are drawn here from the seed; masses and frictions are drawn by `sim.model`, so that plant and twin
+differ in both.
 """
 
 import math
@@ -79,7 +80,8 @@ class DriveParameters:
     def drawn(cls, plant_seed: int | None, arm: str) -> "DriveParameters":
         """The drives of one arm of one plant; None gives ideal ones.
 
-        Backlash measured on C018 was 0.87-1.3 deg, its specification says 0.5 (servo-and-twin facts 3.1).
+        Backlash measured on C018 was 0.87-1.3 deg, its specification says 0.5 (servo-and-twin
+        facts 3.1).
         """
         if plant_seed is None:
             return cls()

@@ -1,9 +1,11 @@
-"""Servos and MuJoCo in one clock: the law's duty becomes torque at the joints, the joints' angles become ticks.
+"""Servos and MuJoCo in one clock: the law's duty becomes torque at the joints, the joints' angles
+become ticks.
 
-The servos' law runs at 1 kHz. Physics steps once or twice for that (`physics_step_ms`): within a 2 ms step the second
-law tick sees the shaft carried on at its speed. Torque = stall x duty x supply / nominal; back-EMF is joint damping,
-present only while the bridge drives the motor, so a limp joint falls as it should. Backlash sits between motor and
-output: while the motor crosses the gap no torque arrives. This is the plant's hot path, hence plain lists.
+The servos' law runs at 1 kHz. Physics steps once or twice for that (`physics_step_ms`): within a 2
+ms step the second law tick sees the shaft carried on at its speed. Torque = stall x duty x supply
+/ nominal; back-EMF is joint damping, present only while the bridge drives the motor, so a limp
+joint falls as it should. Backlash sits between motor and output: while the motor crosses the gap
+no torque arrives. This is the plant's hot path, hence plain lists.
 """
 
 from collections import deque
@@ -70,9 +72,7 @@ class Physics:
         )
         self.time_ms = 0
         self._servos = [servo for arm in self.arms for servo in arm.servos]
-        self._zero_ticks = [
-            joint.shaft_ticks_at_zero for arm in self.arms for joint in arm.maps
-        ]
+        self._zero_ticks = [joint.shaft_ticks_at_zero for arm in self.arms for joint in arm.maps]
         self._backlash = [half / 2.0 for drive in drives for half in drive.backlash_rad]
         self._torque_scale = [scale for drive in drives for scale in drive.torque_scale]
         self._gap = [0.0] * len(self._servos)
@@ -155,7 +155,8 @@ class Physics:
         mujoco.mj_step(self.model, self.data)
 
     def _through_gears(self, duties: list[float], speeds: list[float]) -> list[float]:
-        """Torque that reaches each output, N.m. The motor must first cross the gap to the side it pushes."""
+        """Torque that reaches each output, N.m. The motor must first cross the gap to the side it
+        pushes."""
         dt_s = self.step_ms * 0.001
         gap, backlash, per_duty = self._gap, self._backlash, self._torque_per_duty
         torques = []

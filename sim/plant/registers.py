@@ -24,7 +24,8 @@ class Access(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Register:
-    """One entry of the control table. `default` is the value of a 12 V unit at its first power-on."""
+    """One entry of the control table. `default` is the value of a 12 V unit at its first power-
+    on."""
 
     name: str
     address: int

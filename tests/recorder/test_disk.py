@@ -66,10 +66,12 @@ def test_a_disk_that_fills_at_any_byte_leaves_a_whole_episode(tmp_path: Path, se
 def test_an_episode_ended_by_a_full_disk_can_still_be_kept(tmp_path: Path) -> None:
     spec = make_spec(tmp_path / "dataset")
     FillingFile.room_bytes, FillingFile.error = 60_000, errno.ENOSPC
-    session = Session(tmp_path / "journals", open_file=FillingFile)
+    clock_ns = [0]
+    session = Session(tmp_path / "journals", open_file=FillingFile, now_ns=lambda: clock_ns[0])
     session.start(spec)
     with pytest.raises(DiskFullError):
         for number in range(4000):
+            clock_ns[0] += 66_000_000
             session.append(make_row(spec, number % 400), make_frames(spec, number % 400))
     assert session.recording is None
     offered = session.offered()
@@ -129,7 +131,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if subprocess.run(command, check=False, capture_output=True).returncode != 0:
         pytest.skip("this machine does not let us mount a tmpfs")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_dataset_on_a_full_disk_stays_as_it_was(small_disk: Path, tmp_path: Path) -> None:

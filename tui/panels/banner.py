@@ -1,4 +1,5 @@
-"""The line under the header that is only there when something needs a person: lost daemon, fault, e-stop."""
+"""The line under the header that is only there when something needs a person: lost daemon, fault,
+e-stop."""
 
 from rich.text import Text
 

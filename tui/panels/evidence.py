@@ -8,7 +8,8 @@ from tui.look import Look
 from tui.view import View, span_words
 
 RESIDUAL_SCALE_DEG = 6.0
-"""Full height of the sparkline: the droop of a loaded joint at LeRobot's gains, so that droop is not an alarm."""
+"""Full height of the sparkline: the droop of a loaded joint at LeRobot's gains, so that droop is
+not an alarm."""
 
 DISK_WARN_S = 1800.0
 

@@ -1,4 +1,5 @@
-"""The top of the screen: which robot, what it is doing, how well the loop keeps time, and the e-stop."""
+"""The top of the screen: which robot, what it is doing, how well the loop keeps time, and the
+e-stop."""
 
 from rich.text import Text
 

@@ -1,4 +1,5 @@
-"""The joints table: where each joint is, where it was asked to go, where it was allowed to go, and why not further."""
+"""The joints table: where each joint is, where it was asked to go, where it was allowed to go, and
+why not further."""
 
 from collections.abc import Sequence
 
@@ -19,7 +20,8 @@ WIDE = 62
 """Inner columns from which the numbers fit beside the bars."""
 
 _RANGE_DEG = (110.0, 100.0, 97.0, 95.0, 160.0)
-"""Half of each body joint's range in upstream's so101_new_calib.xml, in bus order. The gripper's is 0..100."""
+"""Half of each body joint's range in upstream's so101_new_calib.xml, in bus order. The gripper's is
+0..100."""
 
 _SHORT = {
     "shoulder_pan": "pan",
@@ -188,9 +190,10 @@ def _load_colour(look: Look, joint: JointStatus) -> str:
 
 
 def _reasons(view: View, status: Status, width: int) -> list[Text]:
-    """What limited the arm and what a servo complains of, in words; the newest stay a moment after they end."""
+    """What limited the arm and what a servo complains of, in words; the newest stay a moment after
+    they end."""
     look = view.look
-    lines = []
+    lines: list[Text] = []
     now_limited = {joint.name for joint in status.joints if joint.limited_by}
     by_words: dict[tuple[bool, str], list[str]] = {}
     for entry in view.limited.values():
@@ -204,11 +207,11 @@ def _reasons(view: View, status: Status, width: int) -> list[Text]:
     for joint in status.joints:
         said = [word for bit, word in _STATUS_BITS if joint.status & bit]
         if said:
-            line = f"{look.alert} {joint.name}: servo reports {', '.join(said)}"
-            lines.insert(0, Text(line, style=look.bad))
+            words = f"{look.alert} {joint.name}: servo reports {', '.join(said)}"
+            lines.insert(0, Text(words, style=look.bad))
         if joint.temperature_c >= WARM_C:
-            line = f"{look.alert} {joint.name} {joint.temperature_c:.0f} C: let it rest (d disarm)"
-            lines.append(Text(line, style=look.warn))
+            words = f"{look.alert} {joint.name} {joint.temperature_c:.0f} C: let it rest (d disarm)"
+            lines.append(Text(words, style=look.warn))
     if view.jog is not None:
         jog = view.jog
         line = Text(f"jog {jog.joint_name} ", style=f"bold {look.good}")

@@ -9,7 +9,8 @@ from tui.view import View, current_note
 
 
 def draw_note(view: View, width: int, height: int) -> Text:
-    """What just happened, in words, with its next action on the second line if there is one to show."""
+    """What just happened, in words, with its next action on the second line if there is one to
+    show."""
     look = view.look
     note = current_note(view)
     if note is None:

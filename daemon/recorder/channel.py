@@ -1,0 +1,90 @@
+"""What the supervisor and the recorder say to each other.
+
+A ZeroMQ PAIR over ipc in the runtime folder, one msgspec struct as JSON per message. The supervisor
+binds, because it outlives a recorder that is restarted. Every command is answered by `Done` or
+`Refused` with its `id`; the state comes unasked, on every change and a few times a second.
+"""
+
+from typing import Any
+
+import msgspec
+
+from robotd.messages import RecordingStatus
+
+RECORDER_SOCKET = "recorder.sock"
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """The base of every command."""
+
+    id: int
+
+
+class Open(Command, frozen=True, kw_only=True, tag="open"):
+    """Begin a session: where episodes go. Checks that they would fit; creates nothing."""
+
+    dataset: str
+    task: str
+    episodes: int
+    episode_limit_s: float | None = None
+
+
+class Close(Command, frozen=True, kw_only=True, tag="close"):
+    """End the session when everything kept is in its dataset. An open episode is interrupted."""
+
+
+class SetTask(Command, frozen=True, kw_only=True, tag="set_task"):
+    """The task of the next episode."""
+
+    task: str
+
+
+class Start(Command, frozen=True, kw_only=True, tag="start"):
+    """Begin an episode. `policy_sha256` is empty when no policy is loaded."""
+
+    policy_sha256: str = ""
+
+
+class Keep(Command, frozen=True, kw_only=True, tag="keep"):
+    """End the episode and save it. Answered when its journal is on the disk."""
+
+    success: bool | None = None
+
+
+class Discard(Command, frozen=True, kw_only=True, tag="discard"):
+    """End the episode as unwanted."""
+
+
+class Undo(Command, frozen=True, kw_only=True, tag="undo"):
+    """Take the last kept episode back out."""
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="done"):
+    """The command was carried out."""
+
+    id: int
+    data: dict[str, Any] = {}
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refused"):
+    """It was not, and nothing changed; `kind` is the name of the RobotdError type."""
+
+    id: int
+    kind: str
+    what: str
+    likely: str
+    do: str
+
+
+class Now(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="now"):
+    """The recorder's state."""
+
+    status: RecordingStatus
+
+
+ToRecorder = Open | Close | SetTask | Start | Keep | Discard | Undo
+FromRecorder = Done | Refused | Now
+
+encode = msgspec.json.encode
+decode_to_recorder = msgspec.json.Decoder(ToRecorder).decode
+decode_from_recorder = msgspec.json.Decoder(FromRecorder).decode

@@ -1,0 +1,172 @@
+"""Following what other processes publish: the tick ring row by row, pictures and world by time.
+
+A recorder may start before control or a camera, and either may be restarted: files are opened when
+they appear and opened again when they were replaced. Nothing here waits.
+"""
+
+import struct
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robotd.frames import Frame, FrameRingReader
+from robotd.layouts import ENVIRONMENT_STATE, tick_layout
+from robotd.shm import RingReader, SlotReader
+
+_INDEX = struct.Struct("<Q")  # the first field of a tick record
+_HISTORY = 128  # world states kept: two seconds at the plant's 60 Hz
+
+
+@dataclass(frozen=True, slots=True)
+class RowTick:
+    """The tick that a row is made from, and how many rows before it could not be made."""
+
+    tick: dict[str, Any]
+    rows_lost: int
+
+
+class TickFollower:
+    """Finds the tick of each row: the first at or after every `ticks_per_row`-th tick index.
+
+    A skipped tick shifts a row by the ticks that were skipped; when a whole row's worth is missing,
+    or was overwritten before it was read, the rows are counted as lost.
+    """
+
+    def __init__(self, path: Path, joints: int, ticks_per_row: int) -> None:
+        self._path = path
+        self._layout = tick_layout(joints)
+        self._ticks_per_row = ticks_per_row
+        self._reader: RingReader | None = None
+        self._inode = 0
+        self._next_record = 0
+        self._next_row: int | None = None
+
+    def begin(self) -> None:
+        """Start with the next row that is not yet due: what was before is not wanted."""
+        self._open()
+        self._next_record = 0 if self._reader is None else self._reader.count
+        self._next_row = None
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest tick, or None before the first."""
+        self._open()
+        return None if self._reader is None else self._reader.latest()
+
+    def rows(self) -> list[RowTick]:
+        """The rows whose ticks were published since the last call, oldest first."""
+        self._open()
+        if self._reader is None:
+            return []
+        found: list[RowTick] = []
+        count = self._reader.count
+        oldest = count - self._reader.capacity + 1
+        # Lost records show as a jump of the tick index below.
+        self._next_record = max(self._next_record, oldest)
+        while self._next_record < count:
+            head = self._reader.read_packed(self._next_record, 0, _INDEX.size)
+            if head is not None:
+                row = self._row(self._next_record, _INDEX.unpack(head)[0])
+                if row is not None:
+                    found.append(row)
+            self._next_record += 1
+        return found
+
+    def _row(self, record: int, index: int) -> RowTick | None:
+        number, remainder = divmod(index, self._ticks_per_row)
+        if self._next_row is None:
+            # The grid starts at an exact deadline.
+            self._next_row = number if remainder == 0 else number + 1
+        if number < self._next_row or self._reader is None:
+            return None
+        tick = self._reader.read(record)
+        if tick is None:
+            return None
+        lost = number - self._next_row
+        self._next_row = number + 1
+        return RowTick(tick, lost)
+
+    def _open(self) -> None:
+        try:
+            inode = self._path.stat().st_ino
+            if inode == self._inode:
+                return
+            reader = RingReader(self._path, self._layout)
+        except FileNotFoundError:
+            return
+        if self._reader is not None:
+            self._reader.close()
+        # A new control process counts its ticks from zero again.
+        self._reader, self._inode = reader, inode
+        self._next_record, self._next_row = 0, None
+
+
+class FrameFollower:
+    """One camera's pictures by time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader: FrameRingReader | None = None
+        self._inode = 0
+
+    def newest_at(self, stamp_ns: int) -> Frame | None:
+        """The newest picture taken at or before `stamp_ns`."""
+        self._open()
+        return None if self._reader is None else self._reader.newest_at(stamp_ns)
+
+    def passed(self, stamp_ns: int) -> bool:
+        """Whether a picture later than `stamp_ns` is there, so that `newest_at` is final."""
+        self._open()
+        latest = None if self._reader is None else self._reader.latest_stamp_ns()
+        return latest is not None and latest > stamp_ns
+
+    def size(self) -> tuple[int, int] | None:
+        """Width and height in pixels; None before the first picture."""
+        self._open()
+        return None if self._reader is None else (self._reader.width, self._reader.height)
+
+    def _open(self) -> None:
+        try:
+            inode = self._path.stat().st_ino
+            if inode == self._inode:
+                return
+            reader = FrameRingReader(self._path)
+        except FileNotFoundError:
+            return
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._inode = reader, inode
+
+
+class WorldFollower:
+    """What the plant says of the objects, kept for as long as a row may wait for its pictures."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader: SlotReader | None = None
+        self._inode = 0
+        self._sequence = 0
+        self._history: deque[tuple[int, tuple[float, ...]]] = deque(maxlen=_HISTORY)
+
+    def sample(self) -> None:
+        """Take the newest state, if it is new."""
+        try:
+            inode = self._path.stat().st_ino
+            if inode != self._inode:
+                self._reader, self._inode = SlotReader(self._path, ENVIRONMENT_STATE), inode
+                self._sequence = 0
+        except FileNotFoundError:
+            return
+        if self._reader is None or self._reader.sequence == self._sequence:
+            return
+        self._sequence = self._reader.sequence
+        record = self._reader.read()
+        if record is not None:
+            self._history.append((record["stamp_ns"], record["values"]))
+
+    def newest_at(self, stamp_ns: int) -> tuple[float, ...] | None:
+        """The newest state at or before `stamp_ns`, else the oldest there is."""
+        for when, values in reversed(self._history):
+            if when <= stamp_ns:
+                return values
+        return self._history[0][1] if self._history else None

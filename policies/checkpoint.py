@@ -1,0 +1,182 @@
+"""A LeRobot policy with its processors, loaded strictly: never a random weight, never a guess.
+
+LeRobot itself loads with `strict=False` and some of its loaders swallow errors, which leaves random
+weights in place. Here the tensors in the file and those of the model must be the same, and finite.
+torch and LeRobot are imported when a checkpoint is loaded, not before.
+"""
+
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from sys import stderr
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.evidence import Evidence, find_evidence
+from policies.folder import WEIGHTS, CheckpointFolder, read_folder
+from robotd.errors import CheckpointError
+
+_NAMED = 6  # tensors named in an error; the rest is counted
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A loaded policy. `predict` is the only way through it."""
+
+    folder: CheckpointFolder
+    evidence: Evidence
+    device: str
+    policy: Any
+    preprocess: Any
+    postprocess: Any
+
+    @property
+    def chunk(self) -> int:
+        """How many actions a prediction has."""
+        config = self.policy.config
+        return int(config.chunk_size if hasattr(config, "chunk_size") else config.horizon)
+
+    def reset(self) -> None:
+        """Forget the episode: the policy's queues and both pipelines' memory (once an episode)."""
+        self.policy.reset()
+        self.preprocess.reset()
+        self.postprocess.reset()
+
+    def predict(self, values: Mapping[str, npt.NDArray[Any]], task: str) -> npt.NDArray[np.float64]:
+        """One chunk [T, A] in the checkpoint's units, un-normalised; returns when it is computed.
+
+        `values` has the checkpoint's own keys: float32 vectors, uint8 pictures [H, W, 3].
+        """
+        import torch
+        from lerobot.policies.utils import prepare_observation_for_inference
+
+        # LeRobot writes its tensors into the dictionary, and torch wants arrays it may write to.
+        own = {key: np.array(value) for key, value in values.items()}
+        batch = prepare_observation_for_inference(own, torch.device(self.device), task)
+        with torch.no_grad():
+            chunk = self.postprocess(self.policy.predict_action_chunk(self.preprocess(batch)))
+        # Copying to the host waits for the device, so the caller may time this call.
+        return cast(npt.NDArray[np.float64], chunk[0].to("cpu", torch.float64).numpy())
+
+
+def load_checkpoint(
+    path: Path, *, fps: float | None = None, units: str = "", device: str = "cpu"
+) -> Checkpoint:
+    """Load a `pretrained_model` folder. Needs no network.
+
+    `fps` and `units` override the evidence. Raises CheckpointError for whatever is wrong with it.
+    """
+    folder = read_folder(path)
+    evidence = find_evidence(folder, fps, units)
+    with redirect_stdout(stderr):  # LeRobot prints while it loads; stdout may be a program's
+        policy = _load_policy(folder, device)
+        preprocess, postprocess = _load_processors(folder, policy.config, device)
+    checkpoint = Checkpoint(folder, evidence, device, policy, preprocess, postprocess)
+    checkpoint.reset()
+    return checkpoint
+
+
+def _load_policy(folder: CheckpointFolder, device: str) -> Any:
+    try:
+        from lerobot.configs import PreTrainedConfig
+        from lerobot.policies.factory import get_policy_class
+        from lerobot.policies.pretrained import PreTrainedPolicy
+    except ImportError as error:
+        raise CheckpointError(
+            f"LeRobot cannot be imported: {error}.",
+            "robotd was installed without the policy extra (the light set).",
+            "Install it: uv sync --extra policy.",
+        ) from error
+    try:
+        config = PreTrainedConfig.from_pretrained(str(folder.path))
+        config.device = device
+        if hasattr(config, "pretrained_backbone_weights"):
+            # They would be downloaded only to be overwritten by the checkpoint's own.
+            config.pretrained_backbone_weights = None
+        policy_class = get_policy_class(config.type)
+        own_loader = policy_class.from_pretrained.__func__
+        if own_loader is PreTrainedPolicy.from_pretrained.__func__:
+            policy = policy_class(config)
+        else:
+            policy = policy_class.from_pretrained(str(folder.path), config=config)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # draccus, torch and transformers raise types of their own; all of them mean: not loadable.
+        raise CheckpointError(
+            f"LeRobot cannot make the {folder.kind} policy of {folder.path}: {error}",
+            "The checkpoint was written by another LeRobot release, or needs an extra of it.",
+            "robotd runs LeRobot 0.6.1: save the checkpoint with that release.",
+        ) from error
+    _fill(folder, policy)
+    return policy.to(device).eval()
+
+
+def _fill(folder: CheckpointFolder, policy: Any) -> None:
+    """Put the file's tensors into the model, all of them and nothing else."""
+    from safetensors.torch import load_file
+
+    stored: dict[str, Any] = load_file(str(folder.path / WEIGHTS))
+    model = policy.state_dict()
+    shared = _duplicates(model, stored)
+    missing = [name for name in model if name not in stored and name not in shared]
+    extra = [name for name in stored if name not in model]
+    reshaped = [n for n in stored if n in model and stored[n].shape != model[n].shape]
+    infinite = [n for n, t in stored.items() if t.is_floating_point() and not t.isfinite().all()]
+    problems = [
+        f"{what}: {_listed(names)}"
+        for what, names in (
+            ("missing", missing),
+            ("unknown", extra),
+            ("of another shape", reshaped),
+            ("not finite", infinite),
+        )
+        if names
+    ]
+    if problems:
+        raise CheckpointError(
+            f"The weights in {folder.path / WEIGHTS} are not those of the {folder.kind} policy in "
+            f"its config.json ({'; '.join(problems)}).",
+            "The file was damaged or edited, training diverged (NaN), or config.json belongs to "
+            "another checkpoint.",
+            "Copy the checkpoint again, or choose an earlier step of the training run.",
+        )
+    policy.load_state_dict(stored | {name: stored[same] for name, same in shared.items()})
+
+
+def _duplicates(model: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, str]:
+    """Names that share their memory with a stored one: safetensors keeps only one of them."""
+    by_memory = {model[n].data_ptr(): n for n in stored if n in model and model[n].numel()}
+    return {
+        name: by_memory[tensor.data_ptr()]
+        for name, tensor in model.items()
+        if name not in stored and tensor.numel() and tensor.data_ptr() in by_memory
+    }
+
+
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _load_processors(folder: CheckpointFolder, config: Any, device: str) -> tuple[Any, Any]:
+    from lerobot.policies.factory import make_pre_post_processors
+
+    try:
+        pre, post = make_pre_post_processors(
+            policy_cfg=config,
+            pretrained_path=str(folder.path),
+            preprocessor_overrides={"device_processor": {"device": device}},
+        )
+    except Exception as error:
+        # The pipeline raises whatever its steps raise (KeyError, FileNotFoundError, ImportError).
+        raise CheckpointError(
+            f"The processors of {folder.path} cannot be loaded: {error}",
+            "A file of the pipeline is missing, or a step needs a tokenizer that is not here.",
+            "Copy the whole pretrained_model folder, or save the processors with LeRobot 0.6.1.",
+        ) from error
+    return pre, post

@@ -1,0 +1,109 @@
+"""Whether a checkpoint fits this robot: every input and output, by key, shape and joint name.
+
+All that does not fit is said at once, with how to map what only has another name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE, RobotFeatures
+from policies.evidence import Evidence, names_differ
+from policies.folder import CheckpointFolder
+from robotd.errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """For each input of the checkpoint, the robot's key that feeds it."""
+
+    inputs: Mapping[str, str]
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The cameras the policy looks through, by the robot's names."""
+        return tuple(k.removeprefix(IMAGES) for k in self.inputs.values() if k.startswith(IMAGES))
+
+    @property
+    def environment(self) -> bool:
+        """Whether the policy is told the environment state."""
+        return ENVIRONMENT in self.inputs.values()
+
+    @property
+    def told(self) -> str:
+        """What the policy is told that a camera would have to see; empty when nothing."""
+        return "where block and bowl are (environment_state)" if self.environment else ""
+
+
+def fit(
+    folder: CheckpointFolder, evidence: Evidence, robot: RobotFeatures, rename: Mapping[str, str]
+) -> Fit:
+    """Match the checkpoint's features with the robot's, or raise CheckpointError naming each one.
+
+    `rename` maps a key of the checkpoint to one of the robot; camera names may stand for their
+    whole keys (`front=overhead`).
+    """
+    renamed = {_whole_key(a, folder.inputs): _whole_key(b, robot.keys) for a, b in rename.items()}
+    problems = [
+        f"--rename {key}=…: the checkpoint has no input {key}"
+        for key in renamed
+        if key not in folder.inputs
+    ]
+    inputs: dict[str, str] = {}
+    free = [key for key in robot.keys if key not in {renamed.get(k, k) for k in folder.inputs}]
+    mappable = False
+    for key, feature in folder.inputs.items():
+        source = renamed.get(key, key)
+        if source not in robot.keys:
+            candidates = [k for k in free if robot.shape(k) == feature.shape]
+            mappable = mappable or bool(candidates)
+            problems.append(_missing(source, candidates))
+        elif robot.shape(source) != feature.shape:
+            problems.append(
+                f"{key} has shape {feature.shape} in the checkpoint, "
+                f"the robot's {source} has {robot.shape(source)}"
+            )
+        else:
+            inputs[key] = source
+    action = folder.outputs.get(ACTION)
+    if action is None:
+        problems.append("it has no output `action`")
+    elif action.shape != (len(robot.joints),):
+        problems.append(f"action has {action.shape} values, the robot {len(robot.joints)} joints")
+    elif evidence.joints and (difference := names_differ(robot.joints, evidence.joints)):
+        problems.append(f"action: {difference}")
+    if problems:
+        lines = "".join(f"\n    - {problem}" for problem in problems)
+        raise CheckpointError(
+            f"{folder.path} does not fit this robot:{lines}",
+            "It was trained on another robot, with other cameras, or under other names.",
+            _what_to_do(folder, free, mappable),
+        )
+    return Fit(inputs)
+
+
+def _whole_key(name: str, keys: Mapping[str, object] | tuple[str, ...]) -> str:
+    return IMAGES + name if name not in keys and IMAGES + name in keys else name
+
+
+def _missing(source: str, candidates: list[str]) -> str:
+    if source == ENVIRONMENT:
+        return (
+            f"it wants {ENVIRONMENT} (it is told where the objects are), which only a simulated "
+            "robot whose profile sets recording.environment_state can give"
+        )
+    like = f"; the robot's {' or '.join(candidates)} has that shape" if candidates else ""
+    return f"it wants {source}, which this robot has not{like}"
+
+
+def _what_to_do(folder: CheckpointFolder, free: list[str], mappable: bool) -> str:
+    if mappable:
+        wanted = next(k for k in folder.inputs if k not in (STATE, ENVIRONMENT))
+        example = next((k for k in free if k.startswith(IMAGES)), free[0])
+        return (
+            f"If it only has another name, map it: --rename {wanted}={example} "
+            "(checkpoint_key=robot_key, once per key)."
+        )
+    return (
+        "Use a checkpoint trained on this robot's datasets, or change cameras in the profile "
+        "to what the checkpoint was trained with (size and name)."
+    )

@@ -1,0 +1,134 @@
+"""The runtime folder as a process that makes plans sees it: ticks and answers in, proposals out.
+
+Every file may appear late or be replaced when its writer is restarted; it is opened again when
+another file lies under its name. Proposals and the policy slot are written on, not replaced,
+because policy and replay write them in turns while others have them open.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from policies.executor import Proposal
+from policies.runner import Answer, Inference
+from robotd.frames import Frame, FrameRingReader
+from robotd.layouts import ENVIRONMENT_STATE, POLICY, plan_layout, tick_layout
+from robotd.shm import RingReader, SlotReader, SlotWriter
+from robotd.states import Verdict
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class _File[Reader: _Closable]:
+    """A reader of a file that may not be there yet, or be replaced."""
+
+    def __init__(self, path: Path, open_reader: Callable[[Path], Reader]) -> None:
+        self._path = path
+        self._open = open_reader
+        self._reader: Reader | None = None
+        self._inode = -1
+
+    def get(self) -> Reader | None:
+        """The reader of the file that is there now; None while there is none."""
+        try:
+            inode = self._path.stat().st_ino
+            if self._reader is None or inode != self._inode:
+                self.close()
+                self._reader = self._open(self._path)
+                self._inode = inode
+        except FileNotFoundError:
+            return self._reader
+        return self._reader
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+class RuntimeLink:
+    """Reads ticks, verdicts, frames and environment state; writes proposals and the policy slot.
+
+    `stride` is the number of ticks from one row to the next.
+    """
+
+    def __init__(self, runtime: Path, joints: int, stride: int) -> None:
+        self._runtime = runtime
+        self._stride = stride
+        ticks, plans = tick_layout(joints), plan_layout(joints)
+        self._ticks = _File(runtime / "ticks", lambda path: RingReader(path, ticks))
+        self._plan = _File(runtime / "plan", lambda path: SlotReader(path, plans))
+        self._environment = _File(
+            runtime / "plant" / "environment_state",
+            lambda path: SlotReader(path, ENVIRONMENT_STATE),
+        )
+        self._cameras: dict[str, _File[FrameRingReader]] = {}
+        self._proposals = SlotWriter(runtime / "proposal", plans, take_over=True)
+        self._policy = SlotWriter(runtime / "policy", POLICY, take_over=True)
+        self._answered = 0
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest tick; None before the first."""
+        ring = self._ticks.get()
+        return None if ring is None else ring.latest()
+
+    def row(self) -> dict[str, Any] | None:
+        """The newest tick at which a dataset row is made; None when there was none lately."""
+        ring = self._ticks.get()
+        if ring is None:
+            return None
+        newest = ring.count - 1
+        for index in range(newest, max(-1, newest - self._stride), -1):
+            tick = ring.read(index)
+            if tick is not None and tick["index"] % self._stride == 0:
+                return tick
+        return None
+
+    def answer(self) -> Answer | None:
+        """The twin's newest verdict, once."""
+        slot = self._plan.get()
+        plan = slot.read() if slot is not None else None
+        if plan is None or plan["id"] == self._answered:
+            return None
+        self._answered = plan["id"]
+        return Answer(plan["id"], Verdict(plan["verdict"]))
+
+    def frame(self, camera: str, deadline_ns: int) -> Frame | None:
+        """The camera's newest frame captured at or before `deadline_ns`."""
+        if camera not in self._cameras:
+            self._cameras[camera] = _File(self._runtime / f"frames-{camera}", FrameRingReader)
+        ring = self._cameras[camera].get()
+        return None if ring is None else ring.newest_at(deadline_ns)
+
+    def environment(self) -> dict[str, Any] | None:
+        """The newest environment state; None where there is none."""
+        slot = self._environment.get()
+        return None if slot is None else slot.read()
+
+    def propose(self, proposal: Proposal) -> None:
+        """Hand a plan to the twin."""
+        self._proposals.write(proposal.record())
+
+    def report(
+        self, now_ns: int, inference: Inference | None, chunks: int, *, ready: bool, finished: bool
+    ) -> None:
+        """Publish the policy slot."""
+        self._policy.write(
+            {
+                "stamp_ns": now_ns,
+                "ready": ready,
+                "chunk_id": inference.chunk_id if inference else 0,
+                "observation_age_us": inference.observation_age_ns // 1000 if inference else 0,
+                "inference_us": inference.inference_ns // 1000 if inference else 0,
+                "chunks": chunks,
+                "finished": finished,
+            }
+        )
+
+    def close(self) -> None:
+        for file in (self._ticks, self._plan, self._environment, *self._cameras.values()):
+            file.close()
+        self._proposals.close()
+        self._policy.close()

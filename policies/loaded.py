@@ -1,0 +1,148 @@
+"""A checkpoint fitted to this robot and ready to play: where serving and lock-step both start."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from config.schema import Config
+from drivers.calibration import Calibration
+from policies.border import IMAGES, Border, RobotFeatures, robot_features
+from policies.checkpoint import Checkpoint, load_checkpoint
+from policies.executor import Executor, ExecutorSettings
+from policies.fit import Fit, fit
+from policies.observation import Observation
+from policies.plan import parse_ensemble
+from robotd.clock import NS_PER_MS, NS_PER_S
+from robotd.errors import CheckpointError
+from robotd.policy_channel import Load
+from robotd.states import Source
+
+
+def row_stride(config: Config) -> int:
+    """Ticks from one observation to the next: a dataset row is made at every such tick."""
+    return config.control.tick_hz // config.recording.fps
+
+
+def frame_stale_ns(config: Config) -> int:
+    """The age from which an input counts as frozen."""
+    return int(config.recording.frame_stale_ms * NS_PER_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicy:
+    """The policy as a `policies.runner.Predictor`, with how it is to be played."""
+
+    checkpoint: Checkpoint
+    fit: Fit
+    border: Border
+    robot: RobotFeatures
+    settings: ExecutorSettings
+    task: str
+    inference_ns: int  # of one warm chunk
+
+    @property
+    def step_ns(self) -> int:
+        """The policy's own time step."""
+        return round(NS_PER_S / self.checkpoint.evidence.fps)
+
+    def reset(self) -> None:
+        """A new episode: empty queues, processors without memory."""
+        self.checkpoint.reset()
+
+    def predict(self, observation: Observation) -> npt.NDArray[np.float64]:
+        """One chunk [T, joints] in radians."""
+        return _predict(self.checkpoint, self.fit, self.border, observation.values, self.task)
+
+    def executor(self) -> Executor:
+        """A fresh executor that plays this policy as it was asked for."""
+        return Executor(self.settings)
+
+
+def load_policy(
+    request: Load, config: Config, calibrations: Mapping[str, Calibration], device: str
+) -> LoadedPolicy:
+    """Load, fit and warm up a checkpoint. Moves nothing, needs no network.
+
+    Raises CheckpointError for a checkpoint that is damaged, does not say its rate or units, does
+    not fit the robot, or gives something that is no action.
+    """
+    ensemble = parse_ensemble(request.ensemble)
+    robot = robot_features(config)
+    checkpoint = load_checkpoint(
+        Path(request.path), fps=request.fps, units=request.units, device=device
+    )
+    fitted = fit(checkpoint.folder, checkpoint.evidence, robot, request.rename)
+    border = Border(config, calibrations, checkpoint.evidence.units)
+    inference_ns = _warm_up(checkpoint, fitted, border, robot, request.task)
+    row_ns = NS_PER_S * row_stride(config) // config.control.tick_hz
+    steps = request.n_action_steps
+    if steps is None:
+        # Ensembling lives from many overlapping chunks: as often as the machine can.
+        steps = 1 if ensemble else config.policy.n_action_steps
+    settings = ExecutorSettings(
+        source=Source.POLICY,
+        joints=len(robot.joints),
+        n_action_steps=max(1, min(steps, checkpoint.chunk)),
+        row_ns=row_ns,
+        first_delay_ns=inference_ns + int(config.twin.verdict_budget_ms * NS_PER_MS),
+        crossfade_ns=int(config.policy.crossfade_ms * NS_PER_MS),
+        ensemble=ensemble,
+        late_passes=config.twin.late_rule == "pass",
+    )
+    return LoadedPolicy(checkpoint, fitted, border, robot, settings, request.task, inference_ns)
+
+
+def _predict(
+    checkpoint: Checkpoint,
+    fitted: Fit,
+    border: Border,
+    values: Mapping[str, npt.NDArray[Any]],
+    task: str,
+) -> npt.NDArray[np.float64]:
+    named = {key: values[source] for key, source in fitted.inputs.items()}
+    actions = checkpoint.predict(named, task)
+    if not np.isfinite(actions).all():
+        return actions  # no unit can be given to it; the executor refuses it by name
+    return border.actions_rad(actions)
+
+
+def _warm_up(
+    checkpoint: Checkpoint, fitted: Fit, border: Border, robot: RobotFeatures, task: str
+) -> int:
+    """Predict from an average observation; returns the time of a warm chunk in nanoseconds.
+
+    The first prediction pays for lazy initialisation, so the second one is timed.
+    """
+    values: dict[str, npt.NDArray[Any]] = {}
+    for key, source in fitted.inputs.items():
+        shape = robot.shape(source)
+        if source.startswith(IMAGES):
+            values[source] = np.full((shape[1], shape[2], 3), 127, np.uint8)
+        else:
+            mean = checkpoint.folder.stats.get(key, {}).get("mean", np.zeros(shape))
+            values[source] = np.asarray(mean, np.float32).reshape(shape)
+    actions = _predict(checkpoint, fitted, border, values, task)
+    began_ns = time.monotonic_ns()
+    _predict(checkpoint, fitted, border, values, task)
+    inference_ns = time.monotonic_ns() - began_ns
+    wanted = (checkpoint.chunk, len(robot.joints))
+    if actions.shape != wanted or not np.isfinite(actions).all():
+        raise CheckpointError(
+            f"{checkpoint.folder.path} gave a chunk of shape {actions.shape} with "
+            f"{np.count_nonzero(~np.isfinite(actions))} values that are no numbers; "
+            f"{wanted} finite ones were expected.",
+            "Training diverged, or the statistics of its processors are wrong.",
+            "Choose an earlier step of the training run.",
+        )
+    if np.ptp(actions) == 0.0:
+        raise CheckpointError(
+            f"{checkpoint.folder.path} answers with one and the same number for every joint.",
+            "Its weights are all equal or zero: it was never trained.",
+            "Choose another checkpoint of the training run.",
+        )
+    return inference_ns

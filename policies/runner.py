@@ -1,0 +1,161 @@
+"""One step of making plans: the same code for a policy, a replay, real time and lock-step.
+
+`Runner.step` is called once per loop pass with the newest tick. It notices hand-overs, passes the
+twin's answers on, infers when the executor wants a chunk, and returns what is to be proposed. Where
+the values come from (shared memory or a simulation in the same process) is the caller's business.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.executor import Executor, Proposal, Refusal
+from policies.observation import NotObservedError, Observation
+from policies.plan import Chunk
+from robotd.clock import Clock
+from robotd.states import State, Verdict
+
+_VERDICT_WORDS = {
+    Verdict.REJECT: "the twin refused the plan",
+    Verdict.LATE: "the twin's verdict came too late",
+}
+
+
+class Predictor(Protocol):
+    """Something that says what to do from an observation: a policy, or a recording."""
+
+    @property
+    def step_ns(self) -> int:
+        """The time between two actions of a chunk."""
+        ...
+
+    def reset(self) -> None:
+        """A new episode begins. Called once per hand-over, before its first `predict`."""
+        ...
+
+    def predict(self, observation: Observation) -> npt.NDArray[np.float64]:
+        """One chunk [T, joints] in radians, action k for `deadline_ns + k * step_ns`.
+
+        Values that are not finite are passed on as they are: the executor refuses them.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The twin's verdict on a plan."""
+
+    plan_id: int
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """How the last chunk was made: its own time only, and the age of its oldest input."""
+
+    chunk_id: int
+    inference_ns: int
+    observation_age_ns: int
+
+
+Observe = Callable[[Mapping[str, Any]], Observation]
+"""Make the observation of a row's tick. Raises NotObservedError."""
+
+
+class Runner:
+    """Drives one predictor through one executor while the arm is in `state`.
+
+    `latency_ns` None: a chunk is there when `predict` returned, by the clock. A number: the chunk
+    appears that much after its observation was taken, whatever `predict` cost (lock-step).
+    `first_chunk_id` must be above every id that was ever used in the runtime folder.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        executor: Executor,
+        clock: Clock,
+        state: State,
+        *,
+        first_chunk_id: int = 1,
+        latency_ns: int | None = None,
+    ) -> None:
+        self.executor = executor
+        self.chunks = 0
+        self.inference: Inference | None = None
+        self.trouble = ""
+        self._predictor = predictor
+        self._clock = clock
+        self._state = state
+        self._next_id = first_chunk_id
+        self._latency_ns = latency_ns
+        self._thinking: tuple[int, Chunk] | None = None
+
+    def step(
+        self,
+        tick: Mapping[str, Any],
+        row: Mapping[str, Any] | None,
+        observe: Observe,
+        answer: Answer | None = None,
+    ) -> Proposal | None:
+        """One pass. `tick` is the newest tick, `row` the newest one at a row's deadline."""
+        if tick["state"] != self._state:
+            self.executor.stop()
+            self._thinking = None
+            self.trouble = ""
+            return None
+        version = int(tick["handover_version"])
+        if version != self.executor.version:
+            self._predictor.reset()
+            self.executor.hand_over(version, int(tick["handover_ns"]))
+            self._thinking = None
+        if answer is not None:
+            self._judged(answer)
+        if self._thinking is None and row is not None and row["handover_version"] == version:
+            self._think(row, int(tick["handover_ns"]), observe)
+        self._think_to_the_end()
+        return self.executor.propose(self._clock.now_ns(), np.asarray(tick["applied_rad"]))
+
+    def _judged(self, answer: Answer) -> None:
+        if self.executor.answer(answer.plan_id, answer.verdict, self._clock.now_ns()):
+            self.trouble = _VERDICT_WORDS.get(answer.verdict, "")
+
+    def _think(self, row: Mapping[str, Any], handover_ns: int, observe: Observe) -> None:
+        deadline_ns = int(row["deadline_ns"])
+        if not self.executor.wants(deadline_ns):
+            return
+        try:
+            observation = observe(row)
+        except NotObservedError as error:
+            self.trouble = str(error)
+            return
+        if observation.oldest_ns <= handover_ns:
+            return  # a picture from before the hand-over; the next row has a newer one
+        began_ns = self._clock.now_ns()
+        actions_rad = self._predictor.predict(observation)
+        ended_ns = self._clock.now_ns()
+        chunk = Chunk(
+            self._next_id,
+            observation.handover_version,
+            observation.deadline_ns,
+            self._predictor.step_ns,
+            actions_rad,
+        )
+        self._next_id += 1
+        self.chunks += 1
+        inference_ns = ended_ns - began_ns if self._latency_ns is None else self._latency_ns
+        self.inference = Inference(chunk.id, inference_ns, began_ns - observation.oldest_ns)
+        self._thinking = (began_ns + inference_ns, chunk)
+
+    def _think_to_the_end(self) -> None:
+        now_ns = self._clock.now_ns()
+        if self._thinking is None or now_ns < self._thinking[0]:
+            return
+        chunk = self._thinking[1]
+        self._thinking = None
+        refusal = self.executor.offer(chunk, now_ns)
+        if refusal is not None and refusal is not Refusal.OLD_HANDOVER:
+            self.trouble = f"a chunk was refused: {refusal.value}"

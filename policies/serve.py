@@ -1,0 +1,161 @@
+"""The policy process: `python -m policies.serve --runtime DIR`.
+
+It loads a checkpoint when the supervisor says so, and from then on makes plans whenever the tick
+ring says that it is a policy's turn. It touches no motor and decides about no motion: its proposals
+go to the twin. Only this process (and training) imports torch.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from config.schema import Config
+from policies.border import load_calibrations
+from policies.link import RuntimeLink
+from policies.loaded import LoadedPolicy, frame_stale_ns, load_policy, row_stride
+from policies.observation import Observation, build_observation
+from policies.process import PlanProcess, read_config
+from policies.runner import Runner
+from robotd.clock import MonotonicClock
+from robotd.errors import RobotdError, StateError
+from robotd.policy_channel import (
+    POLICY_SOCKET,
+    Load,
+    Progress,
+    Ready,
+    Shutdown,
+    Trouble,
+)
+from robotd.states import State
+
+_BUSY_WAIT_MS = 2  # while it is the policy's turn: a quarter of a tick at 120 Hz
+_IDLE_WAIT_MS = 20
+
+
+class PolicyServer:
+    """The loop of the policy process: one pass per `pass_once`."""
+
+    def __init__(self, process: PlanProcess, link: RuntimeLink, config: Config) -> None:
+        self._process = process
+        self._link = link
+        self._config = config
+        self._clock = MonotonicClock()
+        self._policy: LoadedPolicy | None = None
+        self._runner: Runner | None = None
+        self._told_trouble = ""
+        self._reported = 0
+        self._busy = False
+
+    def pass_once(self) -> bool:
+        """Take one message, make one step. False: the supervisor asked to end."""
+        message = self._process.receive(_BUSY_WAIT_MS if self._busy else _IDLE_WAIT_MS)
+        if isinstance(message, Shutdown):
+            return False
+        if isinstance(message, Load):
+            try:
+                self._load(message)
+            except RobotdError as error:
+                self._process.fail(error)
+        self._step()
+        return True
+
+    def _load(self, request: Load) -> None:
+        tick = self._link.latest()
+        if tick is not None and tick["state"] == State.POLICY:
+            raise StateError(
+                "A checkpoint cannot be exchanged while a policy moves the arm.",
+                "Another run is still going on.",
+                "Hold first (robotd hold, or Space in the TUI), then load.",
+            )
+        self._process.send(Progress(phase="loading"))
+        calibrations = load_calibrations(self._config)
+        policy = load_policy(request, self._config, calibrations, self._config.policy.device)
+        self._policy = policy
+        self._runner = Runner(
+            policy,
+            policy.executor(),
+            self._clock,
+            State.POLICY,
+            # Above every id that an earlier process of this boot can have used.
+            first_chunk_id=self._clock.now_ns() // 1_000_000,
+        )
+        evidence, folder = policy.checkpoint.evidence, policy.checkpoint.folder
+        self._link.report(self._clock.now_ns(), None, 0, ready=True, finished=False)
+        self._process.send(
+            Ready(
+                path=str(folder.path),
+                kind=folder.kind,
+                fps=evidence.fps,
+                fps_source=evidence.fps_source,
+                units=evidence.units,
+                units_source=evidence.units_source,
+                chunk=policy.checkpoint.chunk,
+                n_action_steps=policy.settings.n_action_steps,
+                inference_ms=policy.inference_ns / 1e6,
+                told=policy.fit.told,
+                sha256=folder.sha256(),
+            )
+        )
+
+    def _step(self) -> None:
+        tick = self._link.latest()
+        runner = self._runner
+        if tick is None or runner is None:
+            return
+        self._busy = tick["state"] == State.POLICY
+        row = self._link.row() if self._busy else None
+        proposal = runner.step(tick, row, self._observe, self._link.answer())
+        if proposal is not None:
+            self._link.propose(proposal)
+        if runner.chunks != self._reported:
+            self._reported = runner.chunks
+            self._link.report(
+                self._clock.now_ns(), runner.inference, runner.chunks, ready=True, finished=False
+            )
+        if runner.trouble != self._told_trouble:
+            self._told_trouble = runner.trouble
+            self._process.send(Trouble(reason=runner.trouble))
+
+    def _observe(self, row: Mapping[str, Any]) -> Observation:
+        assert self._policy is not None
+        fit, deadline_ns = self._policy.fit, int(row["deadline_ns"])
+        return build_observation(
+            row,
+            self._policy.border,
+            {name: self._link.frame(name, deadline_ns) for name in fit.cameras},
+            self._link.environment() if fit.environment else None,
+            frame_stale_ns(self._config),
+            told=fit.environment,
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m policies.serve")
+    parser.add_argument("--runtime", type=Path, required=True)
+    parser.add_argument("--config", type=Path, help="by default RUNTIME/config.json")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads on the CPU")
+    arguments = parser.parse_args()
+    runtime: Path = arguments.runtime
+    # Before torch is imported: the control loop must keep its core to itself.
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(arguments.threads)
+    process = PlanProcess(runtime / POLICY_SOCKET)
+    try:
+        config = read_config(arguments.config or runtime / "config.json")
+        link = RuntimeLink(runtime, 6 * len(config.arms), row_stride(config))
+        server = PolicyServer(process, link, config)
+        while not process.ended and server.pass_once():
+            pass
+        link.close()
+    except RobotdError as error:
+        process.fail(error)
+        return error.exit_code
+    finally:
+        process.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

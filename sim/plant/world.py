@@ -1,0 +1,254 @@
+"""The plant as a world: arms, leaders, block and bowl on one clock, and what may be asked of and
+done to it.
+
+Pure of processes and sockets: the real-time server and lock-step both drive this object. `handle`
+answers one message of the world socket.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import mujoco
+
+from sim.model.objects import BLOCK_START_M
+from sim.model.scene import REST_POSE_RAD, place_block
+from sim.plant import world_messages as msg
+from sim.plant.arm import Arm
+from sim.plant.faults import FaultKind
+from sim.plant.leader import LeaderArm
+from sim.plant.options import PlantOptions
+from sim.plant.physics import Physics
+from sim.plant.servo import Servo
+
+BLOCK_SPREAD_M = 0.04
+BLOCK_YAW_SPREAD_RAD = math.pi / 4.0
+_DECODER = msgspec.json.Decoder(msg.Request)
+
+
+class World:
+    """Everything on the far side of the serial lines. Time is milliseconds since the plant woke
+    up."""
+
+    def __init__(self, options: PlantOptions) -> None:
+        self.options = options
+        self.physics = Physics(options)
+        self.leaders: tuple[LeaderArm, ...] = (
+            tuple(
+                LeaderArm(prefix + "leader", REST_POSE_RAD, options) for prefix in options.prefixes
+            )
+            if options.leader
+            else ()
+        )
+        self.arms: dict[str, Arm] = {arm.name: arm for arm in self.physics.arms}
+        self.arms.update({leader.arm.name: leader.arm for leader in self.leaders})
+        self.seed = options.seed
+        self.reset(options.seed)
+
+    def advance(self, to_ms: int) -> None:
+        """Step servos and physics to `to_ms`."""
+        self.physics.advance(to_ms)
+        for leader in self.leaders:
+            leader.advance(to_ms)
+
+    # --- objects ---------------------------------------------------------------------------------
+
+    def reset(self, seed: int, arms: bool = False) -> None:
+        """Lay the block where `seed` says: start pose ± 4 cm and ± 45°, uniform, the same on every
+        machine."""
+        self.seed = seed
+        if arms:
+            self.physics.rest()
+        if self.physics.index.block_qpos is None:
+            return
+        draw = random.Random(f"block-{seed}").uniform
+        self.set_block(
+            BLOCK_START_M[0] + draw(-BLOCK_SPREAD_M, BLOCK_SPREAD_M),
+            BLOCK_START_M[1] + draw(-BLOCK_SPREAD_M, BLOCK_SPREAD_M),
+            draw(-BLOCK_YAW_SPREAD_RAD, BLOCK_YAW_SPREAD_RAD),
+        )
+
+    def set_block(self, x_m: float, y_m: float, yaw_rad: float) -> None:
+        """Lay the block on the table, at rest. Raises ValueError without objects."""
+        physics = self.physics
+        place_block(physics.model, physics.data, physics.index, x_m, y_m, yaw_rad)
+        mujoco.mj_forward(physics.model, physics.data)
+
+    def block_yaw_rad(self) -> float:
+        """Turn of the block's long axis about the vertical."""
+        w, x, y, z = self._block_quaternion()
+        return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+
+    def environment_state(self) -> list[float]:
+        """[block x, y, z, cos 2yaw, sin 2yaw, bowl x, y]: what a sim profile may show a policy.
+
+        A block looks the same after half a turn, hence the doubled angle. Raises ValueError
+        without objects.
+        """
+        block, bowl = self._block_position(), self._bowl_position()
+        yaw2 = 2.0 * self.block_yaw_rad()
+        return [*block, math.cos(yaw2), math.sin(yaw2), bowl[0], bowl[1]]
+
+    def truth(self) -> msg.TruthReply:
+        """Where everything really is. Raises ValueError without objects."""
+        physics = self.physics
+        at = physics.index.block_dof
+        block = self._block_position()
+        velocity = [float(v) for v in physics.data.qvel[at : at + 3]] if at is not None else []
+        return msg.TruthReply(
+            time_s=physics.time_ms / 1000.0,
+            seed=self.seed,
+            block_m=block,
+            block_quaternion_wxyz=self._block_quaternion(),
+            block_yaw_rad=self.block_yaw_rad(),
+            block_velocity_m_s=velocity,
+            block_speed_m_s=math.hypot(*velocity),
+            bowl_m=self._bowl_position(),
+            arms=self._arm_truths(),
+        )
+
+    def _arm_truths(self) -> list[msg.ArmTruth]:
+        physics = self.physics
+        touching = self._geoms_on_block()
+        truths = []
+        for arm, index in zip(physics.arms, physics.index.arms, strict=True):
+            position = [float(q) for q in physics.data.qpos[index.qpos]]
+            truths.append(
+                msg.ArmTruth(
+                    name=arm.name,
+                    position_rad=position,
+                    velocity_rad_s=[float(v) for v in physics.data.qvel[index.dof]],
+                    gripper_rad=position[5],
+                    tcp_m=[float(x) for x in physics.data.site_xpos[index.tcp_site]],
+                    touches_block_fixed=bool(touching & index.fixed_finger_geoms),
+                    touches_block_moving=bool(touching & index.moving_finger_geoms),
+                    torque_enable=[servo.torque_enable for servo in arm.servos],
+                )
+            )
+        return truths
+
+    def _geoms_on_block(self) -> set[int]:
+        block = self.physics.index.block_geoms
+        touching: set[int] = set()
+        for first, second in self.physics.data.contact.geom.tolist():
+            if first in block:
+                touching.add(second)
+            elif second in block:
+                touching.add(first)
+        return touching
+
+    def _block_at(self) -> int:
+        at = self.physics.index.block_qpos
+        if at is None:
+            raise ValueError("this plant was started without objects")
+        return at
+
+    def _block_position(self) -> list[float]:
+        at = self._block_at()
+        return [float(v) for v in self.physics.data.qpos[at : at + 3]]
+
+    def _block_quaternion(self) -> list[float]:
+        at = self._block_at()
+        return [float(v) for v in self.physics.data.qpos[at + 3 : at + 7]]
+
+    def _bowl_position(self) -> list[float]:
+        body = self.physics.index.bowl_body
+        if body is None:
+            raise ValueError("this plant was started without objects")
+        return [float(v) for v in self.physics.data.xpos[body]]
+
+    # --- hands and faults ------------------------------------------------------------------------
+
+    def arm(self, name: str) -> Arm:
+        """An arm by name. Raises msg.WorldError when there is none."""
+        try:
+            return self.arms[name]
+        except KeyError:
+            raise msg.WorldError(f"no arm {name!r}: {', '.join(self.arms)}") from None
+
+    def servo(self, arm: str, servo_id: int) -> Servo:
+        """A servo by arm and id. Raises msg.WorldError when there is none."""
+        servo = self.arm(arm).bus.servo(servo_id)
+        if servo is None:
+            raise msg.WorldError(f"no servo {servo_id} on {arm}")
+        return servo
+
+    def hand(self, name: str, target_rad: Sequence[float] | None) -> None:
+        """Move a leader by hand, or let go. Raises msg.WorldError for a wrong name or length."""
+        for leader in self.leaders:
+            if leader.arm.name == name:
+                if target_rad is not None and len(target_rad) != len(leader.arm.servos):
+                    raise msg.WorldError(f"a hand needs {len(leader.arm.servos)} angles")
+                leader.hand(target_rad)
+                return
+        raise msg.WorldError(f"no leader {name!r}")
+
+    def set_stuck(self, arm: str, servo_id: int, stuck: bool) -> None:
+        """Jam a follower's joint. Raises msg.WorldError for a leader."""
+        names = [follower.name for follower in self.physics.arms]
+        if arm not in names:
+            raise msg.WorldError(f"only a follower's joint can stick: {', '.join(names)}")
+        self.servo(arm, servo_id)
+        self.physics.set_stuck(6 * names.index(arm) + servo_id - 1, stuck)
+
+    def set_fault(self, request: msg.SetFault) -> None:
+        """Spoil a servo's wire. Raises msg.WorldError for an unknown kind, arm or servo."""
+        try:
+            kind = FaultKind(request.kind)
+        except ValueError:
+            raise msg.WorldError(f"no fault {request.kind!r}: {', '.join(FaultKind)}") from None
+        bus = self.arm(request.arm).bus
+        self.servo(request.arm, request.servo_id)
+        last = len(bus.servos) if request.onward else request.servo_id
+        for servo_id in range(request.servo_id, last + 1):
+            bus.faults.set(servo_id, kind, value=request.value, replies=request.replies)
+
+    def clear_faults(self, arm: str) -> None:
+        """Repair wire, status bits and joints of an arm."""
+        repaired = self.arm(arm)
+        repaired.bus.faults.clear()
+        for servo in repaired.servos:
+            servo.forced_status = 0
+        if repaired in self.physics.arms:
+            for servo in repaired.servos:
+                self.set_stuck(arm, servo.servo_id, False)
+
+    def handle(self, request: msg.Request) -> Any:
+        """Do what a message asks, those about processes and cables excepted.
+
+        Raises msg.WorldError or ValueError when it cannot be done.
+        """
+        match request:
+            case msg.Truth():
+                return self.truth()
+            case msg.Reset(seed, arms):
+                self.reset(seed, arms)
+            case msg.SetBlock(x_m, y_m, yaw_rad):
+                self.set_block(x_m, y_m, yaw_rad)
+            case msg.Hand(target_rad, arm):
+                self.hand(arm, target_rad)
+            case msg.SetFault():
+                self.set_fault(request)
+            case msg.ClearFaults(arm):
+                self.clear_faults(arm)
+            case msg.ForceStatus(servo_id, bits, arm):
+                self.servo(arm, servo_id).forced_status = bits & 0x7F
+            case msg.Power(on, arm, torque_enable):
+                self.arm(arm).power(on, torque_enable)
+            case msg.Stuck(servo_id, stuck, arm):
+                self.set_stuck(arm, servo_id, stuck)
+            case msg.Registers(servo_id, arm):
+                servo = self.servo(arm, servo_id)
+                servo.read(0, 1)
+                return {"memory": servo.memory.hex(), "flash": servo.flash.hex()}
+            case _:
+                raise msg.WorldError(f"{type(request).__name__} needs a running plant process")
+        return None
+
+
+def decode_request(data: bytes) -> msg.Request:
+    """One message. Raises msgspec.DecodeError when it is none."""
+    request: msg.Request = _DECODER.decode(data)
+    return request

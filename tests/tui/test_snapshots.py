@@ -1,0 +1,271 @@
+"""Every screen and state as a picture. `ROBOTD_SNAPSHOTS=write pytest tests/tui/test_snapshots.py` renews them;
+look at the new ones before keeping them."""
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from textual.pilot import Pilot
+
+from robotd import messages
+from robotd.errors import StateError
+from tests.tui.scripted import (
+    JOINTS,
+    NOW_NS,
+    POSE,
+    ScriptedBackend,
+    StillClock,
+    joint,
+    recording_status,
+    status,
+)
+from tests.tui.stage import has_picture, picture, running, show, shown_cameras, until
+from tui.app import RecordApp
+from tui.look import PLAIN, RICH, Look
+
+FOLDER = Path(__file__).parent / "snapshots"
+
+Then = Callable[[RecordApp, Pilot[None], StillClock, ScriptedBackend], Awaitable[None]]
+
+
+@dataclass
+class Shot:
+    """One picture: a state, a size, a look, and what happens before it is taken."""
+
+    state: messages.Status
+    size: tuple[int, int] = (160, 45)
+    look: Look = RICH
+    then: Then | None = None
+    backend: Callable[[], ScriptedBackend] = ScriptedBackend
+
+
+def moving(name: str, source: str, **changes: object) -> messages.Status:
+    """An armed arm with droop, holding or moving, one joint limited."""
+    joints = [
+        joint(n, at, at - 1.8 if n == "shoulder_lift" else at, temperature_c=36 + 2 * i)
+        for i, (n, at) in enumerate(zip(JOINTS, POSE, strict=True))
+    ]
+    values: dict[str, object] = {
+        "state": name,
+        "source": source,
+        "torque": "on",
+        "joints": tuple(joints),
+        "recording": recording_status("ready"),
+    }
+    return status(**(values | changes))
+
+
+def squeezing() -> tuple[messages.JointStatus, ...]:
+    """The gripper holds something, one joint is asked to go beyond what the step allows."""
+    joints = list(moving("teleop", "leader").joints)
+    joints[5] = joint(
+        "gripper",
+        22.0,
+        6.0,
+        applied_units=18.0,
+        load_percent=48.0,
+        temperature_c=57.0,
+        limited_by="squeeze (gripper holds something)",
+    )
+    joints[1] = joint("shoulder_lift", -31.2, -40.0, applied_units=-33.0, limited_by="speed")
+    return tuple(joints)
+
+
+CHECKS = (
+    messages.Check(name="bus", outcome="pass", detail="6 servos answer, 0.9 ms a read"),
+    messages.Check(name="ids and model", outcome="pass", detail="1-6, STS3215"),
+    messages.Check(name="voltage", outcome="pass", detail="12.1 V"),
+    messages.Check(name="calibration", outcome="pass", detail="matches the registers"),
+    messages.Check(name="cameras", outcome="pass", detail="overhead 33 ms, wrist 31 ms"),
+    messages.Check(
+        name="disk",
+        outcome="warn",
+        detail="48 min of recording left",
+        do="free some space, or record less",
+    ),
+    messages.Check(name="twin agrees", outcome="pass", detail="residual 1.1 deg"),
+)
+FAILED = messages.Check(
+    name="temperature",
+    outcome="fail",
+    detail="gripper 66 C, limit 60 C",
+    do="let it cool down with torque off, then check again",
+)
+
+
+async def open_arming(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    await pilot.press("a")
+    await until(pilot, lambda: app._commands.arming is not None and app._commands.arming.checked)
+    await pilot.pause()
+
+
+def armable(*checks: messages.Check) -> Callable[[], ScriptedBackend]:
+    """A robot that answers the arming list with these checks."""
+    data = {"checks": msgspec.to_builtins(checks)}
+    return lambda: ScriptedBackend(answers={messages.Arm: data})
+
+
+async def lose(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    clock.at_ns += 3_200_000_000
+    app.tick()
+    await pilot.pause()
+
+
+async def press_while_saving(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    await pilot.press("right")
+
+
+async def label(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    await pilot.press("s")
+
+
+async def take_keyboard(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    await pilot.press("tab")
+    await until(pilot, lambda: app._commands._jog_version is not None)
+    await show(app, pilot, backend, moving("teleop", "keyboard", handover_version=5))
+    await pilot.press("2", "up", "up")
+
+
+def press(*keys: str) -> Then:
+    """Press these keys."""
+
+    async def then(
+        app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+    ) -> None:
+        await pilot.press(*keys)
+        await pilot.pause()
+
+    return then
+
+
+async def be_refused(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    await pilot.press("h")
+    await until(pilot, lambda: app.view.note is not None)
+    await pilot.pause()
+
+
+def with_estop() -> ScriptedBackend:
+    return ScriptedBackend()
+
+
+TELEOP = moving(
+    "teleop", "leader", joints=squeezing(), recording=recording_status("recording", gaps=1)
+)
+FAULT = moving(
+    "fault",
+    "none",
+    fault="servo 3 (elbow_flex) has not answered for 10 reads",
+    fault_do="Check the cable between shoulder_lift and elbow_flex, then the 12 V plug",
+    joints=tuple(
+        joint(n, at, age_ms=4.0 if i != 2 else 2300.0, status=0 if i != 4 else 0x20)
+        for i, (n, at) in enumerate(zip(JOINTS, POSE, strict=True))
+    ),
+)
+POLICY = moving(
+    "policy",
+    "policy",
+    twin=messages.TwinStatus(
+        alive=True,
+        residual_deg=(0.2, 2.4, 0.8, 0.1, 0.0, 0.3),
+        plans_passed=212,
+        plans_rejected=3,
+        last_reason="contact with the table",
+        last_verdict_ms=8.0,
+    ),
+    policy=messages.PolicyStatus(
+        phase="running",
+        kind="act",
+        fps=15,
+        told="where the block is",
+        inference_ms=11.0,
+        observation_age_ms=24.0,
+        chunks=212,
+    ),
+)
+SAVING = moving("holding", "hold", recording=recording_status("saving"))
+
+SHOTS: dict[str, Shot] = {
+    "disarmed": Shot(status()),
+    "arming-list": Shot(status(), then=open_arming, backend=armable(*CHECKS)),
+    "arming-list-failed": Shot(status(), then=open_arming, backend=armable(FAILED, *CHECKS)),
+    "holding": Shot(moving("holding", "hold")),
+    "recording": Shot(TELEOP, then=label),
+    "saving": Shot(SAVING, then=press_while_saving),
+    "policy": Shot(POLICY),
+    "keyboard": Shot(
+        moving("holding", "hold", leader_ready=None),
+        then=take_keyboard,
+        backend=lambda: ScriptedBackend(answers={messages.Teleop: {"handover_version": 5}}),
+    ),
+    "fault": Shot(FAULT),
+    "estop": Shot(moving("estop", "none"), then=press("f12")),
+    "lost": Shot(TELEOP, then=lose),
+    "refused": Shot(
+        status(),
+        then=be_refused,
+        backend=lambda: ScriptedBackend(
+            answers={
+                messages.Home: StateError(
+                    "The arm is not armed.", "Nobody armed it since the start.", "Arm it first: a"
+                )
+            }
+        ),
+    ),
+    "help": Shot(moving("holding", "hold"), then=press("question_mark")),
+    "task-dialog": Shot(moving("holding", "hold"), then=press("t")),
+    "quit-while-recording": Shot(TELEOP, then=press("q")),
+    "palette": Shot(moving("holding", "hold"), then=press("ctrl+p")),
+    "small-recording": Shot(TELEOP, size=(80, 24)),
+    "small-fault": Shot(FAULT, size=(80, 24)),
+    "small-arming-list": Shot(status(), (80, 24), RICH, open_arming, armable(FAILED, *CHECKS)),
+    "ascii-recording": Shot(TELEOP, look=PLAIN, then=label),
+    "ascii-small-lost": Shot(TELEOP, size=(80, 24), look=PLAIN, then=lose),
+    "wide": Shot(TELEOP, size=(200, 50)),
+    "real-arm": Shot(
+        moving("holding", "hold", simulated=False, name="so101-bench"),
+        backend=lambda: ScriptedBackend(
+            instance=msgspec.structs.replace(
+                ScriptedBackend().instance, name="so101-bench", simulated=False
+            )
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHOTS)
+async def test_every_state_looks_as_it_was_last_seen(name: str, tmp_path: Path) -> None:
+    shot = SHOTS[name]
+    backend = shot.backend()
+    async with running(backend, shot.state, shot.size, shot.look) as (app, pilot, clock):
+        if shot.then is not None:
+            await shot.then(app, pilot, clock, backend)
+        await until(pilot, lambda: all(has_picture(view) for view in shown_cameras(app)))
+        app.tick()
+        await pilot.pause()
+        svg = picture(app)
+    kept = FOLDER / f"{name}.svg"
+    if os.environ.get("ROBOTD_SNAPSHOTS") == "write":
+        kept.write_text(svg, encoding="utf-8")
+    seen = tmp_path / f"{name}.svg"
+    seen.write_text(svg, encoding="utf-8")
+    assert svg == kept.read_text(encoding="utf-8"), f"{name} looks different now: see {seen}"
+
+
+def test_no_snapshot_is_left_over() -> None:
+    assert {file.stem for file in FOLDER.glob("*.svg")} == set(SHOTS)
+    assert NOW_NS > 0

@@ -1,0 +1,197 @@
+"""`robotd tui`: the app behind the record screen.
+
+Nothing here waits: requests, states, goals and pictures each have a thread (`tui.lanes`,
+`tui.picture`) and come back as messages; what the keys do stands in `tui.commands`. Closing the
+app, however it closes, changes nothing on the robot."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from textual.app import App, SystemCommand
+from textual.message import Message
+from textual.screen import ModalScreen, Screen
+
+from robotd import messages
+from robotd.clock import Clock, MonotonicClock
+from robotd.errors import RobotdError
+from tui import crash
+from tui.actions import ACTIONS, app_bindings
+from tui.backend import Backend, RobotBackend
+from tui.commands import Commands
+from tui.lanes import GoalStream, Lane, Outcome, Watch
+from tui.look import Look, choose_look
+from tui.picture import CameraView, Picture, Pictures
+from tui.screen import RecordScreen
+from tui.style import CSS, theme
+from tui.view import Note, View, with_status
+
+REFRESH_S = 0.1
+TRUE_COLOUR_BITS, FEW_COLOUR_BITS = 5, 3
+"""Bits a colour in pictures: fewer where the terminal has only 256 or 16 colours anyway."""
+
+
+class Came(Message):
+    """Something that a thread brings to the event loop: state, picture, answer or defect."""
+
+    def __init__(
+        self, what: messages.Status | Picture | Outcome | RobotdError | BaseException
+    ) -> None:
+        super().__init__()
+        self.what = what
+
+
+class RecordApp(App[None]):
+    """The record screen over a backend."""
+
+    CSS = CSS
+    BINDINGS = app_bindings()
+    TITLE = "robotd"
+
+    def __init__(self, backend: Backend, look: Look, clock: Clock | None = None) -> None:
+        super().__init__()
+        self._backend = backend
+        self._clock = clock or MonotonicClock()
+        now_ns = self._clock.now_ns()
+        self.view = View(backend.instance, look, now_ns=now_ns, received_ns=now_ns)
+        self.defect: BaseException | None = None
+        self._commands = Commands(self)
+        self.register_theme(theme(look))
+        self.theme = theme(look).name
+
+    def get_default_screen(self) -> Screen[None]:
+        return RecordScreen(self.view)
+
+    @property
+    def record_screen(self) -> RecordScreen:
+        """The screen under whatever dialog is open."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, RecordScreen)
+        return screen
+
+    # --- life -------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        connect = self._backend.requester
+        self._work = Lane("work", connect, self._bring, self._bring)
+        self._stop = Lane("stop", connect, self._bring, self._bring)
+        self._goals = GoalStream(connect, self._bring, self._bring)
+        self._watch = Watch(self._backend, self._bring, self._bring)
+        true_colour = self.console.color_system == "truecolor"
+        bits = TRUE_COLOUR_BITS if true_colour else FEW_COLOUR_BITS
+        self._pictures = Pictures(self._backend, bits, self._bring, self._bring)
+        self.set_interval(REFRESH_S, self.tick)
+
+    def on_unmount(self) -> None:
+        for thread in (self._pictures, self._watch, self._goals, self._work, self._stop):
+            thread.close()
+        self._backend.close()
+
+    def _bring(
+        self, what: messages.Status | Picture | Outcome | RobotdError | BaseException
+    ) -> None:
+        self.post_message(Came(what))
+
+    def tick(self) -> None:
+        """Ten times a second: ages grow even when nothing comes."""
+        self.view = replace(self.view, now_ns=self._clock.now_ns())
+        screen = self.record_screen
+        screen.show(self.view)
+        self._pictures.want(screen.picture_sizes())
+
+    def on_came(self, message: Came) -> None:
+        """Sort what a thread brought."""
+        match message.what:
+            case messages.Status() as status:
+                self.view = with_status(self.view, status, self._clock.now_ns())
+                self._commands.seen(status)
+                self.record_screen.show(self.view)
+            case Picture() as picture:
+                self._show_picture(picture)
+            case Outcome() as outcome:
+                self._commands.ended(outcome)
+            case RobotdError() as error:
+                self._commands.goal_refused(error)
+            case Exception() as defect:
+                raise defect
+
+    def _show_picture(self, picture: Picture) -> None:
+        stamps = {**self.view.picture_ns, picture.camera: picture.stamp_ns}
+        self.view = replace(self.view, picture_ns=stamps)
+        for widget in self.record_screen.query(CameraView):
+            if widget.camera == picture.camera:
+                widget.show(picture)
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual prints a page of locals over the terminal; here the page goes to a file.
+        self.defect = self.defect or error
+        super()._handle_exception(error)
+        self._exit_renderables.clear()
+
+    # --- actions ----------------------------------------------------------------------------------
+
+    def action_act(self, name: str) -> None:
+        """Carry out an action of the registry."""
+        getattr(self._commands, name)()
+
+    def action_jog_number(self, number: int) -> None:
+        """Choose joint 1 to 6."""
+        self._commands.jog_number(number)
+
+    async def action_quit(self) -> None:
+        """Ctrl+Q means q."""
+        self._commands.quit()
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: the registry, each action once."""
+        seen: set[str] = set()
+        for action in ACTIONS:
+            if action.name in seen or action.name in ("command_palette", "jog_number"):
+                continue
+            seen.add(action.name)
+            run = getattr(self._commands, action.name)
+            yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
+
+    # --- the desk of the commands -----------------------------------------------------------------
+
+    def send(self, doing: str, request: messages.AnyRequest, timeout_s: float = 5.0) -> bool:
+        return self._work.submit(doing, request, timeout_s)
+
+    def send_stop(self, doing: str, request: messages.AnyRequest) -> bool:
+        return self._stop.submit(doing, request)
+
+    def press_estop(self) -> int:
+        return self._backend.estop()
+
+    def stream(self, goal: messages.Goal | None) -> None:
+        self._goals.show(goal)
+
+    def note(self, text: str, level: str = "info", do: str = "") -> None:
+        self.change(note=Note(text, level, self._clock.now_ns(), do))
+
+    def change(self, **parts: Any) -> None:
+        self.view = replace(self.view, now_ns=self._clock.now_ns(), **parts)
+        self.record_screen.show(self.view)
+
+    def open[Result](
+        self, dialog: ModalScreen[Result], answered: Callable[[Result | None], None] | None = None
+    ) -> None:
+        self.push_screen(dialog, answered)
+
+    def leave(self) -> None:
+        self.exit()
+
+    def palette(self) -> None:
+        self.action_command_palette()
+
+
+def main(name: str | None = None, plain: bool = False) -> None:
+    """Show the robot called `name` (or the only one) until the person leaves.
+
+    Raises DaemonError when there is no such robot, and ScreenCrashError, after writing a report, when
+    the screen itself broke; the terminal is restored first in every case."""
+    app = RecordApp(RobotBackend(name), choose_look(plain))
+    app.run()
+    if app.defect is not None:
+        context = f"robot {app.view.instance.name}, simulated {app.view.simulated}"
+        raise crash.crashed(app.defect, crash.write_report(app.defect, context)) from app.defect
