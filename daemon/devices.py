@@ -1,6 +1,6 @@
 """Which serial device and which calibration an arm of the configuration means.
 
-`port: plant` is the virtual servos of `--sim`: their pty lies in the runtime folder. Calibrations are
+`port: plant` is the virtual servos of `--sim`: their pty lies in the runtime folder. Calibrations lie
 where LeRobot keeps them; with `--sim` the daemon points `HF_LEROBOT_CALIBRATION` at the folder that
 the plant filled with what its servos hold, so nothing here needs to know the difference.
 """

@@ -88,7 +88,7 @@ class ServoBus:
 
     def request_telemetry(self) -> None:
         """Ask every servo for its measurements. Raises BusError when the line is gone."""
-        length = self._distinct_length(self._all_ids, TELEMETRY_LENGTH, TELEMETRY_LENGTH)
+        length = self._distinct_length(self._all_ids, TELEMETRY_ADDRESS, TELEMETRY_LENGTH)
         self._send(self._telemetry_requests[length - TELEMETRY_LENGTH], self._all_ids, length)
 
     def poll_replies(self) -> bool:
@@ -150,9 +150,7 @@ class ServoBus:
         `timeout_ns` bounds each attempt: a caller inside a tick passes what the tick can spare.
         """
         for _ in range(1 + retries):
-            asked = self._distinct_length(
-                frozenset((servo_id,)), length, LAST_ADDRESS - address + 1
-            )
+            asked = self._distinct_length(frozenset((servo_id,)), address, length)
             request = framer.read(servo_id, address, asked)
             reply = self._exchange(request, servo_id, asked, timeout_ns)
             if reply is not None:
@@ -190,9 +188,7 @@ class ServoBus:
         values: dict[int, int | None] = dict.fromkeys(self.ids)
         missing = self._all_ids
         for _ in range(1 + retries):
-            length = self._distinct_length(
-                missing, register.size, LAST_ADDRESS - register.address + 1
-            )
+            length = self._distinct_length(missing, register.address, register.size)
             ids = [servo_id for servo_id in self.ids if servo_id in missing]
             self._send(framer.sync_read(register.address, length, ids), missing, length)
             self._await_replies(REPLY_TIMEOUT_NS)
@@ -242,13 +238,14 @@ class ServoBus:
     def _is_owed(self, servo_id: int, length: int) -> bool:
         return self._owed.get((servo_id, length), -1) >= self.clock.now_ns()
 
-    def _distinct_length(self, servo_ids: frozenset[int], length: int, room: int) -> int:
+    def _distinct_length(self, servo_ids: frozenset[int], address: int, length: int) -> int:
         """Return a read length, at least `length`, that no late reply of these servos has."""
         if not self._owed:
             return length
         now_ns = self.clock.now_ns()
         self._owed = {key: until for key, until in self._owed.items() if until >= now_ns}
-        candidates = range(length, length + max(1, min(_SPARE_LENGTHS, room - length + 1)))
+        longest = min(length + _SPARE_LENGTHS - 1, LAST_ADDRESS + 1 - address)
+        candidates = range(length, max(length, longest) + 1)
         latest = {
             candidate: max(
                 (self._owed.get((servo_id, candidate), -1) for servo_id in servo_ids), default=-1

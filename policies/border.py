@@ -11,14 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from config.joints import ARM_JOINTS, joint_names
 from config.schema import Config
-from drivers.calibration import (
-    JOINT_NAMES,
-    Calibration,
-    NormMode,
-    find_calibration,
-    load_calibration,
-)
+from drivers.calibration import Calibration, NormMode, load_robot_calibration
 from drivers.joint_map import JointMap
 from policies.evidence import Units
 from robotd.layouts import ENVIRONMENT_STATE_SIZE
@@ -58,11 +53,7 @@ class RobotFeatures:
 def robot_features(config: Config) -> RobotFeatures:
     """What the configured robot offers a policy."""
     return RobotFeatures(
-        joints=tuple(
-            f"{arm}_{joint}.pos" if arm else f"{joint}.pos"
-            for arm in config.arms
-            for joint in JOINT_NAMES
-        ),
+        joints=tuple(f"{name}.pos" for name in joint_names(config)),
         cameras={name: (c.height, c.width) for name, c in config.cameras.items()},
         environment_state=config.recording.environment_state,
     )
@@ -70,7 +61,7 @@ def robot_features(config: Config) -> RobotFeatures:
 
 def load_calibrations(config: Config) -> dict[str, Calibration]:
     """Each arm's calibration by its id. Raises CalibrationError."""
-    return {arm.id: load_calibration(find_calibration(arm.id)) for arm in config.arms.values()}
+    return {arm.id: load_robot_calibration(arm.id) for arm in config.arms.values()}
 
 
 class Border:
@@ -90,7 +81,7 @@ class Border:
             )
             for arm in config.arms.values()
         ]
-        self.joints = len(JOINT_NAMES) * len(self._maps)
+        self.joints = len(ARM_JOINTS) * len(self._maps)
 
     def state(self, ticks: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """`observation.state` [joints] in LeRobot's units, from encoder ticks."""

@@ -39,6 +39,11 @@ class Checkpoint:
         config = self.policy.config
         return int(config.chunk_size if hasattr(config, "chunk_size") else config.horizon)
 
+    @property
+    def n_action_steps(self) -> int:
+        """How many actions of a chunk it was trained to be played before the next."""
+        return int(getattr(self.policy.config, "n_action_steps", self.chunk))
+
     def reset(self) -> None:
         """Forget the episode: the policy's queues and both pipelines' memory (once an episode)."""
         self.policy.reset()
@@ -63,14 +68,16 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: Path, *, fps: float | None = None, units: str = "", device: str = "cpu"
+    path: Path, *, fps: float | None = None, units: str = "", device: str = "auto"
 ) -> Checkpoint:
     """Load a `pretrained_model` folder. Needs no network.
 
-    `fps` and `units` override the evidence. Raises CheckpointError for whatever is wrong with it.
+    `fps` and `units` override the evidence; `device` is torch's word for it, `auto` the GPU where
+    there is one. Raises CheckpointError for whatever is wrong with it.
     """
     folder = read_folder(path)
     evidence = find_evidence(folder, fps, units)
+    device = _device(device)
     with redirect_stdout(stderr):  # LeRobot prints while it loads; stdout may be a program's
         policy = _load_policy(folder, device)
         preprocess, postprocess = _load_processors(folder, policy.config, device)
@@ -79,17 +86,40 @@ def load_checkpoint(
     return checkpoint
 
 
-def _load_policy(folder: CheckpointFolder, device: str) -> Any:
+def _device(wanted: str) -> str:
+    """Torch's name of the device, after trying it. Raises CheckpointError."""
+    torch = _import_torch()
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        from lerobot.configs import PreTrainedConfig
-        from lerobot.policies.factory import get_policy_class
-        from lerobot.policies.pretrained import PreTrainedPolicy
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError) as error:  # what torch raises without CUDA or with a typo
+        raise CheckpointError(
+            f"There is no device {wanted!r} to run the policy on: {error}",
+            "The GPU is not there, its driver is too old for this torch, or the name is wrong.",
+            "Set policy.device to auto or cpu, or look at nvidia-smi.",
+        ) from error
+    return wanted
+
+
+def _import_torch() -> Any:
+    try:
+        import lerobot.policies  # noqa: F401 (both are needed, and come together)
+        import torch
     except ImportError as error:
         raise CheckpointError(
-            f"LeRobot cannot be imported: {error}.",
+            f"No policy can be loaded: {error}.",
             "robotd was installed without the policy extra (the light set).",
             "Install it: uv sync --extra policy.",
         ) from error
+    return torch
+
+
+def _load_policy(folder: CheckpointFolder, device: str) -> Any:
+    from lerobot.configs import PreTrainedConfig
+    from lerobot.policies.factory import get_policy_class
+    from lerobot.policies.pretrained import PreTrainedPolicy
+
     try:
         config = PreTrainedConfig.from_pretrained(str(folder.path))
         config.device = device

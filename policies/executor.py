@@ -25,6 +25,7 @@ from robotd.layouts import PLAN_WAYPOINTS
 from robotd.states import Source, Verdict
 
 _DELAYS_KEPT = 8  # recent enough that one cold inference does not inflate the estimate for ever
+_DELAY_RESERVE = 1.5  # the next delay may be longer than any of those; asking early costs little
 _ANSWER_TIMEOUT_NS = NS_PER_S  # a twin that was restarted never saw the proposal
 
 
@@ -162,7 +163,8 @@ class Executor:
         if refusal is not None:
             return refusal
         self._waiting = chunk
-        lead = math.ceil((self.delay_ns + self.settings.row_ns) / chunk.step_ns)
+        expected_ns = _DELAY_RESERVE * self.delay_ns + self.settings.row_ns
+        lead = math.ceil(expected_ns / chunk.step_ns)
         length = min(len(chunk.actions_rad), PLAN_WAYPOINTS)
         steps = max(1, min(self.settings.n_action_steps, length - lead))
         # Observations fall on tick deadlines, which are rounded: half a row early is on time.

@@ -128,7 +128,10 @@ class RuntimeLink:
         )
 
     def close(self) -> None:
-        for file in (self._ticks, self._plan, self._environment, *self._cameras.values()):
-            file.close()
+        self._ticks.close()
+        self._plan.close()
+        self._environment.close()
+        for camera in self._cameras.values():
+            camera.close()
         self._proposals.close()
         self._policy.close()

@@ -64,7 +64,7 @@ class LoadedPolicy:
 
 
 def load_policy(
-    request: Load, config: Config, calibrations: Mapping[str, Calibration], device: str
+    request: Load, config: Config, calibrations: Mapping[str, Calibration]
 ) -> LoadedPolicy:
     """Load, fit and warm up a checkpoint. Moves nothing, needs no network.
 
@@ -74,7 +74,7 @@ def load_policy(
     ensemble = parse_ensemble(request.ensemble)
     robot = robot_features(config)
     checkpoint = load_checkpoint(
-        Path(request.path), fps=request.fps, units=request.units, device=device
+        Path(request.path), fps=request.fps, units=request.units, device=config.policy.device
     )
     fitted = fit(checkpoint.folder, checkpoint.evidence, robot, request.rename)
     border = Border(config, calibrations, checkpoint.evidence.units)
@@ -83,7 +83,8 @@ def load_policy(
     steps = request.n_action_steps
     if steps is None:
         # Ensembling lives from many overlapping chunks: as often as the machine can.
-        steps = 1 if ensemble else config.policy.n_action_steps
+        own = min(config.policy.n_action_steps, checkpoint.n_action_steps)
+        steps = 1 if ensemble else own
     settings = ExecutorSettings(
         source=Source.POLICY,
         joints=len(robot.joints),

@@ -72,7 +72,7 @@ class PolicyServer:
             )
         self._process.send(Progress(phase="loading"))
         calibrations = load_calibrations(self._config)
-        policy = load_policy(request, self._config, calibrations, self._config.policy.device)
+        policy = load_policy(request, self._config, calibrations)
         self._policy = policy
         self._runner = Runner(
             policy,

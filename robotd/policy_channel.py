@@ -85,5 +85,7 @@ ToProcess = Load | Shutdown
 FromProcess = Progress | Ready | Failed | Trouble | Finished
 
 encode = msgspec.json.encode
-decode_to_process = msgspec.json.Decoder(ToProcess).decode
-decode_from_process = msgspec.json.Decoder(FromProcess).decode
+_TO_PROCESS: msgspec.json.Decoder[ToProcess] = msgspec.json.Decoder(ToProcess)
+_FROM_PROCESS: msgspec.json.Decoder[FromProcess] = msgspec.json.Decoder(FromProcess)
+decode_to_process = _TO_PROCESS.decode
+decode_from_process = _FROM_PROCESS.decode

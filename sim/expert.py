@@ -273,7 +273,7 @@ class ScriptedExpert:
 _JAWS_SEEN = 6
 _JAWS_STILL_RAD = 0.012
 _BESIDE_M = 0.008
-_GRASP_RISE_M = 0.0
+_GRASP_RISE_M = -0.003
 _JAW_HALF_GAP_M = 0.016
 
 

@@ -1,7 +1,7 @@
 """The one registry of what a key does. Bindings, footer, help, palette and the documentation derive
 from it.
 
-An action's `name` is a method of `tui.commands.Commands`. `places` says in which situations the
+An action's `name` is a method of `tui.acts.Acts`. `places` says in which situations the
 footer offers it; it works everywhere regardless, and says so when it cannot."""
 
 from dataclasses import dataclass

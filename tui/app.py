@@ -1,7 +1,7 @@
 """`robotd tui`: the app behind the record screen.
 
 Nothing here waits: requests, states, goals and pictures each have a thread (`tui.lanes`,
-`tui.picture`) and come back as messages; what the keys do stands in `tui.commands`. Closing the
+`tui.picture`) and come back as messages; what the keys do stands in `tui.acts`. Closing the
 app, however it closes, changes nothing on the robot."""
 
 from collections.abc import Callable, Iterable
@@ -17,8 +17,8 @@ from robotd.clock import Clock, MonotonicClock
 from robotd.errors import RobotdError
 from tui import crash
 from tui.actions import ACTIONS, app_bindings
+from tui.acts import Acts
 from tui.backend import Backend, RobotBackend
-from tui.commands import Commands
 from tui.lanes import GoalStream, Lane, Outcome, Watch
 from tui.look import Look, choose_look
 from tui.picture import CameraView, Picture, Pictures
@@ -55,7 +55,7 @@ class RecordApp(App[None]):
         now_ns = self._clock.now_ns()
         self.view = View(backend.instance, look, now_ns=now_ns, received_ns=now_ns)
         self.defect: BaseException | None = None
-        self._commands = Commands(self)
+        self.acts = Acts(self)
         self.register_theme(theme(look))
         self.theme = theme(look).name
 
@@ -104,14 +104,14 @@ class RecordApp(App[None]):
         match message.what:
             case messages.Status() as status:
                 self.view = with_status(self.view, status, self._clock.now_ns())
-                self._commands.seen(status)
+                self.acts.seen(status)
                 self.record_screen.show(self.view)
             case Picture() as picture:
                 self._show_picture(picture)
             case Outcome() as outcome:
-                self._commands.ended(outcome)
+                self.acts.ended(outcome)
             case RobotdError() as error:
-                self._commands.goal_refused(error)
+                self.acts.turn.refused(error)
             case Exception() as defect:
                 raise defect
 
@@ -132,15 +132,15 @@ class RecordApp(App[None]):
 
     def action_act(self, name: str) -> None:
         """Carry out an action of the registry."""
-        getattr(self._commands, name)()
+        getattr(self.acts, name)()
 
     def action_jog_number(self, number: int) -> None:
         """Choose joint 1 to 6."""
-        self._commands.jog_number(number)
+        self.acts.jog_number(number)
 
     async def action_quit(self) -> None:
         """Ctrl+Q means q."""
-        self._commands.quit()
+        self.acts.quit()
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the registry, each action once."""
@@ -149,10 +149,10 @@ class RecordApp(App[None]):
             if action.name in seen or action.name in ("command_palette", "jog_number"):
                 continue
             seen.add(action.name)
-            run = getattr(self._commands, action.name)
+            run = getattr(self.acts, action.name)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
 
-    # --- the desk of the commands -----------------------------------------------------------------
+    # --- the desk of the acts -----------------------------------------------------------------
 
     def send(self, doing: str, request: messages.AnyRequest, timeout_s: float = 5.0) -> bool:
         return self._work.submit(doing, request, timeout_s)
@@ -188,8 +188,9 @@ class RecordApp(App[None]):
 def main(name: str | None = None, plain: bool = False) -> None:
     """Show the robot called `name` (or the only one) until the person leaves.
 
-    Raises DaemonError when there is no such robot, and ScreenCrashError, after writing a report, when
-    the screen itself broke; the terminal is restored first in every case."""
+    Raises DaemonError when there is no such robot, and ScreenCrashError, after writing a report,
+    when the screen itself broke; the terminal is restored first in every case.
+    """
     app = RecordApp(RobotBackend(name), choose_look(plain))
     app.run()
     if app.defect is not None:

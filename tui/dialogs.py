@@ -119,7 +119,7 @@ class ArmingList(Dialog[bool]):
         super().__init__("arming list", look)
         self._again = again
         self._checks: tuple[Check, ...] = ()
-        self._running = True
+        self._checking = True
         self._refusal = ""
 
     def body(self) -> ComposeResult:
@@ -132,25 +132,25 @@ class ArmingList(Dialog[bool]):
 
     def show(self, checks: Sequence[Check], running: bool, refusal: str = "") -> None:
         """The checks so far; `running` while some are still to come."""
-        self._checks, self._running, self._refusal = tuple(checks), running, refusal
+        self._checks, self._checking, self._refusal = tuple(checks), running, refusal
         if self.is_mounted:
             self._draw()
 
     @property
     def checked(self) -> bool:
         """Whether the answer to the last check is already on the screen."""
-        return bool(self._checks) and not self._running
+        return bool(self._checks) and not self._checking
 
     @property
-    def running(self) -> bool:
+    def checking(self) -> bool:
         """Whether checks are still to come."""
-        return self._running
+        return self._checking
 
     @property
     def passed(self) -> bool:
         """Whether consent would be accepted."""
         bad = any(check.outcome == "fail" for check in self._checks)
-        return not (self._running or self._refusal or bad or not self._checks)
+        return not (self._checking or self._refusal or bad or not self._checks)
 
     def _draw(self) -> None:
         self.query_one("#check-lines", Static).update(check_lines(self._checks, self.look))
@@ -159,7 +159,7 @@ class ArmingList(Dialog[bool]):
     def _verdict(self) -> Text:
         look = self.look
         failed = sum(check.outcome == "fail" for check in self._checks)
-        if self._running:
+        if self._checking:
             return Text("running the checks; nothing moves", style=look.warn)
         if failed or self._refusal:
             words = f"{failed} failed: fix it, then Enter checks again   Esc close"
@@ -174,7 +174,7 @@ class ArmingList(Dialog[bool]):
         """Enter: arm when all is well, otherwise run the checks again."""
         if self.passed:
             self.dismiss(True)
-        elif not self._running:
+        elif not self._checking:
             self.show((), running=True)
             self._again()
 

@@ -56,7 +56,7 @@ def shrink(rgb: npt.NDArray[np.uint8], rows: int, columns: int, bits: int) -> Ce
     wide, high = min(wide, columns), min(high, 2 * rows)
     small = _area_means(_area_means(rgb, high, 0), wide, 1)
     step = 1 << (8 - bits)
-    small = np.minimum((small.astype(np.uint16) + step // 2) & ~(step - 1), 255).astype(np.uint8)
+    small = np.minimum((small.astype(np.uint16) + step // 2) // step * step, 255).astype(np.uint8)
     pixels = np.zeros((2 * rows, columns, 3), np.uint8)
     top, left = (2 * rows - high) // 4 * 2, (columns - wide) // 2
     pixels[top : top + high, left : left + wide] = small

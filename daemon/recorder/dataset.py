@@ -26,6 +26,7 @@ from daemon.recorder.transaction import (
     read_commits,
     roll_back,
     standing,
+    unsettled,
 )
 from robotd.errors import DatasetError, StateError
 
@@ -91,7 +92,7 @@ def recover(root: Path, journals: Path) -> list[Commit]:
 
     Journals of this dataset that turn out to be in it are marked committed.
     """
-    if not (root / SIDECAR).exists():
+    if not unsettled(root):
         return []
     with locked(root):
         finished = _settle(root)

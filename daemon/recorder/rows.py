@@ -60,9 +60,7 @@ class Body:
         ]
         return np.concatenate(parts).astype(np.float32)
 
-    def episode_spec(
-        self, root: str, repo_id: str, task: str, policy_sha256: str
-    ) -> EpisodeSpec:
+    def episode_spec(self, root: str, repo_id: str, task: str, policy_sha256: str) -> EpisodeSpec:
         """What an episode of this robot records."""
         recording = self.config.recording
         names = tuple(f"{name}.pos" for name in joint_names(self.config))
@@ -75,7 +73,9 @@ class Body:
             state_names=names,
             action_names=names,
             cameras=tuple(
-                CameraSpec(name, camera.width, camera.height, _identity(camera.device, camera.fovy_deg))
+                CameraSpec(
+                    name, camera.width, camera.height, _identity(camera.device, camera.fovy_deg)
+                )
                 for name, camera in self.config.cameras.items()
             ),
             environment_names=ENVIRONMENT_STATE_NAMES if recording.environment_state else (),

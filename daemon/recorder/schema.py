@@ -5,8 +5,10 @@ whatever else is known about a frame goes into `Evidence`, which never becomes a
 """
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import msgspec
@@ -158,6 +160,13 @@ class Stamp(msgspec.Struct, frozen=True):
     boot_id: str
     wall_ns: int
     monotonic_ns: int
+
+
+def machine_stamp() -> Stamp:
+    """Now, with the identity of this boot (Linux; elsewhere the boot is not known)."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    boot_id = path.read_text().strip() if path.exists() else ""
+    return Stamp(boot_id=boot_id, wall_ns=time.time_ns(), monotonic_ns=time.monotonic_ns())
 
 
 class Label(msgspec.Struct, frozen=True):

@@ -5,10 +5,10 @@ thread of the recorder process, or inline in lock-step), so the next episode sta
 journals folder belongs to one session at a time.
 """
 
+import contextlib
 import fcntl
 import os
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from daemon.recorder import dataset
-from daemon.recorder.durable import AppendFile, folder_bytes, make_folder
+from daemon.recorder.disk import DiskLimits, FreeBytes, free_bytes_of, make_room
+from daemon.recorder.durable import AppendFile, make_folder
 from daemon.recorder.journal import (
     MANIFEST,
     EpisodeJournal,
@@ -28,22 +29,10 @@ from daemon.recorder.journal import (
     recover_journal,
     save_manifest,
 )
-from daemon.recorder.schema import EpisodeSpec, Label, Manifest, Row, Stamp
+from daemon.recorder.schema import EpisodeSpec, Label, Manifest, Row, Stamp, machine_stamp
 from daemon.recorder.transaction import Commit, remove_tree
+from daemon.recorder.warmup import warm_up
 from robotd.errors import DatasetError, DiskFullError, RobotdError, StateError
-
-_MIB = 1 << 20
-
-
-class DiskLimits(msgspec.Struct, frozen=True):
-    """Free space to keep. Two 640x480 cameras write about 0.6 MB/s.
-
-    Below `refuse_below_bytes` no episode starts (a quarter of an hour is left); below
-    `stop_below_bytes` beyond what publishing the running one will need, it is ended.
-    """
-
-    refuse_below_bytes: int = 512 * _MIB
-    stop_below_bytes: int = 64 * _MIB
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -62,20 +51,6 @@ class Recovered(msgspec.Struct, frozen=True):
     unreadable: tuple[str, ...]
 
 
-def free_bytes_of(folder: Path) -> int:
-    """Free bytes on the disk that `folder` is, or will be, on."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
-def machine_stamp() -> Stamp:
-    """Now, with the identity of this boot (Linux; elsewhere the boot is not known)."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    boot_id = path.read_text().strip() if path.exists() else ""
-    return Stamp(boot_id=boot_id, wall_ns=time.time_ns(), monotonic_ns=time.monotonic_ns())
-
-
 class Session:
     """Records episodes into journals under `journals` and publishes the kept ones.
 
@@ -89,7 +64,7 @@ class Session:
         limits: DiskLimits | None = None,
         stamp: Callable[[], Stamp] = machine_stamp,
         now_ns: Callable[[], int] = time.monotonic_ns,
-        free_bytes: Callable[[Path], int] = free_bytes_of,
+        free_bytes: FreeBytes = free_bytes_of,
         open_file: OpenFile = AppendFile,
     ) -> None:
         self._journals = journals
@@ -127,7 +102,11 @@ class Session:
         return tuple(path.name for path in self._pending)
 
     def recover(self) -> Recovered:
-        """Bring order into what an earlier process left. Call once, before the first episode."""
+        """Bring order into what an earlier process left. Call once, before the first episode.
+
+        Also warms up the encoder and Arrow, whose first use costs a second.
+        """
+        warm_up(self._stamp())
         offered, unreadable = [], []
         for folder in self._folders():
             if not (folder / MANIFEST).exists():
@@ -145,8 +124,12 @@ class Session:
                     remove_tree(folder)
             except DatasetError as error:
                 unreadable.append(error.what)
-        for root in {read_manifest(folder).spec.dataset_root for folder in self._pending}:
-            dataset.recover(Path(root), self._journals)
+        waiting = [manifest for manifest in self._manifests() if manifest.kept]
+        for root in {manifest.spec.dataset_root for manifest in waiting}:
+            try:
+                dataset.recover(Path(root), self._journals)
+            except RobotdError as error:  # publishing will meet it again, and report it
+                unreadable.append(error.what)
         return Recovered(pending=self.pending, offered=tuple(offered), unreadable=tuple(unreadable))
 
     def start(self, spec: EpisodeSpec) -> Manifest:
@@ -157,8 +140,14 @@ class Session:
                 "It was neither kept nor discarded.",
                 "Keep (→) or discard (←) it first.",
             )
-        dataset.check_dataset(Path(spec.dataset_root), spec)
-        self._make_room(spec)
+        root = Path(spec.dataset_root)
+        dataset.check_dataset(root, spec)
+        if self._publishing.acquire(blocking=False):  # else the publisher sees to it
+            try:
+                dataset.recover(root, self._journals)
+            finally:
+                self._publishing.release()
+        make_room(self._journals, self._spare(spec), self._limits, self._free_bytes)
         started = self._stamp()
         moment = datetime.fromtimestamp(started.wall_ns // 10**9, UTC).strftime("%Y%m%d-%H%M%S")
         journal_id = f"{moment}-{started.wall_ns % 10**9:09d}-{secrets.token_hex(3)}"
@@ -249,10 +238,9 @@ class Session:
 
     def offered(self) -> list[Manifest]:
         """Episodes that nobody decided on: interrupted, or ended without keep or discard."""
-        manifests = [read_manifest(folder) for folder in self._folders()]
         return [
             manifest
-            for manifest in manifests
+            for manifest in self._manifests()
             if manifest.state in ("interrupted", "closed") and not manifest.kept
         ]
 
@@ -289,23 +277,23 @@ class Session:
     def _folders(self) -> list[Path]:
         return sorted(path for path in self._journals.iterdir() if path.is_dir())
 
-    def _make_room(self, spec: EpisodeSpec) -> None:
-        """Remove what was discarded, oldest first, until an episode may start."""
+    def _manifests(self) -> list[Manifest]:
+        """Of every journal that has a readable one; publishing may remove some meanwhile."""
+        manifests = []
+        for folder in self._folders():
+            with contextlib.suppress(DatasetError):  # `recover` named it
+                manifests.append(read_manifest(folder))
+        return manifests
+
+    def _spare(self, spec: EpisodeSpec) -> list[Path]:
+        """What may go when space is needed: episodes undone and discarded, oldest first."""
         removed = Path(spec.dataset_root) / dataset.REMOVED
-        away = sorted(removed.iterdir()) if removed.exists() else []
-        spare = away + [
-            folder for folder in self._folders() if read_manifest(folder).state == "discarded"
+        undone = sorted(removed.iterdir()) if removed.exists() else []
+        return undone + [
+            self._journals / manifest.journal_id
+            for manifest in self._manifests()
+            if manifest.state == "discarded"
         ]
-        while self._free_bytes(self._journals) < self._limits.refuse_below_bytes and spare:
-            remove_tree(spare.pop(0))
-        free = self._free_bytes(self._journals)
-        if free < self._limits.refuse_below_bytes:
-            raise DiskFullError(
-                f"Only {free // _MIB} MiB are free; an episode needs "
-                f"{self._limits.refuse_below_bytes // _MIB} MiB to start.",
-                f"The disk is full; journals use {folder_bytes(self._journals) // _MIB} MiB of it.",
-                "Free space (`df -h`), move datasets away, or lower the limit in the profile.",
-            )
 
 
 def _decided(

@@ -112,6 +112,12 @@ def _step(source: Path, target: Path) -> None:
         )
 
 
+def unsettled(root: Path) -> bool:
+    """Whether a crash left a change under `root` to be finished or rolled back."""
+    staging = root / STAGING
+    return (root / INTENT).exists() or (staging.exists() and any(staging.iterdir()))
+
+
 def roll_back(root: Path) -> None:
     """Remove what was staged for changes that never began. Only under the lock."""
     staging = root / STAGING

@@ -25,6 +25,7 @@ class Worker:
         self._jobs: queue.Queue[tuple[Job, Finished] | None] = queue.Queue()
         self._results: queue.Queue[tuple[Finished, Any, RobotdError | None]] = queue.Queue()
         self._open = 0
+        self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="publish", daemon=True)
         self._thread.start()
 
@@ -39,7 +40,10 @@ class Worker:
         self._jobs.put((job, finished))
 
     def collect(self) -> None:
-        """Call what is due for every job that ended. Never waits."""
+        """Call what is due for every job that ended. Never waits. A job that failed by a defect of
+        ours ends the process here: the supervisor starts it again and nothing kept is lost."""
+        if self._crash is not None:
+            raise self._crash
         while True:
             try:
                 finished, result, error = self._results.get_nowait()
@@ -62,3 +66,6 @@ class Worker:
                 self._results.put((finished, job(), None))
             except RobotdError as error:
                 self._results.put((finished, None, error))
+            except BaseException as error:
+                self._crash = error
+                raise

@@ -40,6 +40,7 @@ class PlantServer:
     """Owns the world, its devices, its slots and its socket. `serve` runs until `stop` says so."""
 
     def __init__(self, runtime: Path, options: PlantOptions) -> None:
+        self._parent = os.getppid()  # before anything slow: it may die while we start
         self._folder = runtime / PLANT_FOLDER
         self._folder.mkdir(parents=True, exist_ok=True)
         self._options = options
@@ -85,7 +86,6 @@ class PlantServer:
 
     def serve(self, stop: Callable[[], bool]) -> None:
         """Run until `stop()` or until the parent process is gone."""
-        parent = os.getppid()
         publish_ns = round(1e9 / self._options.publish_hz)
         next_publish = next_parent = next_physics = time.monotonic_ns()
         world_fd = self._socket.getsockopt(zmq.FD)
@@ -122,7 +122,7 @@ class PlantServer:
                 self._answer()
             if now >= next_parent:
                 next_parent = now + _PARENT_CHECK_NS
-                if os.getppid() != parent:
+                if os.getppid() != self._parent:
                     return
 
     def _catch_up(self, now_ns: int) -> None:

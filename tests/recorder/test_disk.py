@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from daemon.recorder import dataset, tables
+from daemon.recorder.disk import DiskLimits
 from daemon.recorder.durable import AppendFile, append_line, write_atomic
 from daemon.recorder.journal import EpisodeJournal, verify
-from daemon.recorder.session import DiskLimits, Session
+from daemon.recorder.session import Session
 from daemon.recorder.transaction import read_commits
 from robotd.errors import DatasetError, DiskFullError
 

@@ -101,7 +101,7 @@ def killed_often(tmp_path: Path, kills: int, seed: int) -> None:
 def test_no_saved_episode_is_lost_to_sigkill(
     tmp_path: Path, open_dataset: Callable[[Path], Any]
 ) -> None:
-    killed_often(tmp_path, kills=5, seed=1)
+    killed_often(tmp_path, kills=3, seed=1)
     root = tmp_path / "dataset"
     loaded = open_dataset(root)
     info = load_info(root)

@@ -147,7 +147,7 @@ def test_a_limp_raised_arm_falls() -> None:
 
 
 def hold_block_in_grip(pull_n: float) -> float:
-    """Grip the block in the air, pull it downwards, and say how far it slid in the grip, in m."""
+    """Grip the block in the air, pull it out between the jaws, and say how far it slid, in m."""
     model, data, index, arm = world()
     set_arm_position(data, arm, (0.0, 0.0, 0.0, 0.0, 0.0, 0.3))
     mujoco.mj_forward(model, data)
@@ -178,18 +178,19 @@ def hold_block_in_grip(pull_n: float) -> float:
         return np.asarray(data.site_xmat[arm.tcp_site].reshape(3, 3).T @ offset)
 
     before = in_grip()
-    data.xfrc_applied[index.block_body, 2] = -pull_n
+    approach = data.site_xmat[arm.tcp_site].reshape(3, 3)[:, 2]
+    data.xfrc_applied[index.block_body, :3] = pull_n * approach
     run(0.5)
     return float(np.linalg.norm(in_grip() - before))
 
 
 def test_a_firm_grip_holds_the_block_against_a_small_pull() -> None:
-    assert hold_block_in_grip(pull_n=3.0) < 0.003
+    assert hold_block_in_grip(pull_n=10.0) < 0.003
 
 
 def test_a_grip_slips_when_it_is_pulled_harder_than_friction_allows() -> None:
-    # 18 N of squeeze at 0.7 hold some 25 N; a scene with friction 100 would hold any pull.
-    assert hold_block_in_grip(pull_n=60.0) > 0.03
+    # At 0.7 the grip gives way between 15 and 20 N; with a friction of 100 it would hold these 30.
+    assert hold_block_in_grip(pull_n=30.0) > 0.03
 
 
 def test_perturbed_parameters_repeat_for_a_seed_and_differ_between_seeds() -> None:

@@ -1,5 +1,5 @@
-"""Every screen and state as a picture. `ROBOTD_SNAPSHOTS=write pytest tests/tui/test_snapshots.py` renews them;
-look at the new ones before keeping them."""
+"""Every screen and state as a picture. `ROBOTD_SNAPSHOTS=write pytest tests/tui/test_snapshots.py`
+renews them; look at the new ones before keeping them."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -8,11 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from textual.pilot import Pilot
-
-from robotd import messages
-from robotd.errors import StateError
-from tests.tui.scripted import (
+from screen_stage import has_picture, picture, running, show, shown_cameras, until
+from scripted_robot import (
     JOINTS,
     NOW_NS,
     POSE,
@@ -22,7 +19,10 @@ from tests.tui.scripted import (
     recording_status,
     status,
 )
-from tests.tui.stage import has_picture, picture, running, show, shown_cameras, until
+from textual.pilot import Pilot
+
+from robotd import messages
+from robotd.errors import StateError
 from tui.app import RecordApp
 from tui.look import PLAIN, RICH, Look
 
@@ -42,14 +42,14 @@ class Shot:
     backend: Callable[[], ScriptedBackend] = ScriptedBackend
 
 
-def moving(name: str, source: str, **changes: object) -> messages.Status:
+def moving(state: str, source: str, **changes: object) -> messages.Status:
     """An armed arm with droop, holding or moving, one joint limited."""
     joints = [
         joint(n, at, at - 1.8 if n == "shoulder_lift" else at, temperature_c=36 + 2 * i)
         for i, (n, at) in enumerate(zip(JOINTS, POSE, strict=True))
     ]
     values: dict[str, object] = {
-        "state": name,
+        "state": state,
         "source": source,
         "torque": "on",
         "joints": tuple(joints),
@@ -100,7 +100,7 @@ async def open_arming(
     app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
 ) -> None:
     await pilot.press("a")
-    await until(pilot, lambda: app._commands.arming is not None and app._commands.arming.checked)
+    await until(pilot, lambda: app.acts.arming is not None and app.acts.arming.checked)
     await pilot.pause()
 
 
@@ -134,7 +134,7 @@ async def take_keyboard(
     app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
 ) -> None:
     await pilot.press("tab")
-    await until(pilot, lambda: app._commands._jog_version is not None)
+    await until(pilot, lambda: app.acts.turn.waiting)
     await show(app, pilot, backend, moving("teleop", "keyboard", handover_version=5))
     await pilot.press("2", "up", "up")
 

@@ -5,10 +5,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from scripted_robot import ScriptedBackend, StillClock
 from textual.pilot import Pilot
 
 from robotd import messages
-from tests.tui.scripted import ScriptedBackend, StillClock
 from tui.app import RecordApp
 from tui.look import RICH, Look
 from tui.picture import CameraView

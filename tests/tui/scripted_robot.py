@@ -1,7 +1,8 @@
-"""A scripted robot for the screen: states and pictures from a test's own list, requests kept and answered.
+"""A scripted robot for the screen: states and pictures from a test's own list, requests kept and
+answered.
 
-The clock stands still until a test moves it, so that every age on a picture is the same in each run.
-"""
+The clock stands still until a test moves it, so that every age on a picture is the same in each
+run."""
 
 import queue
 import threading
@@ -114,7 +115,9 @@ def status(**changes: Any) -> messages.Status:
 
 
 EPISODES = (
-    messages.EpisodeLine(index=13, seconds=30.0, frames=450, outcome="interrupted", note="recovered"),
+    messages.EpisodeLine(
+        index=13, seconds=30.0, frames=450, outcome="interrupted", note="recovered"
+    ),
     messages.EpisodeLine(index=14, seconds=8.0, frames=120, outcome="fail"),
     messages.EpisodeLine(
         index=15, seconds=11.0, frames=165, outcome="success", note="overhead 3 repeats"

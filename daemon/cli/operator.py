@@ -1,0 +1,81 @@
+"""Who moves the arm while a command runs: a source that is given the arm and taken off it again.
+
+A leader is read by control itself. A script runs the simulated task's expert through the same
+client as any program. A policy has its own process. The keyboard needs a screen and lives in the
+TUI.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from threading import Event, Thread
+
+from robotd.client import Robot
+from robotd.errors import RobotdError, StateError
+from robotd.messages import Hold, RunPolicy, Teleop
+
+SOURCES = ("leader", "keyboard", "scripted")
+
+
+@contextmanager
+def source(robot: Robot, name: str) -> Iterator[Callable[[], bool]]:
+    """Give the arm to `name` for the length of the `with`, then hold.
+
+    Yields a function that says whether the source has finished by itself (a script does, a person
+    does not). Raises StateError for a source that cannot be used here.
+    """
+    if name == "policy":
+        robot.request(RunPolicy())
+        try:
+            yield lambda: False
+        finally:
+            robot.request(Hold())
+        return
+    if name == "scripted":
+        yield from _scripted(robot)
+        return
+    if name == "leader":
+        robot.request(Teleop(source="leader"))
+        try:
+            yield lambda: False
+        finally:
+            robot.request(Hold())
+        return
+    raise StateError(
+        f"{name!r} cannot move the arm from here.",
+        "The keyboard jog needs a screen of its own.",
+        "Use robotd tui for the keyboard; --source leader or scripted here.",
+    )
+
+
+def _scripted(robot: Robot) -> Iterator[Callable[[], bool]]:
+    """Run the expert in a thread with a connection of its own (a connection is one thread's)."""
+    if not robot.instance.simulated:
+        raise StateError(
+            "The scripted operator works only with --sim.",
+            "It is told where the block is, which only the simulation knows.",
+            "Start one: robotd start --sim. On a real arm use --source leader.",
+        )
+    done, stop = Event(), Event()
+    errors: list[RobotdError] = []
+    run_expert = import_module("sim.operator").run
+
+    def work() -> None:
+        try:
+            with Robot(robot.instance) as own:
+                run_expert(own, stop)
+        except RobotdError as error:
+            errors.append(error)
+        finally:
+            done.set()
+
+    thread = Thread(target=work, name="scripted operator")
+    thread.start()
+    try:
+        yield done.is_set
+    finally:
+        stop.set()
+        thread.join()
+        robot.request(Hold())
+        if errors:
+            raise errors[0]

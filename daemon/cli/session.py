@@ -1,0 +1,91 @@
+"""What the commands share: the arming list with its one consent, waiting for a state."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from robotd.client import Robot
+from robotd.errors import DaemonError, StateError
+from robotd.messages import Arm, Check, Status
+from robotd.states import State
+
+_MARKS = {"pass": "ok  ", "warn": "warn", "fail": "FAIL"}
+ARMING_TIMEOUT_S = 30.0
+
+STOP_WORDS = "Software stop: F12 in the TUI, or robotd estop. The plug is the emergency stop."
+
+
+def print_checks(checks: list[Check]) -> None:
+    """The arming list, a line each, with what to do under each that is not fine."""
+    for check in checks:
+        print(f"  {_MARKS.get(check.outcome, check.outcome)}  {check.name:22} {check.detail}")
+        if check.outcome != "pass" and check.do:
+            print(f"        {'':22} {check.do}")
+
+
+def arm_with_consent(robot: Robot, yes: bool) -> None:
+    """Print the arming list, ask once, arm. Does nothing when the arm is armed already.
+
+    Raises StateError when a check failed, consent was not given, or nobody can be asked.
+    """
+    status = robot.status()
+    if State[status.state.upper()].armed:
+        return
+    data = robot.request(Arm(consent=False), timeout_s=ARMING_TIMEOUT_S)
+    checks = msgspec.convert(data.get("checks", []), list[Check])
+    print(f"Arming list of {status.name}:")
+    print_checks(checks)
+    failed = [check.name for check in checks if check.outcome == "fail"]
+    if failed:
+        raise StateError(
+            f"The arm cannot be armed: {', '.join(failed)}.",
+            "See the lines marked FAIL above.",
+            "Mend what they name, then try again.",
+        )
+    if not status.simulated:
+        print(STOP_WORDS)
+    if not yes and not _ask(f"Take the arm {'(simulated) ' if status.simulated else ''}now?"):
+        raise StateError(
+            "The arm was not armed.",
+            "Consent was not given.",
+            "Run the command again and answer y, or give --yes.",
+        )
+    robot.request(Arm(consent=True), timeout_s=ARMING_TIMEOUT_S)
+
+
+def _ask(question: str) -> bool:
+    if not sys.stdin.isatty():
+        return False
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
+def wait_for(
+    robot: Robot, reached: Callable[[Status], bool], timeout_s: float, what: str
+) -> Status:
+    """Watch until `reached`. Raises StateError on fault or e-stop, DaemonError when it is late."""
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        status = robot.watch(timeout_s=0.5)
+        if status is None:
+            continue
+        if reached(status):
+            return status
+        if status.state in ("fault", "estop"):
+            raise StateError(
+                f"{status.name} went to {status.state}: {status.fault or 'e-stop pressed'}.",
+                status.message or "See robotd status and robotd logs.",
+                status.fault_do or "Look at the arm, then: robotd clear.",
+            )
+    raise DaemonError(
+        f"Waited {timeout_s:g} s for: {what}.",
+        "The robot is slower than expected, or something holds it.",
+        "Look: robotd status, robotd logs.",
+    )
+
+
+def printable(data: Mapping[str, Any]) -> str:
+    """One line of JSON."""
+    return msgspec.json.encode(data).decode()

@@ -1,0 +1,84 @@
+"""What the robot is doing: state and torque, joints, loop, recording. --paths: where things are."""
+
+import argparse
+
+import msgspec
+
+from daemon.cli.main import add_json, add_name
+from robotd import paths
+from robotd.client import Robot, running_instances
+from robotd.messages import Status
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_name(parser)
+    add_json(parser)
+    parser.add_argument("--paths", action="store_true", help="print the folders robotd uses")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.paths:
+        return _paths(args.name, args.json)
+    with Robot.connect(args.name) as robot:
+        status = robot.status()
+        if args.json:
+            print(msgspec.json.encode(status).decode())
+        else:
+            print(text(status))
+    return 0
+
+
+def text(status: Status) -> str:
+    """The state as a person reads it in a terminal."""
+    sim = "SIM  " if status.simulated else ""
+    lines = [
+        f"{status.name}  {sim}{status.state.upper()}  torque {status.torque}"
+        + (f"  source {status.source}" if status.source != "none" else "")
+    ]
+    if status.fault:
+        lines += [f"  fault: {status.fault}", f"  do:    {status.fault_do}"]
+    if status.message:
+        lines.append(f"  {status.message}")
+    loop = status.loop
+    lines.append(
+        f"  loop {loop.tick_hz} Hz, late p99 {loop.late_p99_us:.0f} µs, "
+        f"{loop.missed_ticks} of {loop.ticks} ticks missed, {loop.scheduler}, "
+        f"{loop.rss_mb:.0f} MB"
+    )
+    for joint in status.joints:
+        limited = f"  limited by {joint.limited_by}" if joint.limited_by else ""
+        lines.append(
+            f"  {joint.name:20} {joint.position_units:8.1f}  goal {joint.applied_units:8.1f}  "
+            f"{joint.temperature_c:3.0f} °C {joint.load_percent:5.0f} %  "
+            f"age {joint.age_ms:4.0f} ms{limited}"
+        )
+    for camera in status.cameras:
+        age = "no frame yet" if camera.age_ms is None else f"{camera.age_ms:.0f} ms old"
+        lines.append(f"  camera {camera.name:13} {camera.width}x{camera.height}  {age}")
+    recording = status.recording
+    if recording.phase != "closed":
+        lines.append(
+            f"  recording {recording.phase}: {recording.dataset}, "
+            f"{recording.episodes_kept} of {recording.episodes_wanted} kept"
+        )
+    return "\n".join(lines)
+
+
+def _paths(name: str | None, as_json: bool) -> int:
+    found = {
+        "configuration": str(paths.config_dir()),
+        "runtime": str(paths.runtime_root()),
+        "state and logs": str(paths.state_dir()),
+        "cache": str(paths.cache_dir()),
+        "datasets": str(paths.lerobot_home()),
+        "calibration": str(paths.calibration_dir()),
+    }
+    for each in running_instances():
+        if name in (None, each):
+            found[f"runtime of {each}"] = str(paths.runtime_dir(each))
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+    else:
+        for what, path in found.items():
+            print(f"{what:18} {path}")
+    return 0

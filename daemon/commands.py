@@ -1,0 +1,20 @@
+"""The daemon's commands."""
+
+from robotd.commands import CommandSpec
+
+COMMANDS = (
+    CommandSpec("start", "start the daemon; returns when it is ready", "daemon.cli.start"),
+    CommandSpec("stop", "park, let the arm down and end the daemon", "daemon.cli.stop"),
+    CommandSpec("status", "what the robot is doing, and where things are", "daemon.cli.status"),
+    CommandSpec("arm", "run the arming list and take the arm", "daemon.cli.arm"),
+    CommandSpec("disarm", "park and let the arm down slowly", "daemon.cli.disarm"),
+    CommandSpec("estop", "software stop; the plug is the emergency stop", "daemon.cli.estop"),
+    CommandSpec("clear", "clear a latched fault or e-stop", "daemon.cli.clear"),
+    CommandSpec("home", "move to the home pose", "daemon.cli.home"),
+    CommandSpec("teleop", "move the arm: leader, keyboard or scripted", "daemon.cli.teleop"),
+    CommandSpec("record", "record episodes into a LeRobot dataset", "daemon.cli.record"),
+    CommandSpec("run", "let a policy move the arm", "daemon.cli.run"),
+    CommandSpec("replay", "play a recorded episode through the twin", "daemon.cli.replay"),
+    CommandSpec("dataset", "list datasets and look into one", "daemon.cli.dataset"),
+    CommandSpec("logs", "what the processes wrote", "daemon.cli.logs"),
+)

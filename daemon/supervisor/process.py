@@ -1,0 +1,73 @@
+"""Processes by identity: a pid alone may have been given to somebody else meanwhile.
+
+A pid together with its start time (field 22 of /proc/<pid>/stat, clock ticks since boot) names one
+process for good. Where there is no /proc the start time is 0 and the pid alone has to do.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+
+
+class ProcessId(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of ours."""
+
+    name: str
+    pid: int
+    started: int
+
+
+def start_time(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when it is gone or not known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    # The second field is the name in brackets and may hold spaces; what follows does not.
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def identify(name: str, pid: int) -> ProcessId:
+    """The identity of a process that runs now."""
+    return ProcessId(name=name, pid=pid, started=start_time(pid))
+
+
+def alive(process: ProcessId) -> bool:
+    """Whether it still runs (a zombie does not)."""
+    try:
+        os.kill(process.pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    if process.started == 0:
+        return True
+    if start_time(process.pid) != process.started:
+        return False
+    stat = Path(f"/proc/{process.pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def end(process: ProcessId, patience_s: float) -> bool:
+    """Ask it to end, and kill it when it has not after `patience_s`. Returns whether it was asked
+    nicely enough."""
+    if not _signal(process, signal.SIGTERM):
+        return True
+    give_up_s = time.monotonic() + patience_s
+    while time.monotonic() < give_up_s:
+        if not alive(process):
+            return True
+        time.sleep(0.05)
+    _signal(process, signal.SIGKILL)
+    return False
+
+
+def _signal(process: ProcessId, number: signal.Signals) -> bool:
+    if not alive(process):
+        return False
+    try:
+        os.kill(process.pid, number)
+    except ProcessLookupError:
+        return False
+    return True

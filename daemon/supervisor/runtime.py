@@ -1,0 +1,113 @@
+"""The runtime folder of one robot: who owns it, taking over what a killed owner left, cleaning up.
+
+The lock is a flock on `lock`: the kernel releases it with its owner, SIGKILL included, so a stale
+folder is known for certain. The file itself stays, because unlinking a lock lets two owners lock
+two different files of one name. The descriptor is close-on-exec: a child never inherits the lock.
+"""
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from daemon.supervisor.process import ProcessId, alive, end
+from robotd.errors import ConfigError, DaemonError
+from robotd.messages import INSTANCE_FILE, Instance
+
+log = logging.getLogger(__name__)
+
+LOCK_FILE = "lock"
+CHILDREN_FILE = "children.json"
+CONFIG_FILE = "config.json"
+_LONGEST_SOCKET = "policy.sock"
+_SOCKET_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, 104 on macOS
+_CONTROL_PATIENCE_S = 20.0  # an orphaned control parks and lets the arm down before it ends
+_PATIENCE_S = 3.0
+
+
+class RuntimeFolder:
+    """The folder, locked. Made by `take`; `close` gives it back."""
+
+    def __init__(self, path: Path, lock_descriptor: int) -> None:
+        self.path = path
+        self._lock = lock_descriptor
+
+    @classmethod
+    def take(cls, path: Path) -> "RuntimeFolder":
+        """Lock the folder, end what an earlier owner left running, and empty it.
+
+        Raises DaemonError when another supervisor owns it, ConfigError for a path too long for a
+        socket.
+        """
+        if len(str(path / "plant" / _LONGEST_SOCKET)) > _SOCKET_PATH_LIMIT:
+            raise ConfigError(
+                f"The runtime folder's path is too long for a socket: {path}.",
+                "XDG_RUNTIME_DIR lies deep, or the robot's name is long.",
+                "Set XDG_RUNTIME_DIR to a shorter path, or give the robot a shorter name.",
+            )
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise DaemonError(
+                f"robotd is already running for {path.name}.",
+                "It was started before, perhaps by systemd or in another terminal.",
+                f"Look: robotd status --name {path.name}. To start anew: robotd stop "
+                f"--name {path.name}.",
+            ) from error
+        folder = cls(path, descriptor)
+        folder._end_orphans()
+        folder._empty()
+        return folder
+
+    def write_instance(self, instance: Instance) -> None:
+        """Say that this robot runs; clients find it by this file."""
+        self._write(INSTANCE_FILE, msgspec.json.encode(instance))
+
+    def write_config(self, config: msgspec.Struct) -> Path:
+        """Write the resolved configuration that every child reads."""
+        self._write(CONFIG_FILE, msgspec.json.encode(config))
+        return self.path / CONFIG_FILE
+
+    def write_children(self, children: list[ProcessId]) -> None:
+        """Note which processes are ours, for a successor that may have to end them."""
+        self._write(CHILDREN_FILE, msgspec.json.encode(children))
+
+    def close(self) -> None:
+        """Remove everything but the lock file and give the lock back."""
+        self._empty()
+        os.close(self._lock)
+
+    def _write(self, name: str, data: bytes) -> None:
+        partial = self.path / f".{name}.new"
+        partial.write_bytes(data)
+        partial.replace(self.path / name)
+
+    def _end_orphans(self) -> None:
+        try:
+            data = (self.path / CHILDREN_FILE).read_bytes()
+            orphans = msgspec.json.decode(data, type=list[ProcessId])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return
+        left = [orphan for orphan in orphans if alive(orphan)]
+        if not left:
+            return
+        log.warning("taking over from a killed robotd: ending %s", ", ".join(o.name for o in left))
+        # Control first, while twin and plant still serve it: it lets the arm down on its way out.
+        for orphan in sorted(left, key=lambda each: each.name != "control"):
+            patience_s = _CONTROL_PATIENCE_S if orphan.name == "control" else _PATIENCE_S
+            if not end(orphan, patience_s):
+                log.error("%s (pid %d) did not end and was killed", orphan.name, orphan.pid)
+
+    def _empty(self) -> None:
+        for path in sorted(self.path.rglob("*"), reverse=True):
+            if path == self.path / LOCK_FILE:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)

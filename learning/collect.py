@@ -1,0 +1,147 @@
+"""Demonstrations without waiting: the scripted expert in lock-step, through robotd's own recorder.
+
+Rows, journal and publication are the recorder's own code, so the dataset is what `robotd record --sim` would have
+written, only sooner. The same seeds give the same rows. Failed episodes are discarded, and said.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from config.schema import Config
+from daemon.recorder.rows import Body, make_row
+from daemon.recorder.schema import Label
+from daemon.recorder.session import Session
+from drivers.calibration import fingerprint
+from drivers.joint_map import JointMap
+from learning.episode import EpisodeResult, ExpertDriver, run_episode
+from learning.pictures import Pictures
+from learning.world import LockStepWorld, Tick, lockstep_calibrations, lockstep_world
+from robotd.errors import DatasetError
+from robotd.frames import Frame
+from sim.expert import HOME_RAD
+from sim.kinematics import ArmKinematics
+from sim.tasks.spec import TaskSpec
+
+DEFAULT_FIRST_SEED = 10_000
+"""Demonstrations and evaluation never share a seed: evaluation counts from 0."""
+
+Progress = Callable[[int, EpisodeResult], None]
+"""Called after each episode with the number of episodes kept so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What a collection came to. `seeds` are those of the kept episodes, in the dataset's order."""
+
+    root: Path
+    episodes: int
+    rows: int
+    seeds: tuple[int, ...]
+    failed_seeds: tuple[int, ...]
+
+
+def collect(
+    config: Config,
+    task: TaskSpec,
+    root: Path,
+    repo_id: str,
+    episodes: int,
+    first_seed: int = DEFAULT_FIRST_SEED,
+    cameras: bool = False,
+    progress: Progress | None = None,
+) -> Collected:
+    """Record `episodes` successful demonstrations into the new or matching dataset at `root`.
+
+    `config` comes from `lockstep_config`. With `cameras` every configured camera is rendered for each row, some
+    twenty times slower. Raises DatasetError when the expert fails too often or the dataset cannot take the rows.
+    """
+    robot = config if cameras else msgspec.structs.replace(config, cameras={})
+    body = _body(robot)
+    kinematics = ArmKinematics()
+    journals = root.with_name(f"{root.name}.journals")
+    session = Session(journals)
+    kept: list[int] = []
+    failed: list[int] = []
+    rows = 0
+    try:
+        session.recover()
+        seed = first_seed
+        while len(kept) < episodes:
+            spec = body.episode_spec(str(root), repo_id, task.instruction, "")
+            session.start(spec)
+            with lockstep_world(robot, seed) as world:
+                recording = _Recording(body, session, task, Pictures.of(world) if cameras else None)
+                try:
+                    result = run_episode(world, task, ExpertDriver(kinematics, HOME_RAD), recording)
+                finally:
+                    recording.close()
+            if result.success:
+                rows += session.rows
+                session.keep(Label(success=True, note=f"seed {seed}", source="plant"))
+                _publish(session)
+                kept.append(seed)
+            else:
+                session.discard(f"seed {seed}: {result.outcome}")
+                failed.append(seed)
+            if progress is not None:
+                progress(len(kept), result)
+            if len(failed) > max(5, episodes):
+                raise DatasetError(
+                    f"The expert failed {len(failed)} of {len(kept) + len(failed)} episodes.",
+                    "The plant or the limits were changed in a way the expert cannot cope with.",
+                    "Look at one: robotd eval --source scripted --episodes 5",
+                )
+            seed += 1
+    finally:
+        session.close()
+    shutil.rmtree(journals)
+    return Collected(root, len(kept), rows, tuple(kept), tuple(failed))
+
+
+def _publish(session: Session) -> None:
+    for published in session.publish_pending():
+        if published.error is not None:
+            raise published.error
+
+
+def _body(config: Config) -> Body:
+    calibrations = lockstep_calibrations(config)
+    ids = [arm.id for arm in config.arms.values()]
+    maps = tuple(JointMap(calibrations[arm_id]) for arm_id in ids)
+    return Body(config, maps, "+".join(fingerprint(calibrations[arm_id]) for arm_id in ids))
+
+
+class _Recording:
+    """Turns a world's rows into the recorder's."""
+
+    def __init__(
+        self, body: Body, session: Session, task: TaskSpec, pictures: Pictures | None
+    ) -> None:
+        self._body = body
+        self._session = session
+        self._task = task
+        self._pictures = pictures
+        self._captured: dict[str, int] = {}
+
+    def __call__(self, tick: Tick, environment: Mapping[str, Any]) -> None:
+        frames: Mapping[str, Frame] = {}
+        if self._pictures is not None:
+            frames = self._pictures.take(int(tick["deadline_ns"]))
+        values: Sequence[float] = environment["values"]
+        row, images = make_row(
+            self._body, tick, self._task.instruction, frames, self._captured, values
+        )
+        self._captured = {name: frame.stamp_ns for name, frame in frames.items()}
+        self._session.append(row, images)
+
+    def close(self) -> None:
+        if self._pictures is not None:
+            self._pictures.close()
+
+
+__all__ = ["Collected", "LockStepWorld", "collect"]

@@ -1,0 +1,8 @@
+"""The commands of the top layer."""
+
+from robotd.commands import CommandSpec
+
+COMMANDS = (
+    CommandSpec("demo", "the whole product in three minutes, simulated", "learning.demo"),
+    CommandSpec("eval", "success of expert or policy over seeds, in lock-step", "learning.command"),
+)

@@ -1,0 +1,217 @@
+"""The lock-step world: the daemon's own control code on a virtual clock, its body in the plant.
+
+`ControlCore`, gate, arming and drivers are those of the arm; only the serial line, the clock and the runtime folder
+are replaced by a plant in the same process, a `VirtualClock` and plain memory. Nothing here waits for real time, so
+an episode of twelve seconds takes about one, and the same seed gives the same episode on every machine.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from config.loader import load
+from config.schema import Config
+from daemon.control.build import build_core
+from daemon.control.exchange import Command, MemoryExchange
+from drivers.calibration import Calibration, MotorCalibration, Role
+from drivers.serial_port import SerialPort
+from robotd.clock import NS_PER_S, VirtualClock
+from robotd.errors import StateError
+from robotd.states import RequestKind, Source, State
+from sim.plant.calibration import plant_calibration
+from sim.plant.lockstep import LockStepPlant, VirtualPort
+from sim.plant.options import PlantOptions
+
+Tick = Mapping[str, Any]
+"""One record of `robotd.layouts.tick_layout`."""
+
+PLANTS = 8
+"""How many different plants evaluation and collection go through: episode seed s runs in plant 1 + s % 8. Each has
+its own masses, frictions, backlash, delay and supply voltage."""
+
+_PATIENCE_S = 30.0
+
+
+def plant_seed_of(seed: int) -> int:
+    """Which plant the episode of that seed runs in."""
+    return 1 + seed % PLANTS
+
+
+def lockstep_config(config: Config | None = None) -> Config:
+    """The shipped simulated robot (or `config`), without what lock-step has not: leader arms."""
+    chosen = load(simulated=True).config if config is None else config
+    arms = {name: msgspec.structs.replace(arm, leader=None) for name, arm in chosen.arms.items()}
+    return msgspec.structs.replace(chosen, arms=arms)
+
+
+def lockstep_calibrations(config: Config) -> dict[str, Calibration]:
+    """The plant's calibrations by the ids that the configuration gives its arms."""
+    return {arm.id: _calibration(config, name) for name, arm in config.arms.items()}
+
+
+def _device(config: Config, arm_name: str) -> str:
+    return "follower" if len(config.arms) == 1 else f"{arm_name}_follower"
+
+
+def _calibration(config: Config, arm_name: str) -> Calibration:
+    content = plant_calibration(_device(config, arm_name))
+    return {name: MotorCalibration(**motor) for name, motor in content.items()}
+
+
+class _PlantPort:
+    """The plant's port as `drivers.serial_port.SerialPort`: replies are there as soon as asked for."""
+
+    def __init__(self, port: VirtualPort) -> None:
+        self._port = port
+
+    def write(self, data: bytes) -> None:
+        self._port.write(data)
+
+    def read_available(self) -> bytes:
+        return self._port.read(4096)
+
+    def fileno(self) -> int | None:
+        return None
+
+    def flush_input(self) -> None:
+        self._port.reset_input_buffer()
+
+    def close(self) -> None:
+        self._port.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RowTruth:
+    """What really was when a row was made: for judging outcomes, never for control."""
+
+    block_xyz_m: tuple[float, float, float]
+    block_speed_m_s: float
+    gripper_rad: float
+
+
+class LockStepWorld:
+    """One robot in one plant in virtual time. Drive it with `tick`; close it at the end.
+
+    `config` comes from `lockstep_config`; `seed` says where the block lies, `plant_seed` which plant it is.
+    """
+
+    def __init__(self, config: Config, seed: int, plant_seed: int | None = None) -> None:
+        self.config = config
+        self.seed = seed
+        chosen = plant_seed_of(seed) if plant_seed is None else plant_seed
+        bimanual = len(config.arms) == 2
+        options = PlantOptions(plant_seed=chosen, leader=False, bimanual=bimanual)
+        self.plant = LockStepPlant(options, seed=seed)
+        self.clock = VirtualClock(self.plant.now_ns, self.plant.advance)
+        self.exchange = MemoryExchange()
+        self.core = build_core(
+            config,
+            lambda name, _role: _calibration(config, name),
+            self._open,
+            self.exchange,
+            self.clock,
+        )
+        self.ticks_per_row = config.control.tick_hz // config.recording.fps
+        self._start_ns = self.clock.now_ns()
+        self._index = -1
+
+    def _open(self, arm_name: str, _role: Role) -> SerialPort:
+        return _PlantPort(self.plant.port(_device(self.config, arm_name)))
+
+    def close(self) -> None:
+        """Give the virtual device back."""
+        self.core.close()
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def tick(self) -> Tick:
+        """Do the next control tick and return its record."""
+        self._index += 1
+        deadline_ns = self._start_ns + self._index * NS_PER_S // self.config.control.tick_hz
+        self.clock.sleep_until_ns(deadline_ns)
+        self.core.tick(self._index, deadline_ns)
+        assert self.exchange.last_tick is not None
+        return self.exchange.last_tick
+
+    def is_row(self, tick: Tick) -> bool:
+        """Whether a dataset row and an observation are made at this tick."""
+        return int(tick["index"]) % self.ticks_per_row == 0
+
+    # --- states -----------------------------------------------------------------------------------
+
+    def arm_and_home(self) -> None:
+        """Take the arm as a person would and bring it to the home pose.
+
+        Raises StateError when a check of the arming list failed.
+        """
+        self.exchange.ask(RequestKind.ARM)
+        self._until(State.HOLDING)
+        self.exchange.ask(RequestKind.HOME)
+        self.tick()
+        self._until(State.HOLDING)
+
+    def give_to(self, kind: RequestKind, source: Source = Source.NONE) -> Tick:
+        """Hand the arm to a source; returns the first tick of the new hand-over.
+
+        Raises StateError when control refuses.
+        """
+        self.exchange.ask(kind, source)
+        tick = self.tick()
+        if not State(tick["state"]).moving:
+            raise StateError(
+                f"Control stayed in {State(tick['state']).name} when asked for {kind.name}.",
+                "The arm is not armed, or a fault is latched.",
+                "Call arm_and_home first.",
+            )
+        return tick
+
+    def command(self, tick: Tick, source: Source, goal_rad: tuple[float, ...]) -> None:
+        """The newest goal of a scripted or keyboard source, for the hand-over of `tick`."""
+        version = int(tick["handover_version"])
+        self.exchange.newest_command = Command(source, version, self.clock.now_ns(), goal_rad)
+
+    def _until(self, wanted: State) -> None:
+        limit = int(_PATIENCE_S * self.config.control.tick_hz)
+        for _ in range(limit):
+            state = State(self.tick()["state"])
+            if state is wanted:
+                return
+            if state in (State.FAULT, State.ESTOP):
+                break
+        failed = [
+            f"{check.name}: {check.detail}"
+            for _, checks, _ in self.exchange.reports
+            for check in checks
+            if check.outcome == "fail"
+        ]
+        raise StateError(
+            f"The virtual arm did not come to {wanted.name}: {'; '.join(failed) or 'no check failed'}.",
+            "Configuration and plant do not fit together.",
+            "Look at the arming list above.",
+        )
+
+    # --- truth ------------------------------------------------------------------------------------
+
+    def environment(self) -> dict[str, Any]:
+        """The record of layout `environment_state` as the plant would publish it now."""
+        return {"stamp_ns": self.clock.now_ns(), "values": tuple(self.plant.environment_state())}
+
+    def truth(self) -> RowTruth:
+        """What a judge sees now."""
+        truth = self.plant.truth()
+        x, y, z = truth.block_m
+        return RowTruth((x, y, z), truth.block_speed_m_s, truth.arms[0].gripper_rad)
+
+
+@contextmanager
+def lockstep_world(config: Config, seed: int, plant_seed: int | None = None) -> Iterator[LockStepWorld]:
+    """A world that is armed and home, closed at the end."""
+    world = LockStepWorld(config, seed, plant_seed)
+    try:
+        world.arm_and_home()
+        yield world
+    finally:
+        world.close()

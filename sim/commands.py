@@ -1,0 +1,7 @@
+"""The simulation's commands."""
+
+from robotd.commands import CommandSpec
+
+COMMANDS = (
+    CommandSpec("view", "see arm, cameras and twin; --mp4 FILE keeps it", "sim.view.command"),
+)

@@ -1,0 +1,24 @@
+"""The record screen: what a person looks at while a session runs. Leaving it changes nothing on the
+robot.
+
+Keys stand in its footer; ? lists them all. F12 is the software stop everywhere (the plug is the
+emergency stop).
+"""
+
+import argparse
+
+from tui.app import main
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.add_argument("--name", help="which robot, when several run (or $ROBOTD_NAME)")
+    parser.add_argument(
+        "--ascii", action="store_true", help="plain ASCII and 16 colours (also with NO_COLOR)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the screen until the person leaves."""
+    main(args.name, plain=args.ascii)
+    return 0
