@@ -44,7 +44,9 @@ EPROM_TIMEOUT_NS: Final = 100 * NS_PER_MS
 LATE_REPLY_NS: Final = 100 * NS_PER_MS
 """How long an unanswered servo may still answer; 60 ms has been seen."""
 
-_SPARE_LENGTHS: Final = 8  # how many bytes a read may grow to differ from what is owed
+_SPARE_LENGTHS: Final = 8
+"""How many lengths a read may take to differ from what is owed: with a servo silent in every tick
+of 120 Hz, a reply may be up to 58 ms late before its length comes round again."""
 
 
 @dataclass(frozen=True, slots=True)

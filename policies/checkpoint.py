@@ -163,6 +163,7 @@ def _fill(folder: CheckpointFolder, policy: Any) -> None:
             ("unknown", extra),
             ("of another shape", reshaped),
             ("not finite", infinite),
+            ("all one value", [name for name, tensor in stored.items() if _all_equal(tensor)]),
         )
         if names
     ]
@@ -175,6 +176,11 @@ def _fill(folder: CheckpointFolder, policy: Any) -> None:
             "Copy the checkpoint again, or choose an earlier step of the training run.",
         )
     policy.load_state_dict(stored | {name: stored[same] for name, same in shared.items()})
+
+
+def _all_equal(tensor: Any) -> bool:
+    """Whether a matrix holds one value only: it was never initialised (norms and biases may)."""
+    return bool(tensor.ndim >= 2 and tensor.numel() > 1 and tensor.min() == tensor.max())
 
 
 def _duplicates(model: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, str]:

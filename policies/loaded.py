@@ -140,10 +140,4 @@ def _warm_up(
             "Training diverged, or the statistics of its processors are wrong.",
             "Choose an earlier step of the training run.",
         )
-    if np.ptp(actions) == 0.0:
-        raise CheckpointError(
-            f"{checkpoint.folder.path} answers with one and the same number for every joint.",
-            "Its weights are all equal or zero: it was never trained.",
-            "Choose another checkpoint of the training run.",
-        )
     return inference_ns

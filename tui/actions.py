@@ -34,6 +34,7 @@ class Place(StrEnum):
     LATCHED = "latched"
     RECORDING = "recording"
     JOG = "jog"
+    LOST = "lost"
 
 
 ALL_PLACES = tuple(Place)
@@ -88,7 +89,7 @@ ACTIONS: tuple[Action, ...] = (
         "stop, hold",
         "Stop whoever moves the arm and hold the pose. In a dialog: close it as well.",
         Group.STOP,
-        (Place.MOVING, Place.JOG),
+        (Place.MOVING, Place.JOG, Place.LOST),
     ),
     Action(
         "clear",
@@ -322,7 +323,7 @@ ACTIONS: tuple[Action, ...] = (
         "quit",
         "Leave the screen. Changes nothing on the robot; asks while an episode is open.",
         Group.SCREEN,
-        (Place.DISARMED, Place.HOLDING, Place.LATCHED),
+        (Place.DISARMED, Place.HOLDING, Place.LATCHED, Place.LOST),
     ),
 )
 
@@ -350,10 +351,10 @@ def _binding(action: Action, key: str) -> Binding:
     )
 
 
-def place_of(status: Status | None, jogging: bool) -> Place:
+def place_of(status: Status | None, jogging: bool, lost: bool = False) -> Place:
     """The situation the footer speaks to."""
-    if status is None:
-        return Place.DISARMED
+    if status is None or lost:
+        return Place.LOST
     state = parse_state(status.state)
     if state in (State.FAULT, State.ESTOP):
         return Place.LATCHED

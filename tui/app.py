@@ -79,7 +79,7 @@ class RecordApp(App[None]):
         self._watch = Watch(self._backend, self._bring, self._bring)
         true_colour = self.console.color_system == "truecolor"
         bits = TRUE_COLOUR_BITS if true_colour else FEW_COLOUR_BITS
-        self._pictures = Pictures(self._backend, bits, self._bring, self._bring)
+        self._pictures = Pictures(self._backend, self.view.look, bits, self._bring, self._bring)
         self.set_interval(REFRESH_S, self.tick)
 
     def on_unmount(self) -> None:

@@ -166,7 +166,7 @@ class ArmingList(Dialog[bool]):
             if not failed:
                 words = f"{self._refusal}\nEnter checks again   Esc close"
             return Text(words, style=look.bad)
-        text = Text("Enter", style=f"bold {look.good}")
+        text = Text().append("Enter", style=f"bold {look.good}")
         text.append(" takes the arm: torque on where it is, nothing else moves   ", style=look.text)
         return text.append("Esc close", style=look.dim)
 

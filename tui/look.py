@@ -51,6 +51,7 @@ class Look:
     beyond_left: str
     beyond_right: str
     dash: str
+    filled_red: str
 
     def glyph(self, state: "StateLook") -> str:
         """The glyph of a state in this look."""
@@ -100,6 +101,7 @@ RICH = Look(
     beyond_left="◄",
     beyond_right="►",
     dash="–",
+    filled_red="#b3202e",
 )
 
 PLAIN = Look(
@@ -139,6 +141,7 @@ PLAIN = Look(
     beyond_left="<",
     beyond_right=">",
     dash="-",
+    filled_red="#aa0000",
 )
 
 

@@ -44,9 +44,11 @@ class Picture:
     cost_s: float
 
 
-def shrink(rgb: npt.NDArray[np.uint8], rows: int, columns: int, bits: int) -> Cells:
-    """Fit uint8 [h, w, 3] into `rows` x `columns` cells by area means, keeping its shape; black
-    around it.
+def shrink(
+    rgb: npt.NDArray[np.uint8], rows: int, columns: int, bits: int, around: int = 0
+) -> Cells:
+    """Fit uint8 [h, w, 3] into `rows` x `columns` cells by area means, keeping its shape; the
+    colour `around` (0xrrggbb) fills the rest.
 
     `bits` of each colour stay: fewer make longer runs of equal cells.
     """
@@ -57,7 +59,8 @@ def shrink(rgb: npt.NDArray[np.uint8], rows: int, columns: int, bits: int) -> Ce
     small = _area_means(_area_means(rgb, high, 0), wide, 1)
     step = 1 << (8 - bits)
     small = np.minimum((small.astype(np.uint16) + step // 2) // step * step, 255).astype(np.uint8)
-    pixels = np.zeros((2 * rows, columns, 3), np.uint8)
+    pixels = np.empty((2 * rows, columns, 3), np.uint8)
+    pixels[:] = (around >> 16, around >> 8 & 255, around & 255)
     top, left = (2 * rows - high) // 4 * 2, (columns - wide) // 2
     pixels[top : top + high, left : left + wide] = small
     return np.concatenate([pixels[0::2], pixels[1::2]], axis=2)
@@ -152,12 +155,14 @@ class Pictures:
     def __init__(
         self,
         backend: Backend,
+        look: Look,
         bits: int,
         seen: Callable[[Picture], None],
         crashed: Callable[[BaseException], None],
     ) -> None:
         self._backend = backend
         self._bits = bits
+        self._around = int(look.background[1:], 16)
         self._seen = seen
         self._crashed = crashed
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -186,7 +191,8 @@ class Pictures:
                     drawn[camera] = (frame.stamp_ns, size)
                     begun_s = time.thread_time()
                     rgb = np.frombuffer(frame.rgb, np.uint8)
-                    cells = shrink(rgb.reshape(frame.height, frame.width, 3), *size, self._bits)
+                    rgb = rgb.reshape(frame.height, frame.width, 3)
+                    cells = shrink(rgb, *size, self._bits, self._around)
                     took_s = time.thread_time() - begun_s
                     cost_s += took_s
                     self._seen(Picture(camera, frame.stamp_ns, cells, took_s))

@@ -39,7 +39,7 @@ class Panel(Widget):
         self._view = view
         size = self.content_size
         text = self._draw(view, size.width, size.height)
-        text.no_wrap = True
+        text = Text("\n").join(_cut(line, size.width) for line in text.split("\n"))
         if text != self._text:
             self._text = text
             self.refresh()
@@ -54,6 +54,11 @@ class Panel(Widget):
 
     def render(self) -> Text:
         return self._text
+
+
+def _cut(line: Text, width: int) -> Text:
+    line.truncate(width)
+    return line
 
 
 class Header(Panel):
@@ -83,14 +88,14 @@ class RecordScreen(Screen[None]):
         yield Header(header.draw, id="header")
         yield Panel(banner.draw, id="banner")
         with Horizontal(id="upper"):
-            yield Panel(episode.draw, episode.title, id="episode")
+            with Vertical(id="left"):
+                yield Panel(episode.draw, episode.title, id="episode")
+                yield Panel(episodes.draw, episodes.title, id="episodes")
             for number, camera in enumerate(self._cameras, 1):
                 yield CameraView(camera, self._view.look, id=f"camera-{number}")
         with Horizontal(id="lower"):
             yield Panel(joints.draw, joints.title, id="joints")
-            with Vertical(id="right"):
-                yield Panel(episodes.draw, episodes.title, id="episodes")
-                yield Panel(evidence.draw, evidence.title, id="evidence")
+            yield Panel(evidence.draw, evidence.title, id="evidence")
         yield Panel(keys.draw_note, id="note")
         yield Panel(keys.draw_keys, id="keys")
 
@@ -144,6 +149,13 @@ class RecordScreen(Screen[None]):
         folded = self.size.width < FOLD_COLUMNS or self.size.height < FOLD_LINES
         self.set_class(folded, "-folded")
         self.query_one("#header").styles.height = header.height(self.size.width)
-        joints_shown = len(self._view.instance.joints)
-        lines = 9 if folded else min(joints_shown + 7, max(14, self.size.height // 2))
-        self.query_one("#lower").styles.height = lines
+        self.query_one("#lower").styles.height = self._lower_lines(folded)
+
+    def _lower_lines(self, folded: bool) -> int:
+        """Lines of the lower half: what the joints need, and what pictures of this width leave."""
+        if folded:
+            return 9
+        needed = len(self._view.instance.joints) + 7
+        pictures = round(self.size.width * 0.36 * 0.75 / 2) + 2
+        spare = self.size.height - pictures - 4
+        return max(needed, min(spare, needed + 6))

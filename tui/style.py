@@ -10,12 +10,12 @@ Screen { background: $background; color: $foreground; layout: vertical; overflow
 #banner { height: 0; }
 #upper { height: 1fr; }
 #lower { height: 14; }
-#right { width: 2fr; }
-#episode { width: 2fr; }
-#camera-1, #camera-2 { width: 2fr; }
-#joints { width: 3fr; }
+#left { width: 28%; min-width: 44; }
+#episode { height: 11; }
 #episodes { height: 1fr; }
-#evidence { height: 7; }
+#camera-1, #camera-2 { width: 1fr; }
+#joints { width: 5fr; }
+#evidence { width: 3fr; }
 #note { height: 2; }
 #keys { height: 1; background: $surface; }
 .panel {
@@ -29,9 +29,11 @@ Screen.-folded .panel { padding: 0; }
 Screen.-folded #header { height: 2; }
 Screen.-folded #camera-2 { display: none; }
 Screen.-folded #lower { height: 9; }
-Screen.-folded #episode { width: 3fr; }
-Screen.-folded #joints { width: 3fr; }
-Screen.-folded #evidence { height: 5; }
+Screen.-folded #left { width: 5fr; min-width: 0; }
+Screen.-folded #camera-1 { width: 3fr; }
+Screen.-folded #episode { height: 1fr; }
+Screen.-folded #episodes { height: 4; }
+Screen.-folded #evidence { width: 3fr; }
 Screen.-folded #note { height: 1; }
 Screen.-plain .panel { border: ascii $border-blurred; }
 Screen.-plain .panel.wanted { border: ascii $warning; }

@@ -1,8 +1,10 @@
 """What the panels draw from: the newest status, how old it is, and what this screen remembers. Pure
 values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from rich.text import Text
 
 from robotd.clock import NS_PER_S
 from robotd.messages import Instance, Status
@@ -93,6 +95,12 @@ def with_status(view: View, status: Status, now_ns: int) -> View:
         residual_deg=history,
         label=label,
     )
+
+
+def aged(view: View, lines: Sequence[Text]) -> Text:
+    """The lines as one text; without any colour that could pass for the present when it is lost."""
+    shown = [Text(line.plain, style=view.look.faint) if view.lost else line for line in lines]
+    return Text("\n").join(shown)
 
 
 def current_note(view: View) -> Note | None:

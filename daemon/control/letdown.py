@@ -43,7 +43,7 @@ class LetDown:
                 self._releases[number], arm.velocity_rad_s, self._allowed_rad_s, self._dt_s
             )
             self._releases[number] = lowered
-            if lowered.limp:
+            if lowered.limp(arm.velocity_rad_s):
                 arm.write_torque_off()
                 arm.read_back_all()
             else:

@@ -9,7 +9,7 @@ and is limp after 2–3 s (measured on the virtual arm).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LIMP_PERMILLE = 15  # below this no joint of the arm moves against its own friction
+AT_REST_RAD_S = 0.05  # filtered; two encoder ticks in 50 ms read as 0.06
 FALL_PERMILLE_S = 180.0
 HEADROOM_PERMILLE = 40  # above the duty a joint needs now: where the fall starts
 TOO_FAST = 1.3  # times the allowed speed: give torque back
@@ -21,10 +21,14 @@ class Release:
 
     limit_permille: tuple[float, ...]
 
-    @property
-    def limp(self) -> bool:
-        """Whether every joint is so weak that torque can be cut."""
-        return all(limit <= LIMP_PERMILLE for limit in self.limit_permille)
+    def limp(self, speed_rad_s: Sequence[float]) -> bool:
+        """Whether torque can be cut: no joint holds anything any more, and none moves.
+
+        A driven servo at zero duty still brakes like a shorted motor; one without torque turns
+        freely. Cutting torque under a joint that still sinks lets it fall at 1.5 rad/s.
+        """
+        weak = all(limit <= 0.0 for limit in self.limit_permille)
+        return weak and all(abs(speed) < AT_REST_RAD_S for speed in speed_rad_s)
 
 
 def begin(limit_permille: Sequence[float], load_permille: Sequence[float]) -> Release:

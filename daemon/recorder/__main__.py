@@ -17,8 +17,10 @@ import zmq
 
 from config.schema import Config
 from daemon.recorder import channel
+from daemon.recorder.disk import DiskLimits
 from daemon.recorder.service import RecorderService
-from daemon.recorder.session import Session
+from daemon.recorder.session import Session, machine_stamp
+from daemon.recorder.warmup import warm_up
 from robotd.clock import NS_PER_MS, MonotonicClock
 from robotd.errors import RobotdError
 from robotd.messages import RecordingStatus
@@ -66,6 +68,7 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
     )
     sys.stdout.write("READY\n")
     sys.stdout.flush()
+    warm_up(machine_stamp())
     shown: RecordingStatus | None = None
     shown_ns = 0
     try:

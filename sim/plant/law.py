@@ -51,6 +51,7 @@ class PositionLaw:
         "_ms_to_derivative",
         "_p4",
         "_quiet_derivatives",
+        "_run_now",
         "_startup",
         "goal",
         "mode",
@@ -85,7 +86,7 @@ class PositionLaw:
         self._ccw_dead_zone = raw[27]
         self._limits_min = read_raw(raw, "min_position_limit")
         self._limits_max = read_raw(raw, "max_position_limit")
-        self._limit = min(read_raw(raw, "torque_limit"), DUTY_CEILING_PERMILLE)
+        self._limit = float(min(read_raw(raw, "torque_limit"), DUTY_CEILING_PERMILLE))
         self._dts_ms = max(1, raw[81])
         self.mode = Mode(raw[33]) if raw[33] <= Mode.STEP else Mode.POSITION
         phase = raw[18]
@@ -111,6 +112,7 @@ class PositionLaw:
         self._i_term = 0.0
         self._ms_to_derivative = 0
         self._quiet_derivatives = 0
+        self._run_now = 0.0
         self._last_position = -1
 
     def set_goal(self, raw_goal: int, position: int) -> None:
@@ -134,21 +136,46 @@ class PositionLaw:
         return self.profile != self.goal or self.velocity != 0.0
 
     def tick(self, position: int) -> float:
-        """One millisecond: signed duty in permille, after Torque_Limit and before any
-        protection."""
+        """One millisecond: signed duty in permille, after Torque_Limit, before any protection."""
         if self.mode is Mode.PWM:
-            return float(max(-self._limit, min(self._limit, self.open_loop_permille)))
+            return max(-self._limit, min(self._limit, float(self.open_loop_permille)))
         if self.mode is Mode.VELOCITY:
             self._advance_velocity(position)
-        elif self.profile != self.goal or self.velocity != 0.0:
-            self._advance_profile()
-            self._last_position = -1
-        elif position == self._last_position and self._quiet_derivatives > 1 and self._i500 == 0.0:
+        profile = self.profile
+        velocity = self.velocity
+        goal = self.goal
+        if velocity or profile != goal:
+            # The trapezoid: as fast as allowed and as still lets it stop at the goal.
+            distance = goal - profile
+            acceleration = self._acceleration
+            if distance < 0.0:
+                reach = -math.sqrt(-2.0 * acceleration * distance)
+                wanted = reach if reach > -self._max_velocity else -self._max_velocity
+            else:
+                reach = math.sqrt(2.0 * acceleration * distance)
+                wanted = reach if reach < self._max_velocity else self._max_velocity
+            change = wanted - velocity
+            if change > acceleration:
+                velocity += acceleration
+            elif change < -acceleration:
+                velocity -= acceleration
+            else:
+                velocity = wanted
+            profile += velocity
+            left = goal - profile
+            if (-0.5 < left < 0.5 and -0.3 < velocity < 0.3) or (
+                left * distance <= 0.0 and abs(velocity) <= abs(reach) + 2.0 * acceleration
+            ):
+                profile = goal
+                velocity = 0.0
+            self.profile = profile
+            self.velocity = velocity
+        elif position == self._last_position and self._quiet_derivatives > 1 and not self._i500:
             return self._last_u
-        e = int(self.profile) - position
-        self._ms_to_derivative -= 1
-        if self._ms_to_derivative <= 0:
-            self._ms_to_derivative = self._dts_ms
+        e = int(profile) - position
+        countdown = self._ms_to_derivative - 1
+        if countdown <= 0:
+            countdown = self._dts_ms
             de = e - self._e_previous
             self._e_previous = e
             if -2 < de < 2:
@@ -157,6 +184,7 @@ class PositionLaw:
             else:
                 self._d_term = de * self._d8
                 self._quiet_derivatives = 0
+        self._ms_to_derivative = countdown
         if e > 0:
             e = e - self._cw_dead_zone if e > self._cw_dead_zone else 0
         elif e < 0:
@@ -166,45 +194,24 @@ class PositionLaw:
             wound = self._i_term + e * self._i500
             self._i_term = max(-self._i_limit, min(self._i_limit, wound))
             u += self._i_term
+        limit = self._limit
         if u > 0.0:
             u += self._startup
+            if u > limit:
+                u = limit
         elif u < 0.0:
             u -= self._startup
-        limit = self._limit
-        if u > limit:
-            u = float(limit)
-        elif u < -limit:
-            u = float(-limit)
+            if u < -limit:
+                u = -limit
         self._last_position = position
         self._last_u = u
         return u
 
-    def _advance_profile(self) -> None:
-        distance = self.goal - self.profile
-        acceleration = self._acceleration
-        reach = math.sqrt(2.0 * acceleration * abs(distance))
-        wanted = min(self._max_velocity, reach)
-        if distance < 0.0:
-            wanted = -wanted
-        change = wanted - self.velocity
-        if change > acceleration:
-            change = acceleration
-        elif change < -acceleration:
-            change = -acceleration
-        self.velocity += change
-        self.profile += self.velocity
-        left = self.goal - self.profile
-        if (left * distance <= 0.0 and abs(self.velocity) <= reach + 2.0 * acceleration) or (
-            abs(left) < 0.5 and abs(self.velocity) < 0.3
-        ):
-            self.profile = self.goal
-            self.velocity = 0.0
-
     def _advance_velocity(self, position: int) -> None:
-        change = self.run_velocity - self.velocity
         step = self._acceleration
-        self.velocity += max(-step, min(step, change))
-        ahead = self.profile + self.velocity - position
+        self._run_now += max(-step, min(step, self.run_velocity - self._run_now))
+        ahead = self.profile + self._run_now - position
         leash = _VELOCITY_LEASH_TICKS
         self.profile = self.goal = position + max(-leash, min(leash, ahead))
+        self.velocity = 0.0
         self._last_position = -1

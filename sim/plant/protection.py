@@ -61,11 +61,12 @@ class Protection:
         self.cap_permille = UNLIMITED_PERMILLE
         self._overload_ms = 0
         self._travel_ticks = 0
-        self._last_position: int | None = None
+        self._last_position = 0
         self._trip_sign = 0
         self._current_ms = 0
         self._hot_ms = 0
         self._high_ms = 0
+        self._calm = True
 
     def torque_enabled(self) -> None:
         """Torque_Enable was written 1, or a goal re-energised the servo: the current latch starts
@@ -76,7 +77,6 @@ class Protection:
     def step(
         self,
         limits: Limits,
-        *,
         torque_on: bool,
         output_permille: float,
         position: int,
@@ -88,11 +88,22 @@ class Protection:
 
         Returns True when torque must be switched off (over-current with its mask bit set).
         """
+        overload = limits.overload_permille
+        if (
+            self._calm
+            and -overload <= output_permille <= overload
+            and current_a < limits.current_a
+            and temperature_c <= limits.temperature_c
+            and limits.minimum_v <= voltage_v <= limits.maximum_v
+        ):
+            return False  # nothing is counting and nothing starts to: nearly always
         self._step_overload(limits, torque_on, output_permille, position)
         self._step_temperature(limits, temperature_c)
         self._step_voltage(limits, voltage_v)
         latched = self._step_current(limits, torque_on, current_a)
         self.cap_permille = self._cap(limits)
+        counting = self._overload_ms or self._current_ms or self._hot_ms or self._high_ms
+        self._calm = not (counting or self.status)
         return latched
 
     def _cap(self, limits: Limits) -> float:
@@ -106,7 +117,7 @@ class Protection:
     def _step_overload(
         self, limits: Limits, torque_on: bool, output_permille: float, position: int
     ) -> None:
-        moved = 0 if self._last_position is None else abs(position - self._last_position)
+        moved = abs(position - self._last_position)
         self._last_position = position
         sign = (output_permille > 0) - (output_permille < 0)
         if self.status & Status.OVERLOAD:
@@ -119,7 +130,7 @@ class Protection:
             self._overload_ms = 0
             return
         if self._overload_ms == 0:
-            self._travel_ticks = 0
+            self._travel_ticks = moved = 0  # where it was before the window does not count
         self._overload_ms += STEP_MS
         if moved >= _NOISE_TICKS:
             self._travel_ticks += moved

@@ -5,6 +5,7 @@ The servo knows nothing of packets or time on the wire (`sim.plant.bus`) nor of 
 its output stage.
 """
 
+import math
 import random
 import struct
 from collections.abc import Callable
@@ -37,6 +38,7 @@ _NOISE_SAMPLES = 4096
 _VELOCITY_WINDOW_MS = 20
 _VELOCITY_SCALE = 1000 // _VELOCITY_WINDOW_MS  # quantum 50 step/s
 _STEP_S = STEP_MS / 1000.0
+_RAD_S_PER_TICK = math.tau / 4096.0 / _STEP_S
 _TURN_MODES = (Mode.VELOCITY, Mode.STEP)  # modes that count turns
 _NO_RECONFIGURATION = frozenset((40, 42, 43, 55))  # torque, goal and lock are no parameters
 _TELEMETRY = struct.Struct("<HHHBBBBBHHH")  # registers 56 to 72
@@ -64,6 +66,7 @@ class Servo:
         self.backup = bytes(self.flash)
         self.memory = bytearray(self.flash)
         self.law = PositionLaw(self.memory)
+        self._law_tick = self.law.tick
         self.protection = Protection()
         self.winding = Winding()
         self.powered = True
@@ -279,48 +282,50 @@ class Servo:
         count = self._count = self._count + 1
         raw = int(shaft_ticks + self._noise[count & 4095])
         self._filtered = filtered = 0.2 * self._filtered + 0.8 * raw
-        if self._feedback_reversed or self._counts_turns:
+        if self._plain_feedback:
+            position = self.position = (int(filtered + 0.5) - self._offset) & 4095
+        else:
             self._update_position()
             position = self.position
-        else:
-            position = self.position = (int(filtered + 0.5) - self._offset) & 4095
-        output = self.law.tick(position) if self.memory[40] == 1 else 0.0
-        if count % STEP_MS == 0:
+        output = self._law_tick(position) if self.memory[40] == 1 else 0.0
+        if not count % STEP_MS:
             self._output_permille = output
             self._slow_step()
-        cap = self.protection.cap_permille
-        if output > cap:
-            output = cap
-        elif output < -cap:
-            output = -cap
+        if output:
+            cap = self.protection.cap_permille
+            if output > cap:
+                output = cap
+            elif output < -cap:
+                output = -cap
         self.duty = duty = output * self._drive_sign
         return duty
 
     def _slow_step(self) -> None:
         """Every 10 ms: current, heat, protection; every 20 ms the velocity register."""
-        speed = (self._shaft_ticks - self._speed_mark_ticks) / (4096.0 * _STEP_S) * 6.283185307
+        speed = (self._shaft_ticks - self._speed_mark_ticks) * _RAD_S_PER_TICK
         self._speed_mark_ticks = self._shaft_ticks
-        if self._count % _VELOCITY_WINDOW_MS == 0:
+        if not self._count % _VELOCITY_WINDOW_MS:
             moved = (self.position - self._velocity_mark + 2048) % 4096 - 2048
             self._velocity_steps_s = moved * _VELOCITY_SCALE
             self._velocity_mark = self.position
         driven = self.memory[40] != 0
-        if not driven:
-            # The firmware's internal goal follows the shaft while torque is off.
-            self.law.reset(self.position)
-        duty = self.duty
         variant = self.variant
-        winding_a = variant.winding_current_a(duty, self.supply_v, speed) if driven else 0.0
-        self.current_a = FREE_CURRENT_A + max(0.0, duty * winding_a)
+        winding_a = 0.0
+        self.current_a = FREE_CURRENT_A
+        if driven:
+            winding_a = variant.winding_current_a(self.duty, self.supply_v, speed)
+            drawn_a = self.duty * winding_a
+            if drawn_a > 0.0:
+                self.current_a += drawn_a
         self.winding.step(winding_a, variant.resistance_ohm, driven, _STEP_S)
         latched = self.protection.step(
             self._limits,
-            torque_on=self.memory[40] == 1,
-            output_permille=self._output_permille,
-            position=self.position,
-            current_a=self.current_a,
-            temperature_c=self.winding.temperature_c,
-            voltage_v=self.supply_v,
+            self.memory[40] == 1,
+            self._output_permille,
+            self.position,
+            self.current_a,
+            self.winding.temperature_c,
+            self.supply_v,
         )
         if latched and self.memory[40]:
             self.memory[40] = 0
@@ -334,6 +339,7 @@ class Servo:
         self._drive_sign = -0.001 if phase & Phase.DRIVE_REVERSED else 0.001
         self._feedback_reversed = bool(phase & Phase.FEEDBACK_REVERSED)
         self._counts_turns = bool(phase & Phase.MULTI_TURN) or memory[33] in _TURN_MODES
+        self._plain_feedback = not (self._feedback_reversed or self._counts_turns)
         self._limits = Limits.from_memory(memory)
         self.law.configure(memory)
 
@@ -367,7 +373,8 @@ class Servo:
             memory[64],
             self.protection.status | self.forced_status,
             moving,
-            _signed(int(self.law.profile), 0x8000),
+            # The firmware's internal goal follows the shaft while torque is off.
+            _signed(int(self.law.profile) if memory[40] else self.position, 0x8000),
             round(self.current_a / CURRENT_UNIT_A) if sense else 0,
             _signed(round(self.law.velocity * 1000), 0x8000),
         )

@@ -53,10 +53,16 @@ def test_a_sinking_joint_keeps_its_torque_and_gets_more_when_it_falls() -> None:
 
 def test_a_release_of_a_standing_arm_ends_limp_in_bounded_time() -> None:
     state, ticks = release.begin([1000.0] * 6, [400] * 6), 0
-    while not state.limp:
+    while not state.limp([0.0] * 6):
         state = release.step(state, [0.0] * 6, 0.25, 1 / 120)
         ticks += 1
     assert ticks / 120 < 3.5
+
+
+def test_torque_is_not_cut_under_a_joint_that_still_moves() -> None:
+    weak = release.Release((0.0,) * 6)
+    assert weak.limp([0.0] * 6)
+    assert not weak.limp([0.0, 0.2, 0.0, 0.0, 0.0, 0.0])
 
 
 # --- watch ----------------------------------------------------------------------------------------

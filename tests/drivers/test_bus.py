@@ -174,10 +174,12 @@ def test_whatever_is_held_back_and_delivered_later_no_stale_position_is_returned
     in which tick it was measured."""
     servos = ScriptedServos()
     port = LoopbackPort(servos)
-    bus = ServoBus(port, IDS, VirtualClock())
+    clock = VirtualClock()
+    bus = ServoBus(port, IDS, clock)
     held: list[bytes] = []
 
     for tick, gone in enumerate(missing):
+        clock.sleep_until_ns(clock.now_ns() + 8 * NS_PER_MS)
         for servo in servos.servos.values():
             servo.image[56:58] = bytes(words(1000 + tick))
 

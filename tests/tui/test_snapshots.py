@@ -118,6 +118,15 @@ async def lose(
     await pilot.pause()
 
 
+async def droop_for_a_while(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    for step in range(12):
+        residual = (0.2, 1.0 + 2.2 * (step % 5) / 4, 0.8, 0.1, 0.0, 0.3)
+        twin = msgspec.structs.replace(POLICY.twin, residual_deg=residual)
+        await show(app, pilot, backend, msgspec.structs.replace(POLICY, twin=twin))
+
+
 async def press_while_saving(
     app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
 ) -> None:
@@ -206,7 +215,7 @@ SHOTS: dict[str, Shot] = {
     "holding": Shot(moving("holding", "hold")),
     "recording": Shot(TELEOP, then=label),
     "saving": Shot(SAVING, then=press_while_saving),
-    "policy": Shot(POLICY),
+    "policy": Shot(POLICY, then=droop_for_a_while),
     "keyboard": Shot(
         moving("holding", "hold", leader_ready=None),
         then=take_keyboard,

@@ -4,7 +4,9 @@ from rich.text import Text
 
 from robotd.messages import RecordingStatus
 from tui.actions import ACTIONS, shown_key
-from tui.view import View, clock_words
+from tui.view import View, aged, clock_words
+
+_REDO = next(action for action in ACTIONS if action.name == "redo")
 
 
 def title(view: View) -> str:
@@ -27,8 +29,8 @@ def draw(view: View, width: int, height: int) -> Text:
     elif recording.phase == "recording" and (recording.gaps or recording.repeated):
         lines.append(
             Text(
-                f"{view.look.alert} {recording.gaps} gaps, {recording.repeated} repeated frames: "
-                "redo if it matters",
+                f"{view.look.alert} gaps {recording.gaps}, repeated frames {recording.repeated}: "
+                f"{shown_key(_REDO, view.look)} records it again",
                 style=view.look.warn,
             )
         )
@@ -38,10 +40,7 @@ def draw(view: View, width: int, height: int) -> Text:
         lines.append(where)
     if height > len(lines) + 1:
         lines += [Text()] * min(1, height - len(lines) - 1) + _keys(view, recording, width)
-    if view.lost:
-        for line in lines:
-            line.stylize(view.look.faint)
-    return Text("\n").join(lines[:height])
+    return aged(view, lines[:height])
 
 
 def _counter(view: View, recording: RecordingStatus, width: int) -> Text:
@@ -54,26 +53,22 @@ def _counter(view: View, recording: RecordingStatus, width: int) -> Text:
     number = recording.episodes_kept + (0 if recording.phase == "ready" else 1)
     wanted = f" / {recording.episodes_wanted}" if recording.episodes_wanted else ""
     if recording.phase == "ready":
-        text = Text(f"{number}{wanted} kept   ", style=f"bold {look.text}")
+        text = Text().append(f"{number}{wanted} kept   ", style=f"bold {look.text}")
         text.append("Space", style=f"bold {look.accent}")
         text.append(f" starts episode {number + 1}", style=look.dim)
         return text
-    text = Text(f"EPISODE {number}{wanted}  ", style=f"bold {look.text}")
+    text = Text().append(f"EPISODE {number}{wanted}  ", style=f"bold {look.text}")
     if recording.phase == "saving":
         text.append(f" {look.dot} SAVING ", style=f"bold {look.background} on {look.warn}")
         text.append("  keys wait", style=look.warn)
         return text
     elapsed = clock_words(recording.elapsed_s)
-    text.append(f" {look.record} REC {elapsed} ", style=f"bold #ffffff on {_rec_red(view)}")
+    text.append(f" {look.record} REC {elapsed} ", style=f"bold #ffffff on {look.filled_red}")
     text.append(f"  {recording.frames} frames", style=look.text)
     if width >= 56:
         colour = look.warn if recording.gaps else look.dim
         text.append(f"  {recording.gaps} gaps", style=colour)
     return text
-
-
-def _rec_red(view: View) -> str:
-    return "#aa0000" if view.look.ascii else "#b3202e"
 
 
 def _progress(view: View, recording: RecordingStatus, width: int) -> Text:

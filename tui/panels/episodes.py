@@ -4,7 +4,7 @@ from rich.text import Text
 
 from robotd.messages import EpisodeLine
 from tui.look import Look
-from tui.view import View
+from tui.view import View, aged
 
 
 def title(view: View) -> str:
@@ -21,10 +21,7 @@ def draw(view: View, width: int, height: int) -> Text:
         return Text("none yet", style=look.faint)
     newest = list(reversed(view.status.recording.episodes))[:height]
     lines = [_line(look, episode, width) for episode in newest]
-    if view.lost:
-        for line in lines:
-            line.stylize(look.faint)
-    return Text("\n").join(lines)
+    return aged(view, lines)
 
 
 def _outcome(look: Look, outcome: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from tui.look import Look
-from tui.view import View, span_words
+from tui.view import View, aged, span_words
 
 RESIDUAL_SCALE_DEG = 6.0
 """Full height of the sparkline: the droop of a loaded joint at LeRobot's gains, so that droop is
@@ -29,9 +29,7 @@ def draw(view: View, width: int, height: int) -> Text:
         shown = [line for line in (_twin(view), _disk(view), *_policy(view)) if line.plain]
     for line in shown:
         line.truncate(width)
-        if view.lost:
-            line.stylize(view.look.faint)
-    return Text("\n").join(shown[:height])
+    return aged(view, shown[:height])
 
 
 def spark(look: Look, values: Sequence[float], scale: float) -> str:

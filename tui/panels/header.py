@@ -19,7 +19,7 @@ def height(width: int) -> int:
 def estop_label(view: View, width: int) -> Text:
     """The e-stop as it stands at the right of the first line."""
     look = view.look
-    label = Text(f" {look.stop} F12  E-STOP ", style=f"bold #ffffff on {_red(view)}")
+    label = Text().append(f" {look.stop} F12  E-STOP ", style=f"bold #ffffff on {look.filled_red}")
     if width >= WIDE:
         label.append(f" {ESTOP_WORDS} ", style=look.dim)
     return label
@@ -48,10 +48,6 @@ def draw(view: View, width: int, _height: int) -> Text:
     return Text("\n").join([first, second])
 
 
-def _red(view: View) -> str:
-    return "#aa0000" if view.look.ascii else "#b3202e"
-
-
 def _identity(view: View) -> Text:
     look = view.look
     text = Text()
@@ -74,7 +70,7 @@ def _state(view: View) -> Text:
     state = state_look(status.state)
     colour = look.colour(state.role)
     style = f"bold {look.background} on {colour}" if state.filled else f"bold {colour}"
-    text = Text(f" {look.glyph(state)} {state.word} ", style=style)
+    text = Text().append(f" {look.glyph(state)} {state.word} ", style=style)
     who = status.source.lower().replace("_", " ")
     if state.filled and who not in ("", "none", "hold", state.word.lower()):
         text.append(f" {who}", style=colour)

@@ -8,7 +8,7 @@ from rich.text import Text
 from robotd.messages import JointStatus, Status
 from robotd.states import State
 from tui.look import Look, parse_state
-from tui.view import View, age_words
+from tui.view import View, age_words, aged
 
 OLD_MS = 150.0
 """A joint is read every tick (8 ms): this is some twenty missed reads."""
@@ -41,8 +41,8 @@ _STATUS_BITS = (
 )
 """The error byte of the SMS/STS protocol, as the vendor's SDK names its bits."""
 
-_NUMBERS = 35
-"""Columns of the numbers: three of 7, temperature and load of 7 each."""
+_COLUMNS = (("measured", 10), ("goal", 8), ("applied", 9), ("temp", 7), ("load", 7))
+_NUMBERS = sum(columns for _, columns in _COLUMNS)
 
 
 def title(view: View) -> str:
@@ -60,10 +60,7 @@ def draw(view: View, width: int, height: int) -> Text:
     lines = _table(view, joints, width) if width >= WIDE else _bars(view, joints, width, height)
     left = max(0, height - len(lines))
     lines += _reasons(view, view.status, width)[:left]
-    if view.lost:
-        for line in lines:
-            line.stylize(view.look.faint)
-    return Text("\n").join(lines[:height])
+    return aged(view, lines[:height])
 
 
 def _table(view: View, joints: Sequence[JointStatus], width: int) -> list[Text]:
@@ -71,23 +68,22 @@ def _table(view: View, joints: Sequence[JointStatus], width: int) -> list[Text]:
     name_width = max(len(joint.name) for joint in joints) + 3
     bar_width = max(9, width - name_width - _NUMBERS - 3)
     head = Text(" " * (name_width + bar_width), style=look.faint)
-    for word in ("measured", "goal", "applied", "temp", "load"):
-        head.append(f"{word:>7}" if len(word) < 8 else f"{word:>8}", style=look.faint)
-    head.plain = head.plain[:width]
+    for word, columns in _COLUMNS:
+        head.append(word.rjust(columns), style=look.faint)
     lines = [head]
     goals = _has_goals(view.status)
     for number, joint in enumerate(joints):
         line = _name(view, number, joint.name.ljust(name_width - 2))
         line.append_text(bar(view, number, joint, bar_width))
-        line.append(f"{joint.position_units:8.1f}", style=look.text)
-        line.append(_goal(joint.requested_units, goals, look), style=look.dim)
-        line.append(_goal(joint.applied_units, goals, look), style=look.text)
+        line.append(f"{joint.position_units:10.1f}", style=look.text)
+        line.append(_goal(joint.requested_units, goals, look, 8), style=look.dim)
+        line.append(_goal(joint.applied_units, goals, look, 9), style=look.text)
         if joint.age_ms > OLD_MS:
             line.append(f"  old: {age_words(joint.age_ms / 1000)}", style=look.warn)
-            line.stylize(look.faint, 0, name_width + bar_width + 22)
+            line.stylize(look.faint, 0, name_width + bar_width + 27)
         else:
             line.append_text(_temperature(look, joint.temperature_c))
-            line.append(f"{abs(joint.load_percent):6.0f}%", style=_load_colour(look, joint))
+            line.append(f"{abs(joint.load_percent):5.0f}%", style=_load_colour(look, joint))
         line.append(f" {look.alert}" if joint.limited_by else "  ", style=look.warn)
         lines.append(line)
     return lines
@@ -112,7 +108,7 @@ def _short_cell(view: View, number: int, joint: JointStatus, width: int) -> Text
     side, _, rest = joint.name.partition("_")
     paired = side in ("left", "right") and rest in _SHORT
     short = f"{side[0].upper()} {_SHORT[rest]}" if paired else _SHORT.get(joint.name, joint.name)
-    text = _name(view, number, short.ljust(8 if paired else 6))
+    text = _name(view, number, short.ljust(9 if paired else 7))
     old = joint.age_ms > OLD_MS
     tail = f" {joint.position_units:6.1f}"
     extra = f" {age_words(joint.age_ms / 1000)} old" if old else ""
@@ -172,8 +168,8 @@ def _has_goals(status: Status | None) -> bool:
     return state not in (None, State.DISARMED)
 
 
-def _goal(value: float, shown: bool, look: Look) -> str:
-    return f"{value:7.1f}" if shown else f"{look.dash:>7}"
+def _goal(value: float, shown: bool, look: Look, columns: int) -> str:
+    return (f"{value:.1f}" if shown else look.dash).rjust(columns)
 
 
 def _warmth(look: Look, celsius: float) -> str:

@@ -51,6 +51,9 @@ def _standing_advice(view: View, width: int) -> Text:
         text = Text(" The arm is limp. a shows the arming list.", style=look.dim)
     elif state is State.HOLDING:
         text = Text(" Holding. Tab gives the arm to a person, p to the policy.", style=look.dim)
+    elif state is not None and state.moving:
+        who = status.source.lower()
+        text = Text(f" The arm moves ({who}). Esc stops and holds.", style=look.dim)
     text.truncate(width)
     return text
 
@@ -58,7 +61,7 @@ def _standing_advice(view: View, width: int) -> Text:
 def draw_keys(view: View, width: int, _height: int) -> Text:
     """The footer: keys for this situation, from the registry, as many as fit; help always."""
     look = view.look
-    actions = footer_actions(place_of(view.status, view.jog is not None))
+    actions = footer_actions(place_of(view.status, view.jog is not None, view.lost))
     tail = [action for action in actions if action.name in ("help", "command_palette", "quit")]
     body = [action for action in actions if action not in tail]
     end = Text()

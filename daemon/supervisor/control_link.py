@@ -1,0 +1,224 @@
+"""The supervisor's side of shared memory: what it says to control and what it reads of others.
+
+All readers may be opened before their writer exists and follow it when it was started anew: a file
+that was replaced has another inode. Nothing here waits.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from robotd import estop, layouts
+from robotd.clock import NS_PER_S
+from robotd.frames import FrameRingReader
+from robotd.messages import Check
+from robotd.shm import Layout, RingReader, RingWriter, SlotReader, SlotWriter
+from robotd.states import RequestKind, Source
+
+_STATISTICS_S = 10
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Control's side of the arming list, for one request."""
+
+    request: int
+    checks: tuple[Check, ...]
+    done: bool
+
+
+_decode_report = msgspec.json.Decoder(Report).decode
+
+
+class ControlWriter:
+    """Requests, goals and the heartbeat."""
+
+    def __init__(self, runtime: Path, joints: int) -> None:
+        estop.create(runtime)
+        self._requests = RingWriter(runtime / "requests", layouts.REQUEST, layouts.REQUESTS_KEPT)
+        self._command = SlotWriter(runtime / "command", layouts.command_layout(joints))
+        self._heartbeat = SlotWriter(runtime / "heartbeat", layouts.HEARTBEAT)
+        self._last_id = 0
+
+    def ask(self, kind: RequestKind, now_ns: int, source: Source = Source.NONE) -> int:
+        """Put a request to control and return its id."""
+        self._last_id += 1
+        self._requests.append(
+            {"id": self._last_id, "kind": kind, "source": source, "stamp_ns": now_ns}
+        )
+        return self._last_id
+
+    def goal(
+        self, source: Source, handover_version: int, now_ns: int, goal_rad: Sequence[float]
+    ) -> None:
+        """Publish the newest goal of a person or a script."""
+        self._command.write(
+            {
+                "source": source,
+                "handover_version": handover_version,
+                "stamp_ns": now_ns,
+                "goal_rad": goal_rad,
+            }
+        )
+
+    def beat(self, now_ns: int, pid: int) -> None:
+        """Prove that the supervisor lives."""
+        self._heartbeat.write({"stamp_ns": now_ns, "pid": pid})
+
+    def close(self) -> None:
+        self._requests.close()
+        self._command.close()
+        self._heartbeat.close()
+
+
+class LateSlot:
+    """A slot whose writer comes and goes."""
+
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._path = path
+        self._layout = layout
+        self._reader: SlotReader | None = None
+        self._inode = 0
+
+    def read(self) -> dict[str, Any] | None:
+        """The newest record, None before the first."""
+        try:
+            inode = self._path.stat().st_ino
+            if inode != self._inode:
+                reader = SlotReader(self._path, self._layout)
+                if self._reader is not None:
+                    self._reader.close()
+                self._reader, self._inode = reader, inode
+        except FileNotFoundError:
+            return None
+        return None if self._reader is None else self._reader.read()
+
+
+class TickWatch:
+    """The tick ring: the newest tick, and how well the last ten seconds kept time."""
+
+    def __init__(self, path: Path, joints: int, tick_hz: int) -> None:
+        self._path = path
+        self._layout = layouts.tick_layout(joints)
+        self._late_at = _offset(self._layout, "late_us")
+        self._read_at = _offset(self._layout, "read_us")
+        self._reader: RingReader | None = None
+        self._inode = 0
+        self._next = 0
+        self._late_us: deque[int] = deque(maxlen=tick_hz * _STATISTICS_S)
+        self._read_us: deque[int] = deque(maxlen=tick_hz * _STATISTICS_S)
+        self.ticks = 0  # records of the present control process
+
+    def latest(self) -> dict[str, Any] | None:
+        """The newest tick, None before the first."""
+        self._open()
+        return None if self._reader is None else self._reader.latest()
+
+    def digest(self) -> None:
+        """Take the times of the ticks since the last call: two integers each, not the record."""
+        self._open()
+        if self._reader is None:
+            return
+        count = self._reader.count
+        self._next = max(self._next, count - self._reader.capacity + 1)
+        for index in range(self._next, count):
+            late = self._reader.read_packed(index, self._late_at, 4)
+            read = self._reader.read_packed(index, self._read_at, 4)
+            if late is not None and read is not None:
+                self._late_us.append(int.from_bytes(late, "little"))
+                self._read_us.append(int.from_bytes(read, "little"))
+        self._next = self.ticks = count
+
+    def percentiles(self) -> tuple[float, float, float, float]:
+        """late p50, late p99, read p50, read p99 in microseconds over the last ten seconds."""
+        return (
+            percentile(self._late_us, 0.5),
+            percentile(self._late_us, 0.99),
+            percentile(self._read_us, 0.5),
+            percentile(self._read_us, 0.99),
+        )
+
+    def _open(self) -> None:
+        try:
+            inode = self._path.stat().st_ino
+            if inode == self._inode:
+                return
+            reader = RingReader(self._path, self._layout)
+        except FileNotFoundError:
+            return
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._inode, self._next = reader, inode, 0
+        self._late_us.clear()
+        self._read_us.clear()
+
+
+class FrameWatch:
+    """One camera's ring: the age of its newest picture and how many come a second."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._reader: FrameRingReader | None = None
+        self._inode = 0
+        self._counts: deque[tuple[int, int]] = deque(maxlen=20)  # two seconds at 10 Hz
+
+    def look(self, now_ns: int) -> tuple[float | None, float]:
+        """Age of the newest picture in ms (None before the first), and pictures a second."""
+        self._open()
+        if self._reader is None:
+            return None, 0.0
+        self._counts.append((now_ns, self._reader.count))
+        (began_ns, first), (ended_ns, last) = self._counts[0], self._counts[-1]
+        span_s = (ended_ns - began_ns) / NS_PER_S
+        stamp_ns = self._reader.latest_stamp_ns()
+        age_ms = None if stamp_ns is None else (now_ns - stamp_ns) / 1e6
+        return age_ms, (last - first) / span_s if span_s > 0.5 else 0.0
+
+    def _open(self) -> None:
+        try:
+            inode = self._path.stat().st_ino
+            if inode == self._inode:
+                return
+            reader = FrameRingReader(self._path)
+        except FileNotFoundError:
+            return
+        if self._reader is not None:
+            self._reader.close()
+        self._reader, self._inode = reader, inode
+        self._counts.clear()
+
+
+class ReportSlot:
+    """Control's arming reports."""
+
+    def __init__(self, path: Path) -> None:
+        self._slot = LateSlot(path, layouts.REPORT)
+
+    def of(self, request: int) -> Report | None:
+        """The report for `request`, None while there is none."""
+        record = self._slot.read()
+        if record is None:
+            return None
+        try:
+            report = _decode_report(bytes(record["json"][: record["length"]]))
+        except msgspec.DecodeError:
+            return None  # cut off at the slot's size; the next one is looked at
+        return report if report.request == request else None
+
+
+def percentile(values: Sequence[int] | deque[int], part: float) -> float:
+    """The value below which `part` of `values` lie; 0 for none."""
+    ordered = sorted(values)
+    return float(ordered[min(int(len(ordered) * part), len(ordered) - 1)]) if ordered else 0.0
+
+
+def _offset(layout: Layout, name: str) -> int:
+    before = "<"
+    for field in layout.fields:
+        if field.name == name:
+            return struct.calcsize(before)
+        before += f"{field.count}{field.format}"
+    raise KeyError(name)
