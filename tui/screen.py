@@ -80,6 +80,7 @@ class RecordScreen(Screen[None]):
     def __init__(self, view: View) -> None:
         super().__init__()
         self._view = view
+        self._standing = False
         self._cameras = tuple(view.instance.cameras[:2])
         if view.look.ascii:
             self.add_class("-plain")
@@ -100,15 +101,19 @@ class RecordScreen(Screen[None]):
         yield Panel(keys.draw_keys, id="keys")
 
     def on_mount(self) -> None:
+        self._standing = True
         self._fold()
         self.show(self._view)
 
     def on_resize(self, _event: events.Resize) -> None:
-        self._fold()
+        if self._standing:
+            self._fold()
 
     def show(self, view: View) -> None:
         """Draw everything that changed."""
         self._view = view
+        if not self._standing:
+            return
         lines = banner.height(view)
         strip = self.query_one("#banner", Panel)
         if strip.styles.height is None or strip.styles.height.value != lines:

@@ -8,6 +8,7 @@ arm down.
 import argparse
 import logging
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -55,6 +56,8 @@ def run(runtime: Path, config: Config) -> None:
     realtime.freeze_garbage_collector()
     schedule = Schedule(clock.now_ns(), config.control.tick_hz)
     log.info("ticking at %d Hz, %s", config.control.tick_hz, obtained.scheduler)
+    sys.stdout.write("READY\n")  # the supervisor's handshake
+    sys.stdout.flush()
     index = 0
     while not core.stopped:
         deadline_ns = schedule.deadline_ns(index)

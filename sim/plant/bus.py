@@ -38,6 +38,8 @@ class VirtualBus:
         self._turnaround_ns = TURNAROUND_NS if byte_ns else 0
         self._parser = Parser()
         self._line_free_ns = 0
+        self._ids = b""
+        self._by_id: dict[int, list[Servo]] = {}
 
     @property
     def line_free_ns(self) -> int:
@@ -58,7 +60,7 @@ class VirtualBus:
         return emissions
 
     def servo(self, servo_id: int) -> Servo | None:
-        """The first powered servo with this id."""
+        """The first servo with this id, powered or not."""
         for servo in self.servos:
             if servo.memory[5] == servo_id:
                 return servo
@@ -74,6 +76,7 @@ class VirtualBus:
         ]
 
     def _execute(self, packet: Packet, end_ns: int) -> list[_Reply]:
+        self._sort_by_id()
         if packet.servo_id == BROADCAST_ID:
             return self._broadcast(packet, end_ns)
         replies = []
@@ -86,12 +89,19 @@ class VirtualBus:
     def _addressed(self, servo_id: int, end_ns: int) -> list[Servo]:
         return [
             servo
-            for servo in self.servos
-            if servo.memory[5] == servo_id
-            and servo.powered
-            and servo.offline_until_ns <= end_ns
-            and not self.faults.deaf(servo_id)
+            for servo in self._by_id.get(servo_id, ())
+            if servo.powered and servo.offline_until_ns <= end_ns and not self.faults.deaf(servo_id)
         ]
+
+    def _sort_by_id(self) -> None:
+        """Ids are registers and may change with any packet; several servos may have one."""
+        ids = bytes([servo.memory[5] for servo in self.servos])
+        if ids == self._ids:
+            return
+        self._ids = ids
+        self._by_id = {servo_id: [] for servo_id in ids}
+        for servo_id, servo in zip(ids, self.servos, strict=True):
+            self._by_id[servo_id].append(servo)
 
     def _single(self, servo: Servo, packet: Packet, end_ns: int, slot: int) -> _Reply | None:
         servo_id = servo.memory[5]

@@ -39,6 +39,8 @@ _VELOCITY_WINDOW_MS = 20
 _VELOCITY_SCALE = 1000 // _VELOCITY_WINDOW_MS  # quantum 50 step/s
 _STEP_S = STEP_MS / 1000.0
 _RAD_S_PER_TICK = math.tau / 4096.0 / _STEP_S
+_GOAL, _GOAL_END = 42, 44
+_GOAL_MODES = (Mode.POSITION, Mode.STEP)  # modes in which a goal position means something
 _TURN_MODES = (Mode.VELOCITY, Mode.STEP)  # modes that count turns
 _NO_RECONFIGURATION = frozenset((40, 42, 43, 55))  # torque, goal and lock are no parameters
 _TELEMETRY = struct.Struct("<HHHBBBBBHHH")  # registers 56 to 72
@@ -157,6 +159,10 @@ class Servo:
     def write(self, address: int, data: bytes) -> bool:
         """WRITE: read-only bytes are skipped without complaint. True when flash was programmed."""
         memory = self.memory
+        if address == _GOAL and len(data) == 2:  # a streamed goal: the write that comes all day
+            memory[_GOAL:_GOAL_END] = data
+            self._goal_written()
+            return False
         unlocked = memory[55] == 0
         torque_before = memory[40]
         programmed = reconfigure = False
@@ -190,15 +196,23 @@ class Servo:
             if memory[40] and not torque_before:
                 self.law.reset(self.position)
                 self.protection.torque_enabled()
-        if touched(42, 2) and self.law.mode in (Mode.POSITION, Mode.STEP):
-            # The firmware switches torque on by itself when a goal arrives (facts 0.1).
-            if memory[40] != 1:
-                memory[40] = 1
-                self.law.reset(self.position)
-                self.protection.torque_enabled()
-            self.law.set_goal(read_value(memory, "goal_position"), self.position)
         if memory[40] != torque_before:
             self._torque_changed()
+        if touched(_GOAL, 2):
+            self._goal_written()
+
+    def _goal_written(self) -> None:
+        """The firmware switches torque on by itself when a goal arrives (facts 0.1)."""
+        if self.law.mode not in _GOAL_MODES:
+            return
+        memory = self.memory
+        if memory[40] != 1:
+            memory[40] = 1
+            self.law.reset(self.position)
+            self.protection.torque_enabled()
+            self._torque_changed()
+        goal = memory[_GOAL] | memory[_GOAL + 1] << 8
+        self.law.set_goal(goal if goal < 0x8000 else 0x8000 - goal, self.position)
 
     def register_write(self, address: int, data: bytes) -> None:
         """REG_WRITE: keep it until ACTION."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from config import loader
@@ -106,3 +107,32 @@ def saved_image_act(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def act(saved_act: Path, tmp_path: Path) -> Path:
     """A copy of `saved_act` to damage."""
     return shutil.copytree(saved_act, tmp_path / "pretrained_model")
+
+
+EPISODES, ROWS = 3, 30
+
+
+@pytest.fixture(scope="session")
+def saved_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three episodes by LeRobot itself: slow moves around 10°, wrist_roll beyond 100°."""
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    root = tmp_path_factory.mktemp("dataset") / "blocks"
+    vector = {"dtype": "float32", "shape": (6,), "names": list(FEATURE_NAMES)}
+    dataset = LeRobotDataset.create(
+        "me/blocks", 15, {"observation.state": vector, "action": vector}, root=root
+    )
+    for episode in range(EPISODES):
+        for row in range(ROWS):
+            values = recorded_row(episode, row)
+            dataset.add_frame({"observation.state": values, "action": values, "task": "wave"})
+        dataset.save_episode()
+    dataset.finalize()
+    return root
+
+
+def recorded_row(episode: int, row: int) -> np.ndarray:
+    """The action of `saved_dataset` at one row, in degrees; the gripper 0..100."""
+    swing = 10.0 * np.sin(row / 10.0)
+    values = [10.0 + swing, -10.0 * episode, 20.0, swing, 101.0, 30.0]
+    return np.array(values, np.float32)

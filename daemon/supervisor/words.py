@@ -1,0 +1,52 @@
+"""Faults in words for the person at the robot: what it means, and what to do now."""
+
+from robotd.states import Fault
+
+_WORDS: dict[Fault, tuple[str, str]] = {
+    Fault.BUS_LOST: (
+        "no servo answers",
+        "Check the adapter's USB plug and the servo power; the port reopens by itself. Then clear.",
+    ),
+    Fault.SERVO_LOST: (
+        "{joint} does not answer",
+        "Check the cable into that servo and the one before it. Then clear.",
+    ),
+    Fault.SERVO_REBOOTED: (
+        "{joint} lost its torque: it rebooted or its supply broke down",
+        "Support the arm, check the power plug and supply, then clear and arm again.",
+    ),
+    Fault.SERVO_STATUS: (
+        "{joint} reports an electrical fault",
+        "Let the arm down (disarm), power the servos off and on, then clear.",
+    ),
+    Fault.OVERHEATED: (
+        "{joint} is too hot",
+        "Disarm and let it cool below 50 °C; is something jammed or held for long?",
+    ),
+    Fault.STALLED: (
+        "{joint} pushes against something",
+        "Free what it pushes against, then clear. The arm holds with bounded torque.",
+    ),
+    Fault.ARMING_FAILED: (
+        "arming broke off",
+        "See the arming list for the line that failed, mend it, clear, and arm again.",
+    ),
+    Fault.TWIN_DIVERGED: (
+        "arm and model do not agree at {joint}",
+        "Is something in the way or held? Is the calibration this arm's? Then clear.",
+    ),
+}
+
+CONTROL_DIED = (
+    "the control process died while it held the arm; the servos keep their last goal",
+    "Support the arm or leave the power on; `robotd clear` starts control again without moving, "
+    "then disarm lets the arm down slowly. The plug drops it.",
+)
+
+
+def fault_words(fault: Fault, joint: str | None) -> tuple[str, str]:
+    """What happened and what to do; empty for no fault. `joint` None: not one joint."""
+    if fault is Fault.NONE:
+        return "", ""
+    what, do = _WORDS[fault]
+    return what.format(joint=joint or "a joint"), do
