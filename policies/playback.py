@@ -23,7 +23,8 @@ class Playback:
 
     A window has `window` actions. The move to the first action is a minimum-jerk one of at most
     `peak_speed_rad_s`. `lead_ns` is the time that a plan needs to be approved: the path starts that
-    much after it was begun or taken up again.
+    much after it was begun or taken up again, rounded up to whole steps, so that actions fall on
+    the deadlines of rows and are sent exactly as they were recorded.
     """
 
     def __init__(
@@ -70,14 +71,19 @@ class Playback:
         at_ns = observation.deadline_ns
         if self._path is None:
             self._path = self._whole_path(observation.values[APPLIED])
-            self._origin_ns = at_ns + self._lead_ns
+            self._origin_ns = self._start(at_ns)
         elif at_ns - self._origin_ns > self._reached_ns + 2 * self._step_ns:
             # Time went on but the path did not: take it up where it stopped.
             self._floor_ns = self._reached_ns
-            self._origin_ns = at_ns + self._lead_ns - self._reached_ns
+            self._origin_ns = self._start(at_ns)
         times_ns = at_ns - self._origin_ns + np.arange(self._window, dtype=np.int64) * self._step_ns
         path_rad, _ = self._path.at(np.maximum(times_ns, self._floor_ns))
         return path_rad
+
+    def _start(self, at_ns: int) -> int:
+        """When path time zero must be for the path to go on a lead after `at_ns`."""
+        steps = -((self._reached_ns - self._lead_ns) // self._step_ns)
+        return at_ns + steps * self._step_ns
 
     def _whole_path(self, from_rad: Array) -> Chunk:
         first = self._actions_rad[0]

@@ -32,6 +32,7 @@ from robotd.states import Source, State, Verdict
 
 _BUSY_WAIT_MS = 2
 _IDLE_WAIT_MS = 20
+_REPLAN_NS = NS_PER_S  # a window is two of these long: the second half covers a slow verdict
 _MARGIN_NS = 50 * NS_PER_MS  # process wake-ups and one row, before any delay was measured
 
 
@@ -52,10 +53,12 @@ class ReplaySession:
         fps: int | None = None,
         latency_ns: int | None = None,
     ) -> None:
+        step_ns = round(NS_PER_S / (fps or recorded.fps))
+        steps = math.ceil(_REPLAN_NS / step_ns)
         settings = ExecutorSettings(
             source=Source.REPLAY,
             joints=border.joints,
-            n_action_steps=config.policy.n_action_steps,
+            n_action_steps=steps,
             row_ns=NS_PER_S * row_stride(config) // config.control.tick_hz,
             first_delay_ns=_MARGIN_NS + int(config.twin.verdict_budget_ms * NS_PER_MS),
             late_passes=config.twin.late_rule == "pass",
@@ -64,8 +67,8 @@ class ReplaySession:
         self._began = False
         self.playback = Playback(
             border.actions_rad(recorded.actions),
-            round(NS_PER_S / (fps or recorded.fps)),
-            window=min(PLAN_WAYPOINTS, 2 * settings.n_action_steps + 10),
+            step_ns,
+            window=min(PLAN_WAYPOINTS, 2 * steps),
             peak_speed_rad_s=math.radians(config.poses.move_speed_deg_s),
             lead_ns=settings.first_delay_ns,
         )
@@ -182,7 +185,7 @@ def main() -> int:
                 units=recorded.units,
                 units_source="asked for" if arguments.units else "dataset",
                 chunk=len(recorded.actions),
-                n_action_steps=config.policy.n_action_steps,
+                n_action_steps=session.runner.executor.settings.n_action_steps,
             )
         )
         if _play(process, link, session):

@@ -18,8 +18,9 @@ import zmq
 from config.schema import Config
 from daemon.recorder import channel
 from daemon.recorder.disk import DiskLimits
+from daemon.recorder.schema import machine_stamp
 from daemon.recorder.service import RecorderService
-from daemon.recorder.session import Session, machine_stamp
+from daemon.recorder.session import Session
 from daemon.recorder.warmup import warm_up
 from robotd.clock import NS_PER_MS, MonotonicClock
 from robotd.errors import RobotdError

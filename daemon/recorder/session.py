@@ -31,7 +31,6 @@ from daemon.recorder.journal import (
 )
 from daemon.recorder.schema import EpisodeSpec, Label, Manifest, Row, Stamp, machine_stamp
 from daemon.recorder.transaction import Commit, remove_tree
-from daemon.recorder.warmup import warm_up
 from robotd.errors import DatasetError, DiskFullError, RobotdError, StateError
 
 
@@ -102,11 +101,7 @@ class Session:
         return tuple(path.name for path in self._pending)
 
     def recover(self) -> Recovered:
-        """Bring order into what an earlier process left. Call once, before the first episode.
-
-        Also warms up the encoder and Arrow, whose first use costs a second.
-        """
-        warm_up(self._stamp())
+        """Bring order into what an earlier process left. Call once, before the first episode."""
         offered, unreadable = [], []
         for folder in self._folders():
             if not (folder / MANIFEST).exists():
@@ -148,6 +143,7 @@ class Session:
             finally:
                 self._publishing.release()
         make_room(self._journals, self._spare(spec), self._limits, self._free_bytes)
+        make_room(root, [], self._limits, self._free_bytes)  # it may be another disk
         started = self._stamp()
         moment = datetime.fromtimestamp(started.wall_ns // 10**9, UTC).strftime("%Y%m%d-%H%M%S")
         journal_id = f"{moment}-{started.wall_ns % 10**9:09d}-{secrets.token_hex(3)}"
@@ -253,8 +249,7 @@ class Session:
                 "It was decided on already, or the name is misspelt.",
                 "List them with `robotd dataset recover`.",
             )
-        reason = match[0].reason or "kept later"
-        manifest = _decided(match[0], keep=keep, reason=reason, label=label)
+        manifest = _decided(match[0], keep=keep, reason=match[0].reason, label=label)
         save_manifest(self._journals / journal_id, manifest)
         if keep:
             self._pending.append(self._journals / journal_id)

@@ -1,4 +1,4 @@
-"""Replies that cannot be given at once. The loop asks each of them at every pass and waits for none.
+"""Replies that cannot be given at once. The loop asks each at every pass and waits for none.
 
 A request handler returns the reply's data, or a `Pending` that will have it.
 """

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sim.plant.faults import Faults
-from sim.plant.servo import FLASH_PROGRAM_NS, Servo
+from sim.plant.instructions import FLASH_PROGRAM_NS, execute
+from sim.plant.servo import Servo
 from sim.plant.wire import BROADCAST_ID, Instruction, Packet, Parser
 
 BYTE_NS_1M = 10_000
@@ -105,7 +106,7 @@ class VirtualBus:
 
     def _single(self, servo: Servo, packet: Packet, end_ns: int, slot: int) -> _Reply | None:
         servo_id = servo.memory[5]
-        parameters, busy_ns = servo.execute(packet.code, packet.parameters)
+        parameters, busy_ns = execute(servo, packet.code, packet.parameters)
         if packet.code == Instruction.REBOOT or (busy_ns and self.byte_ns):
             servo.offline_until_ns = end_ns + busy_ns
         else:

@@ -21,15 +21,11 @@ from sim.plant.electrical import (
 from sim.plant.law import Mode, PositionLaw
 from sim.plant.protection import STEP_MS, Limits, Protection
 from sim.plant.registers import Phase, read_raw, read_value, write_raw, write_value
-from sim.plant.wire import Instruction
 
 CALIBRATE_TORQUE = 128
 """Written to Torque_Enable: make the present position 2048."""
 TORQUE_DAMPING = 2
 MIDPOINT = 2048
-REBOOT_NS = 800_000_000
-FLASH_PROGRAM_NS = 3_000_000
-"""An EPROM write with Lock 0 programs flash: milliseconds in which the servo hears nothing."""
 
 _TURNS = (
     10 * 4096
@@ -248,45 +244,6 @@ class Servo:
         self._configure()
         self._update_position()
         self.law.reset(self.position)
-
-    def execute(self, code: int, parameters: bytes) -> tuple[bytes | None, int]:
-        """One instruction meant for this servo, SYNC_* excepted.
-
-        Returns the parameters of the reply (None: no reply of its own) and how long the servo is
-        busy, in ns.
-        """
-        busy_ns = 0
-        if code == Instruction.PING:
-            return b"", 0
-        if code == Instruction.READ:
-            return (self.read(parameters[0], parameters[1]) if len(parameters) == 2 else b""), 0
-        if code == Instruction.REBOOT:
-            self.power_on()
-            return None, REBOOT_NS
-        if code == Instruction.WRITE and parameters:
-            busy_ns = FLASH_PROGRAM_NS * self.write(parameters[0], parameters[1:])
-        elif code == Instruction.REG_WRITE and parameters:
-            self.register_write(parameters[0], parameters[1:])
-        elif code == Instruction.ACTION:
-            busy_ns = FLASH_PROGRAM_NS * self.action()
-        elif code == Instruction.RECOVER:
-            self.recover()
-            busy_ns = FLASH_PROGRAM_NS
-        elif code == Instruction.BACKUP:
-            self.store_backup()
-            busy_ns = FLASH_PROGRAM_NS
-        elif code == Instruction.RESET:
-            self.reset_turns()
-            self.law.reset(self.position)
-        elif code == Instruction.CALIBRATE:
-            wanted = (
-                reg.decode_sign(int.from_bytes(parameters[:2], "little"), 15)
-                if len(parameters) >= 2
-                else MIDPOINT
-            )
-            self.calibrate(wanted)
-            busy_ns = FLASH_PROGRAM_NS
-        return (b"" if self.memory[8] else None), busy_ns
 
     # --- firmware --------------------------------------------------------------------------------
 

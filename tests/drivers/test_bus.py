@@ -1,5 +1,6 @@
 """The bus: values of the right servo or none, bounded waits, and late replies never believed."""
 
+import threading
 import time
 
 import pytest
@@ -140,6 +141,27 @@ def test_a_cable_pulled_in_the_middle_is_a_fault_not_a_hang(line) -> None:
     [reading] = collect([bus], soon(500))
     assert reading.fault is not None
     assert time.monotonic() - began < 0.2
+
+
+def test_a_cable_pulled_while_replies_are_awaited_is_a_fault_not_a_hang() -> None:
+    line = PtyServos(ScriptedServos(), lambda _reply: 10.0)
+    bus = ServoBus(PySerialPort(line.path), IDS, CLOCK)
+    pull = threading.Timer(0.05, line.unplug)
+    pull.start()
+    began = time.monotonic()
+    [reading] = collect([bus], soon(3000))
+    took = time.monotonic() - began
+    pull.join()
+    bus.close()
+    assert reading.fault is not None
+    assert took < 1.0
+
+
+def test_what_lies_in_the_input_before_the_request_is_no_answer_to_it() -> None:
+    bus, servos = loopback()
+    stale = frame(1, 0, bytes(words(9)) + bytes(13))
+    bus.port.incoming = stale
+    assert positions(collect([bus], 0)[0])[1] == 2001
 
 
 def test_no_bus_is_no_reading() -> None:

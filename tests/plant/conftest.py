@@ -80,6 +80,9 @@ def make_plant() -> Iterator[Callable[..., PlantProcess]]:
 
 @pytest.fixture(scope="module")
 def plant() -> Iterator[PlantProcess]:
-    """One plant process for a module, its bytes paced at 1 Mbps."""
+    """One plant process for a module, its bytes paced at 1 Mbps.
+
+    Real-time priority where it may be had: libraries that busy-poll starve it on a loaded machine.
+    """
     with ExitStack() as stack:
-        yield start_plant(stack, PlantOptions())
+        yield start_plant(stack, PlantOptions(realtime_priority=True))

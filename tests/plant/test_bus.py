@@ -4,7 +4,8 @@ import pytest
 
 from sim.plant.bus import VirtualBus
 from sim.plant.faults import FaultKind
-from sim.plant.servo import FLASH_PROGRAM_NS, REBOOT_NS, Servo
+from sim.plant.instructions import FLASH_PROGRAM_NS, REBOOT_NS
+from sim.plant.servo import Servo
 from sim.plant.wire import instruction_packet, status_packet
 
 BYTE_NS = 10_000

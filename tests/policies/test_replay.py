@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -70,7 +71,7 @@ def _forget_episodes(root: Path) -> None:
 
 def _stay_within_100(root: Path) -> None:
     stats = json.loads((root / "meta/stats.json").read_text())
-    stats["action"]["max"] = [99.0] * 6
+    stats["action"] |= {"min": [-99.0] * 6, "max": [99.0] * 6}
     (root / "meta/stats.json").write_text(json.dumps(stats))
 
 
@@ -79,9 +80,10 @@ def _poison(root: Path) -> None:
     table = pq.read_table(path)
     rows = table["action"].to_pylist()
     rows[3][2] = math.nan
+    field = table.schema.field("action")
+    column = pa.array(rows, field.type)
     index = table.schema.get_field_index("action")
-    changed = table.set_column(index, table.schema.field("action"), [rows])
-    pq.write_table(changed, path)
+    pq.write_table(table.set_column(index, field, column), path)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,9 @@ class World:
                 "applied_rad": tuple(self.applied_rad),
             }
             answer = None
-            if self.asked is not None and self.twin_answers:
+            if not self.twin_answers:
+                self.asked = None  # it is being restarted: what was proposed is lost
+            if self.asked is not None:
                 answer = Answer(self.asked.id, self.verdict)
                 self.plan = self.asked if self.verdict is Verdict.PASS else None
                 self.asked = None
@@ -177,7 +181,7 @@ def test_a_replay_goes_softly_to_its_start_and_then_plays_the_recording(
     assert stage.session.finished
     path = np.array(stage.path)
     recording = recorded_rad(config)
-    # 8 ticks a row: the end of the path is the recording, row for row.
+    # A tick at each row's time: every recorded action is sent exactly as it was recorded.
     ends = [np.abs(path - row).max(axis=1).min() for row in recording]
     assert max(ends) < 1e-6
     speeds = np.abs(np.diff(path, axis=0)) * 120
@@ -205,7 +209,7 @@ def test_a_silent_twin_delays_a_replay_but_cuts_nothing_out(
     stage = world(config, saved_dataset)
     stage.run(300)
     stage.twin_answers = False
-    stage.run(600)  # five seconds: every plan has run out
+    stage.run(600)  # five seconds: a plan lasts for two
     held = stage.path[-1]
     np.testing.assert_array_equal(stage.path[-200], held)
     stage.twin_answers = True

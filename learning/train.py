@@ -1,0 +1,183 @@
+"""Trains an ACT with LeRobot's own trainer, unmodified, and ships what comes out of it.
+
+`lerobot-train` runs as a subprocess with exact arguments and a seed. The policy sees joint positions and
+`observation.environment_state`, no pictures: pictures are too dear on a CPU, so it is *told* where block and bowl
+are, and its sidecar says so. `ship` copies the chosen checkpoint and writes `robotd_ckpt.json` beside it.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from robotd.errors import CheckpointError, DatasetError
+
+SIDECAR = "robotd_ckpt.json"  # policies.evidence reads fps, units and joints from it
+PRETRAINED = "pretrained_model"
+_NORMALIZATION = '{"VISUAL":"MEAN_STD","STATE":"MEAN_STD","ENV":"MEAN_STD","ACTION":"MEAN_STD"}'
+_LEAST_LEARNING_RATE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class ActRecipe:
+    """How the small ACT is trained. The defaults are those of the shipped one.
+
+    No VAE and no dropout: one expert that always does the same leaves nothing to sample. 50 actions at 15 Hz are
+    3.3 s; 20 of them are played (policies facts 3.6). A cosine down from 1e-3 gets a network of this size there in
+    few steps; LeRobot's 1e-5 is meant for an image backbone.
+    """
+
+    steps: int = 6000
+    batch_size: int = 64
+    save_every: int = 500
+    seed: int = 1
+    chunk: int = 50
+    n_action_steps: int = 20
+    learning_rate: float = 1e-3
+    workers: int = 1
+
+
+def train_command(recipe: ActRecipe, dataset_root: Path, repo_id: str, output: Path) -> list[str]:
+    """The whole `lerobot-train` command line."""
+    return [
+        str(Path(sys.executable).with_name("lerobot-train")),
+        f"--dataset.repo_id={repo_id}",
+        f"--dataset.root={dataset_root}",
+        "--policy.type=act",
+        "--policy.device=cpu",
+        "--policy.push_to_hub=false",
+        "--policy.dim_model=128",
+        "--policy.dim_feedforward=512",
+        "--policy.n_encoder_layers=4",
+        f"--policy.chunk_size={recipe.chunk}",
+        f"--policy.n_action_steps={recipe.n_action_steps}",
+        "--policy.use_vae=false",
+        "--policy.dropout=0.0",
+        "--policy.pretrained_backbone_weights=null",
+        f"--policy.normalization_mapping={_NORMALIZATION}",
+        f"--output_dir={output}",
+        f"--batch_size={recipe.batch_size}",
+        f"--steps={recipe.steps}",
+        f"--save_freq={recipe.save_every}",
+        "--log_freq=100",
+        f"--num_workers={recipe.workers}",
+        f"--seed={recipe.seed}",
+        "--wandb.enable=false",
+        "--use_policy_training_preset=false",
+        "--optimizer.type=adamw",
+        f"--optimizer.lr={recipe.learning_rate}",
+        "--optimizer.weight_decay=0.0001",
+        "--optimizer.grad_clip_norm=10",
+        "--scheduler.type=cosine_decay_with_warmup",
+        f"--scheduler.num_warmup_steps={min(200, recipe.steps // 10)}",
+        f"--scheduler.num_decay_steps={recipe.steps}",
+        f"--scheduler.peak_lr={recipe.learning_rate}",
+        f"--scheduler.decay_lr={_LEAST_LEARNING_RATE}",
+    ]
+
+
+def train(
+    recipe: ActRecipe,
+    dataset_root: Path,
+    repo_id: str,
+    output: Path,
+    line: Callable[[str], None] | None = None,
+) -> Path:
+    """Run the trainer; returns the folder of the last checkpoint's `pretrained_model`.
+
+    `line` gets every line the trainer prints. Needs no network. Raises CheckpointError when the trainer fails.
+    """
+    if not (dataset_root / "meta" / "info.json").is_file():
+        raise DatasetError(
+            f"There is no dataset at {dataset_root}.",
+            "Nothing was collected yet.",
+            "Collect demonstrations first: robotd demo --train does both.",
+        )
+    output.parent.mkdir(parents=True, exist_ok=True)
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    last: list[str] = []
+    with subprocess.Popen(
+        train_command(recipe, dataset_root, repo_id, output),
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            last = [*last[-20:], text.rstrip()]
+            if line is not None:
+                line(text.rstrip())
+    if process.returncode != 0:
+        raise CheckpointError(
+            f"lerobot-train ended with code {process.returncode}: {' / '.join(last[-3:])}",
+            "It was stopped, ran out of memory, or cannot read the dataset.",
+            "Run it by hand; the command is: "
+            + " ".join(train_command(recipe, dataset_root, repo_id, output)),
+        )
+    return checkpoints(output)[-1]
+
+
+def checkpoints(output: Path) -> list[Path]:
+    """The `pretrained_model` folders of a training run, oldest first. Raises CheckpointError for none."""
+    found = sorted(path for path in (output / "checkpoints").glob("[0-9]*") if path.is_dir())
+    if not found:
+        raise CheckpointError(
+            f"The training run {output} holds no checkpoint.",
+            "It was stopped before the first one was saved.",
+            "Train again, or choose another run.",
+        )
+    return [path / PRETRAINED for path in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a shipped checkpoint says about itself beyond LeRobot's own files."""
+
+    fps: int
+    units: str
+    joints: Sequence[str]
+    dataset: str
+    demonstrations: dict[str, Any]
+    commands: Sequence[str]
+    seed: int
+    step: int
+    measured: dict[str, Any]
+
+
+def ship(checkpoint: Path, target: Path, provenance: Provenance) -> None:
+    """Copy a checkpoint's `pretrained_model` to `target` and put its sidecar beside it.
+
+    The training configuration is copied without the folders of the machine it ran on.
+    """
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(checkpoint, target)
+    _forget_folders(target / "train_config.json")
+    sidecar = {
+        "schema": 1,
+        "fps": provenance.fps,
+        "units": provenance.units,
+        "joints": list(provenance.joints),
+        "dataset": provenance.dataset,
+        "told": "where block and bowl are (observation.environment_state); it sees no picture",
+        "demonstrations": provenance.demonstrations,
+        "commands": list(provenance.commands),
+        "seed": provenance.seed,
+        "step": provenance.step,
+        "measured": provenance.measured,
+    }
+    (target / SIDECAR).write_text(json.dumps(sidecar, indent=2) + "\n")
+
+
+def _forget_folders(path: Path) -> None:
+    config = json.loads(path.read_text())
+    config["dataset"]["root"] = None
+    config["output_dir"] = None
+    path.write_text(json.dumps(config, indent=4) + "\n")
