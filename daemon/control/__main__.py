@@ -45,7 +45,7 @@ def run(runtime: Path, config: Config) -> None:
     core = build_core(
         config,
         partial(calibration_of, config),
-        partial(open_device, runtime, config),
+        partial(open_device, config),
         exchange,
         clock,
     )

@@ -190,6 +190,10 @@ class Motion:
         if self._observed.state in (State.POLICY, State.REPLAY, State.TELEOP):
             self._control.ask(RequestKind.HOLD, self._clock.now_ns())
 
+    def let_down(self) -> None:
+        """Park and release an arm that is held for nobody."""
+        self._control.ask(RequestKind.DISARM, self._clock.now_ns())
+
     def _allow(self, kind: RequestKind) -> None:
         tick = self._observed.fresh_tick()
         if tick is None:

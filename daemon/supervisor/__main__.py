@@ -1,0 +1,140 @@
+"""`python -m daemon.supervisor [--sim] [--name NAME] [--config FILE]`: run one robot.
+
+`robotd start` starts this detached and reads one JSON line from `--ready-fd`: that it is up, or the
+error in three parts. Without it (systemd, --foreground) errors go to stderr. SIGTERM and Ctrl-C
+park the arm and let it down; a second one lets it down where it is.
+"""
+
+import argparse
+import contextlib
+import logging
+import logging.handlers
+import math
+import os
+import signal
+import sys
+from pathlib import Path
+
+from config.joints import joint_names
+from config.loader import Loaded, load
+from config.schema import Config
+from daemon.supervisor.blueprint import environment, resolve
+from daemon.supervisor.notify import Notifier
+from daemon.supervisor.runtime import RuntimeFolder
+from daemon.supervisor.supervisor import Supervisor, encode_failure, encode_ready
+from drivers.calibration import load_robot_calibration, load_teleoperator_calibration
+from drivers.joint_map import JointMap
+from robotd import paths
+from robotd.client import running_instances
+from robotd.clock import MonotonicClock
+from robotd.errors import RobotdError
+from robotd.messages import Instance
+
+_LOG_BYTES = 4 << 20
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m daemon.supervisor", description=__doc__)
+    parser.add_argument("--sim", action="store_true", help="with the body in MuJoCo")
+    parser.add_argument("--name", help="the robot's name, instead of the configured one")
+    parser.add_argument("--config", help="a file, or a shipped profile's name")
+    parser.add_argument("--ready-fd", type=int, help="where to say that it is up, or why not")
+    parser.add_argument("--foreground", action="store_true", help="log to the terminal too")
+    arguments = parser.parse_args()
+    signals: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda which, _: signals.append(which))
+    try:
+        loaded = load(arguments.name, arguments.config, simulated=arguments.sim)
+        _run(loaded, arguments.ready_fd, arguments.foreground, signals)
+    except RobotdError as error:
+        logging.getLogger("supervisor").error("%s", error)
+        _tell(arguments.ready_fd, encode_failure(error))
+        if arguments.ready_fd is None or arguments.foreground:
+            sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[int]) -> None:
+    name = loaded.config.name
+    logs = paths.state_dir() / name / "logs"
+    _log_to(logs, foreground)
+    real = [one for one in running_instances().values() if not one.simulated]
+    simulated = loaded.config.simulation is not None
+    runtime = paths.runtime_dir(name)
+    config = resolve(loaded.config, runtime, yields_priority=simulated and bool(real))
+    os.environ.update(environment(config))
+    maps = _joint_maps(config)
+    folder = RuntimeFolder.take(runtime)
+    try:
+        folder.write_config(config)
+        folder.write_instance(_instance(config, loaded.file))
+
+        def ready(seconds: float) -> None:
+            _tell(ready_fd, encode_ready(seconds))
+
+        notifier = Notifier()
+        supervisor = Supervisor(config, folder, logs, maps, MonotonicClock(), notifier, ready)
+        supervisor.run(signals)
+        notifier.stopping()
+    finally:
+        folder.close()
+
+
+def _joint_maps(config: Config) -> tuple[JointMap, ...]:
+    """Every arm's joint map, and proof that the leaders' calibrations are there too: a missing one
+    is an error now, not a process that dies. Raises CalibrationError."""
+    maps = tuple(
+        JointMap(load_robot_calibration(arm.id), [math.radians(d) for d in arm.joint_offset_deg])
+        for arm in config.arms.values()
+    )
+    for arm in config.arms.values():
+        if arm.leader is not None:
+            load_teleoperator_calibration(arm.leader.id)
+    return maps
+
+
+def _instance(config: Config, file: Path | None) -> Instance:
+    boot_id = Path("/proc/sys/kernel/random/boot_id")
+    return Instance(
+        name=config.name,
+        pid=os.getpid(),
+        boot_id=boot_id.read_text().strip() if boot_id.exists() else "",
+        simulated=config.simulation is not None,
+        joints=joint_names(config),
+        cameras=tuple(config.cameras),
+        tick_hz=config.control.tick_hz,
+        fps=config.recording.fps,
+        config_file=None if file is None else str(file.resolve()),
+        environment_state=config.recording.environment_state,
+    )
+
+
+def _log_to(logs: Path, foreground: bool) -> None:
+    logs.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [
+        logging.handlers.RotatingFileHandler(
+            logs / "supervisor.log", maxBytes=_LOG_BYTES, backupCount=1
+        )
+    ]
+    if foreground:
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        handlers=handlers,
+    )
+
+
+def _tell(ready_fd: int | None, line: bytes) -> None:
+    if ready_fd is None:
+        return
+    # Whoever started us may have gone away; that changes nothing here.
+    with contextlib.suppress(OSError):
+        os.write(ready_fd, line)
+        os.close(ready_fd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
