@@ -201,15 +201,22 @@ class ServoBus:
                 break
         return values
 
-    def probe(self, servo_id: int, address: int, length: int, window_ns: int) -> Probe:
-        """Read a block and listen for the whole window, also after the first reply."""
-        self._send(framer.read(servo_id, address, length), frozenset((servo_id,)), length)
-        deadline_ns = self.clock.now_ns() + window_ns
-        self.poll_replies()
-        while self._wait_readable(deadline_ns):
-            self.poll_replies()
-        surplus, discarded = self._parser.surplus, self._parser.discarded_bytes
-        return Probe(self._settle().get(servo_id), surplus, discarded + self._parser.unread_bytes)
+    def probe(self, servo_id: int, address: int, length: int, listen_ns: int) -> Probe:
+        """Read a block, then go on listening for `listen_ns` after the first reply."""
+        asked = frozenset((servo_id,))
+        long = self._distinct_length(asked, address, length)
+        self._send(framer.read(servo_id, address, long), asked, long)
+        self._await_replies(REPLY_TIMEOUT_NS)
+        if self._parser.complete:
+            deadline_ns = self.clock.now_ns() + listen_ns
+            while self._wait_readable(deadline_ns):
+                self.poll_replies()
+        parser = self._parser
+        return Probe(
+            self._settle().get(servo_id),
+            parser.surplus,
+            parser.discarded_bytes + parser.unread_bytes,
+        )
 
     def close(self) -> None:
         """Give the port back."""

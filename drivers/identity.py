@@ -20,7 +20,9 @@ from drivers.registers import (
 from robotd.clock import NS_PER_MS
 from robotd.errors import BusError
 
-PROBE_WINDOW_NS: Final = 10 * NS_PER_MS  # a reply takes 2 ms over USB; the rest is a busy host's
+LISTEN_NS: Final = 5 * NS_PER_MS
+"""How long a second servo with the same id has to be heard: five USB frames after the first."""
+
 _ATTEMPTS: Final = 3
 _NO_COMPLAINT: Final = ServoStatus(0)
 _IDENTITY_LENGTH: Final = MODEL_NUMBER.address + MODEL_NUMBER.size  # firmware and model, 0..4
@@ -107,7 +109,7 @@ def _probe(bus: ServoBus, servo_id: int, address: int, length: int) -> Probe:
     """Ask until something readable comes; keep count of what was not."""
     discarded_bytes = 0
     for _ in range(_ATTEMPTS):
-        probe = bus.probe(servo_id, address, length, PROBE_WINDOW_NS)
+        probe = bus.probe(servo_id, address, length, LISTEN_NS)
         discarded_bytes += probe.discarded_bytes
         if probe.reply is not None:
             return probe

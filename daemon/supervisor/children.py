@@ -54,6 +54,11 @@ class Child:
         return self.process is not None
 
     @property
+    def given_up(self) -> bool:
+        """Whether it is dead and nothing starts it again by itself."""
+        return not self.running and (not self.spec.restarts or given_up(self.history))
+
+    @property
     def word(self) -> str:
         """Its state in a word or two, as clients show it."""
         if self.process is not None:
@@ -63,7 +68,7 @@ class Child:
         if self.exit_code is None:
             return "waiting"
         how = f"exit {self.exit_code}" if self.exit_code >= 0 else f"signal {-self.exit_code}"
-        if not self.spec.restarts or given_up(self.history):
+        if self.given_up:
             return f"dead ({how})"
         return f"restarting ({how})"
 

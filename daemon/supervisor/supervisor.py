@@ -16,9 +16,9 @@ import zmq
 from config.joints import joint_names
 from config.schema import Config
 from daemon.supervisor.api import Api, as_data
-from daemon.supervisor.blueprint import CONTROL, RECORDER, TWIN, body_specs, robot_specs
+from daemon.supervisor.blueprint import CONTROL, PLANT, RECORDER, TWIN, body_specs, robot_specs
 from daemon.supervisor.checks import Surroundings, surroundings_checks
-from daemon.supervisor.children import Child, Children
+from daemon.supervisor.children import Child, Children, Spec
 from daemon.supervisor.control_link import ControlWriter
 from daemon.supervisor.idle import IdleWatch
 from daemon.supervisor.motion import Motion
@@ -84,6 +84,7 @@ class Supervisor:
         self._api = Api(self._context, runtime)
         self._waiters = Waiters()
         self._control_died_armed = False
+        self._waits_for_plant: Spec | None = None
         self._message = ""
         self._watched_ticks = 0
         self._due_ns = dict.fromkeys(("beat", "status", "logs"), 0)
@@ -106,10 +107,14 @@ class Supervisor:
     def _start(self) -> None:
         self._control.beat(self._clock.now_ns(), os.getpid())
         runtime = self._folder.path
-        for spec in (*body_specs(self._config, runtime), *robot_specs(self._config, runtime)):
+        body = body_specs(self._config, runtime)
+        for spec in (*body, *robot_specs(self._config, runtime)):
             if spec.name == RECORDER:
                 self._recorder.before_start()
-            self._children.start(spec)
+            if spec.name == CONTROL and body:
+                self._waits_for_plant = spec
+            else:
+                self._children.start(spec)
 
     def step(self, signals: list[int]) -> None:
         """One pass of the loop."""
@@ -179,14 +184,20 @@ class Supervisor:
                 self._motion.let_down()
 
     def _see_whether_up(self) -> None:
-        if self._observed.fresh_tick() is not None:
-            self._children[CONTROL].ready = True
+        if self._waits_for_plant is not None and self._children[PLANT].ready:
+            self._children.start(self._waits_for_plant)
+            self._waits_for_plant = None
+        control = self._children.get(CONTROL)
+        if control is not None and self._observed.fresh_tick() is not None:
+            control.ready = True
         if self._observed.twin.alive:
             self._children[TWIN].ready = True
-        needed = all(self._children[name].ready for name in (CONTROL, RECORDER))
+        needed = control is not None and control.ready and self._children[RECORDER].ready
         waited_ns = self._clock.now_ns() - self._began_ns
         # The plant's renderer says nothing; its pictures do, in the camera processes.
-        others = all(c.ready for c in self._children.all() if c.spec.name != "plant-cameras")
+        others = all(
+            c.ready or c.given_up for c in self._children.all() if c.spec.name != "plant-cameras"
+        )
         if needed and (others or waited_ns > _WAIT_FOR_ALL_NS):
             self._up = True
             self._notifier.ready()
@@ -197,7 +208,7 @@ class Supervisor:
         name = child.spec.name
         if self._stopping.phase is not Phase.RUNNING:
             return
-        if not self._up and name in (CONTROL, "plant", RECORDER):
+        if not self._up and name in (CONTROL, PLANT, RECORDER):
             raise _start_failure(name, child.word, self._children.last_words(name))
         if name == RECORDER:
             self._recorder.ended()

@@ -158,7 +158,7 @@ def test_a_cable_pulled_while_replies_are_awaited_is_a_fault_not_a_hang() -> Non
 
 
 def test_what_lies_in_the_input_before_the_request_is_no_answer_to_it() -> None:
-    bus, servos = loopback()
+    bus, _ = loopback()
     stale = frame(1, 0, bytes(words(9)) + bytes(13))
     bus.port.incoming = stale
     assert positions(collect([bus], 0)[0])[1] == 2001
