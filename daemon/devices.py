@@ -5,7 +5,12 @@ With `--sim` the supervisor has put the virtual servos' paths into the configura
 """
 
 from config.schema import Config
-from drivers.calibration import Calibration, Role, find_calibration, load_calibration
+from drivers.calibration import (
+    Calibration,
+    Role,
+    load_robot_calibration,
+    load_teleoperator_calibration,
+)
 from drivers.serial_port import PySerialPort, SerialPort, resolve_serial_device
 
 
@@ -19,5 +24,6 @@ def open_device(config: Config, arm_name: str, role: Role) -> SerialPort:
 def calibration_of(config: Config, arm_name: str, role: Role) -> Calibration:
     """The calibration of an arm. Raises CalibrationError."""
     arm = config.arms[arm_name]
-    arm_id = arm.leader.id if role == "leader" and arm.leader is not None else arm.id
-    return load_calibration(find_calibration(arm_id, role))
+    if role == "leader" and arm.leader is not None:
+        return load_teleoperator_calibration(arm.leader.id)
+    return load_robot_calibration(arm.id)

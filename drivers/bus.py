@@ -212,8 +212,9 @@ class ServoBus:
             while self._wait_readable(deadline_ns):
                 self.poll_replies()
         parser = self._parser
+        reply = self._settle().get(servo_id)
         return Probe(
-            self._settle().get(servo_id),
+            None if reply is None else Reply(reply.error, reply.data[:length]),
             parser.surplus,
             parser.discarded_bytes + parser.unread_bytes,
         )

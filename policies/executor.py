@@ -250,9 +250,10 @@ class Executor:
         return True
 
     @property
-    def covered_until_ns(self) -> int | None:
-        """Until when an approved plan says what to do; None: no plan is approved."""
-        return None if self._approved is None else self._approved.end_ns
+    def approved_until_ns(self) -> int | None:
+        """When the last waypoint of the approved plan is due; None: no plan is approved."""
+        plan = self._approved
+        return None if plan is None else plan.end_ns - plan.step_ns
 
     def starved(self, now_ns: int) -> bool:
         """Whether the arm is ours and nothing approved is left to follow: control holds."""

@@ -61,10 +61,10 @@ class Playback:
         self._path = None
         self._floor_ns = self._reached_ns = 0
 
-    def followed(self, now_ns: int) -> None:
-        """An approved plan is in force at `now_ns`: path time runs."""
+    def followed(self, until_ns: int) -> None:
+        """An approved plan moved the arm until `until_ns`: path time ran."""
         if self._path is not None:
-            self._reached_ns = max(self._reached_ns, now_ns - self._origin_ns)
+            self._reached_ns = max(self._reached_ns, until_ns - self._origin_ns)
 
     def predict(self, observation: Observation) -> Array:
         """The window [T, joints] in radians that begins at the observation."""

@@ -111,9 +111,9 @@ class ReplaySession:
                 "from another pose, or things stand elsewhere than when it was recorded.",
                 "Look at robotd view, clear the way, and replay again.",
             )
-        now_ns = self._clock.now_ns()
-        if executor.version is not None and not executor.starved(now_ns):
-            self.playback.followed(now_ns)
+        if executor.approved_until_ns is not None:
+            # Past the last waypoint of a plan the arm stands still, and so does the recording.
+            self.playback.followed(min(self._clock.now_ns(), executor.approved_until_ns))
         return proposal
 
 

@@ -134,3 +134,39 @@ class Verdict(IntEnum):
     PASS = 1
     REJECT = 2
     LATE = 3  # no verdict within its time budget
+
+
+class PlanReason(IntEnum):
+    """Why the twin did not pass a plan."""
+
+    NONE = 0
+    EMPTY = 1
+    NOT_FINITE = 2
+    RANGE = 3
+    SPEED = 4
+    JUMP = 5
+    LINK_ON_TABLE = 6
+    LINK_ON_LINK = 7
+    FINGERS_IN_TABLE = 8
+    ARMS_MEET = 9
+    LATE = 10
+
+    @property
+    def words(self) -> str:
+        """The reason as a person reads it; empty for none."""
+        return _PLAN_REASON_WORDS[self]
+
+
+_PLAN_REASON_WORDS = {
+    PlanReason.NONE: "",
+    PlanReason.EMPTY: "a plan without waypoints",
+    PlanReason.NOT_FINITE: "a goal that is not a number",
+    PlanReason.RANGE: "a goal far beyond the joint's range",
+    PlanReason.SPEED: "faster than the arm can follow",
+    PlanReason.JUMP: "it begins far from where the arm is",
+    PlanReason.LINK_ON_TABLE: "a link would hit the table",
+    PlanReason.LINK_ON_LINK: "the arm would hit itself",
+    PlanReason.FINGERS_IN_TABLE: "the fingers would press into the table",
+    PlanReason.ARMS_MEET: "the arms would hit each other",
+    PlanReason.LATE: "no verdict in time",
+}

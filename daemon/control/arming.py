@@ -196,8 +196,8 @@ class BusArmingSteps:
         if not settings:
             self._add(arm, "registers", "pass", "as LeRobot sets them")
             return
-        names = "; ".join(str(difference) for difference in settings[:3])
-        more = f" and {len(settings) - 3} more" if len(settings) > 3 else ""
+        names = str(settings[0])
+        more = f", and {len(settings) - 1} more" if len(settings) > 1 else ""
         kept = any(d.register.memory is not Memory.SRAM for d in settings)
         if kept and arm.torque_word is not Torque.OFF:
             self._add(

@@ -42,6 +42,7 @@ from robotd.errors import DatasetError, RobotdError, StateError
 
 SYNC_PERIOD_NS = 200_000_000  # with video fragments of 0.2 s, under the promised 0.5 s
 ROWS, EVIDENCE, MANIFEST = "rows.arrow", "evidence.arrow", "manifest.json"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # Arrow's IPC format: a message of no bytes
 _RESERVE = "reserve"
 _RESERVE_BYTES = 1 << 20  # given back when the disk is full, so that the episode can be closed
 
@@ -229,24 +230,27 @@ class EpisodeJournal:
 
 
 class _ArrowStream:
-    """An Arrow IPC stream on an AppendFile; a batch that did not fit is cut off again."""
+    """An Arrow IPC stream on an AppendFile, one write a batch; a torn batch is cut off again.
+
+    pyarrow's own stream writer cannot be used on after a write that failed.
+    """
 
     def __init__(self, sink: AppendFile, schema: pa.Schema) -> None:
         self.sink = sink
         self.rows = 0
-        self._writer = pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema)
+        sink.write(schema.serialize())
 
     def write(self, batch: pa.RecordBatch) -> None:
         whole_bytes = self.sink.size_bytes
         try:
-            self._writer.write_batch(batch)
+            self.sink.write(batch.serialize())
         except OSError:
             self.sink.truncate(whole_bytes)
             raise
         self.rows += batch.num_rows
 
     def close(self) -> None:
-        self._writer.close()
+        self.sink.write(_END_OF_STREAM)
         self.sink.sync()
         self.sink.close()
 

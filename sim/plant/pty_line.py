@@ -78,7 +78,7 @@ class PtyLine:
 
     def wants_input(self, now_ns: int) -> bool:
         """Whether the wire has room for more."""
-        return self.connected and True
+        return self.connected and self.bus.line_free_ns <= now_ns + READ_AHEAD_NS
 
     def resume_ns(self) -> int:
         """When the wire will have room again."""

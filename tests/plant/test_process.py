@@ -57,17 +57,6 @@ def test_a_block_read_takes_its_wire_time(plant: PlantProcess) -> None:
     assert times[len(times) // 2] < 0.004
 
 
-def test_back_to_back_writes_wait_for_the_wire(plant: PlantProcess) -> None:
-    goal = instruction_packet(0xFE, 0x83, bytes((42, 2, 99, 0, 8)))
-    with serial.Serial(plant.device(), 1_000_000, timeout=1.0) as port:
-        begin = time.perf_counter()
-        for _ in range(2000):
-            port.write(goal)
-        port.write(PING_1)
-        assert port.read(6) == status_packet(1, 0)
-        assert time.perf_counter() - begin >= 2000 * len(goal) * 10e-6
-
-
 def test_environment_state_and_truth_agree(plant: PlantProcess) -> None:
     plant.world.reset(11)
     time.sleep(0.1)

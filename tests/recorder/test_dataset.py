@@ -134,6 +134,14 @@ def test_a_crash_while_staging_leaves_the_dataset_as_it_was(
     assert dataset.publish(journal).episode_index == 1
 
 
+def test_a_crash_after_the_commit_record_does_not_record_it_twice(tmp_path: Path) -> None:
+    root = tmp_path / "dataset"
+    commit = dataset.publish(write_episode(tmp_path / "a", make_spec(root), 5))
+    transaction.begin(root, transaction.Intent(steps=(), commit=commit))
+    assert dataset.recover(root, tmp_path) == [commit]
+    assert read_commits(root) == [commit]
+
+
 def test_undo_gives_back_the_dataset_to_the_byte(tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     states = []

@@ -13,7 +13,7 @@ import pytest
 from daemon.recorder import dataset, tables
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.durable import AppendFile, append_line, write_atomic
-from daemon.recorder.journal import EpisodeJournal, verify
+from daemon.recorder.journal import EpisodeJournal, read_manifest, verify
 from daemon.recorder.session import Session
 from daemon.recorder.transaction import read_commits
 from robotd.errors import DatasetError, DiskFullError
@@ -62,6 +62,41 @@ def test_a_disk_that_fills_at_any_byte_leaves_a_whole_episode(tmp_path: Path, se
         rows = tables.read_stream(journal.folder / "rows.arrow").slice(0, manifest.rows)
         expected = [make_row(spec, number).action for number in range(manifest.rows)]
         np.testing.assert_array_equal(tables.matrix(rows["action"]), expected)
+
+
+class OnceFailingFile(AppendFile):
+    """A file whose n-th write stops in the middle; the one after it works again."""
+
+    writes_left = 0
+
+    def write_some(self, view: memoryview) -> int:
+        OnceFailingFile.writes_left -= 1
+        if OnceFailingFile.writes_left == 1:
+            return super().write_some(view[: len(view) // 2])
+        if OnceFailingFile.writes_left == 0:
+            raise OSError(errno.ENOSPC, "full")
+        return super().write_some(view)
+
+
+@pytest.mark.parametrize("writes", range(4, 12))
+def test_a_batch_torn_by_a_full_disk_is_written_again_whole(tmp_path: Path, writes: int) -> None:
+    spec = make_spec(tmp_path / "dataset", cameras=())
+    OnceFailingFile.writes_left = writes
+    clock_ns = [0]
+    journal = EpisodeJournal.create(
+        tmp_path / "e",
+        spec,
+        started=STARTED,
+        now_ns=lambda: clock_ns[0],
+        open_file=OnceFailingFile,
+    )
+    with pytest.raises(DiskFullError):
+        for number in range(100):
+            clock_ns[0] += 66_000_000
+            journal.append(make_row(spec, number), {})
+    manifest = read_manifest(tmp_path / "e")
+    assert (manifest.state, manifest.rows) == ("interrupted", journal.rows)
+    verify(tmp_path / "e", manifest)
 
 
 def test_an_episode_ended_by_a_full_disk_can_still_be_kept(tmp_path: Path) -> None:
@@ -168,6 +203,8 @@ def test_an_episode_on_a_small_disk_is_closed_whole(small_disk: Path) -> None:
             journal.append(make_row(spec, number % 4096), make_frames(spec, number % 4096))
     assert journal.manifest.state == "interrupted"
     assert journal.manifest.rows > 100
+    # The reserve took the rows; only frames of the fragment that was being written are lost.
+    assert journal.rows - journal.manifest.rows <= 5
     verify(journal.folder, journal.manifest)
 
 

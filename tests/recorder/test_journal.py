@@ -1,12 +1,14 @@
 """An episode's journal: whole up to its last flush, and only what a dataset can hold."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 import pytest
 
 from daemon.recorder import tables
+from daemon.recorder.durable import AppendFile
 from daemon.recorder.journal import (
     EVIDENCE,
     ROWS,
@@ -80,6 +82,34 @@ def test_what_is_older_than_half_a_second_is_on_the_disk(tmp_path: Path, spec: E
         )
         assert (number + 1 - on_disk) * PERIOD_NS <= 500_000_000
     journal.discard()
+
+
+class CountingFile(AppendFile):
+    """A file that notes when it was synced, by the journal's clock."""
+
+    synced_ns: ClassVar[dict[str, list[int]]] = {}
+    clock_ns: ClassVar[list[int]] = [0]
+
+    def sync(self) -> None:
+        super().sync()
+        self.synced_ns.setdefault(self.path.name, []).append(self.clock_ns[0])
+
+
+def test_every_file_is_synced_at_least_every_half_second(tmp_path: Path, spec: EpisodeSpec) -> None:
+    journal = EpisodeJournal.create(
+        tmp_path / "e",
+        spec,
+        started=STARTED,
+        now_ns=lambda: CountingFile.clock_ns[0],
+        open_file=CountingFile,
+    )
+    for number in range(60):
+        CountingFile.clock_ns[0] = number * PERIOD_NS
+        journal.append(make_row(spec, number), make_frames(spec, number))
+    journal.discard()
+    assert set(CountingFile.synced_ns) == {ROWS, EVIDENCE, "overhead.mp4", "wrist.mp4"}
+    for times_ns in CountingFile.synced_ns.values():
+        assert max(np.diff([0, *times_ns, 59 * PERIOD_NS])) <= 500_000_000
 
 
 def test_the_sync_leaves_room_for_the_video_fragment() -> None:

@@ -69,6 +69,8 @@ def test_every_frame_is_right_after_one_and_after_several_sessions(
     record_ours(root, tmp_path / "j", [range(100, 131), range(200, 208)], task="another task")
     loaded = open_dataset(root)
     check_frames(loaded, [*range(20), *range(100, 131), *range(200, 208)], spec)
+    assert loaded.meta.episodes["dataset_from_index"] == [0, 20, 51]
+    assert loaded.meta.episodes["dataset_to_index"] == [20, 51, 59]
     assert (loaded.num_episodes, loaded.fps) == (3, FPS)
     assert loaded.meta.robot_type == "so_follower"
     assert [loaded[index]["task"] for index in (0, 20, 58)] == [

@@ -1,0 +1,63 @@
+"""The arm in three dimensions, posed from measured joints: the mirror that people look at.
+
+In simulation the block stands where the physics has it, and the picture says that this is the
+simulator's truth; the mirror itself knows nothing of objects, so a real arm is shown alone on its
+table."""
+
+from collections.abc import Sequence
+
+import mujoco
+
+from sim.model.render import SceneRenderer
+from sim.model.scene import ArmPlacement, SceneOptions, build, scene_index
+from sim.view.compose import Rgb
+
+VIEW_CAMERA = "view"
+WIDTH_PX, HEIGHT_PX = 640, 480
+
+
+class TwinPicture:
+    """Draws poses. Holds GL objects: use it in one thread and close it.
+
+    `pretty` adds shadows and smooth edges at about five times the cost. Raises ModelError when the
+    model or a GL backend cannot be had."""
+
+    def __init__(
+        self,
+        arms: tuple[ArmPlacement, ...],
+        objects: bool,
+        pretty: bool = False,
+        size: tuple[int, int] = (WIDTH_PX, HEIGHT_PX),
+    ) -> None:
+        self._model = build(SceneOptions(use="twin", arms=arms, objects=objects))
+        self._data = mujoco.MjData(self._model)
+        self._index = scene_index(self._model)
+        self._renderer = SceneRenderer(self._model, *size, pretty=pretty)
+
+    @property
+    def positions(self) -> int:
+        """Length of the model's generalised position, which a plant's `state` slot also has."""
+        return int(self._model.nq)
+
+    @property
+    def joints(self) -> int:
+        """How many joints `draw` wants."""
+        return len(self._index.qpos)
+
+    def draw(self, position_rad: Sequence[float], truth_qpos: Sequence[float] | None = None) -> Rgb:
+        """The pose as uint8 [480, 640, 3] (or the size asked for).
+
+        `position_rad` is measured, in the robot's joint order, model frame. Of `truth_qpos`, the
+        simulator's generalised position, only the block's pose is taken."""
+        self._data.qpos[self._index.qpos] = position_rad
+        at = self._index.block_qpos
+        if truth_qpos is not None and at is not None:
+            self._data.qpos[at : at + 7] = truth_qpos[at : at + 7]
+        mujoco.mj_kinematics(self._model, self._data)
+        mujoco.mj_comPos(self._model, self._data)
+        mujoco.mj_camlight(self._model, self._data)
+        return self._renderer.render(self._data, VIEW_CAMERA)
+
+    def close(self) -> None:
+        """Free the GL objects."""
+        self._renderer.close()
