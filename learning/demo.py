@@ -27,6 +27,7 @@ from robotd.client import Robot
 from robotd.errors import RobotdError, StateError
 from robotd.messages import (
     Arm,
+    Check,
     CloseSession,
     DiscardEpisode,
     Hold,
@@ -44,9 +45,7 @@ from sim.tasks.outcome import Outcome
 from sim.tasks.spec import TaskSpec, load_task
 
 NAME = "demo"
-SHIPPED_POLICY = (
-    Path(__file__).parent.parent / "policies" / "shipped" / "so101_block_in_bowl_act"
-)
+SHIPPED_POLICY = Path(__file__).parent.parent / "policies" / "shipped" / "so101_block_in_bowl_act"
 SAVE_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 180.0
 EPISODE_LIMIT_S = 30.0
@@ -97,7 +96,7 @@ class Demo:
         self.task: TaskSpec = load_task("block_in_bowl")
         self.judge = LiveJudge(robot.runtime, self.task, robot.instance.fps)
         self.loop = LoopWatch(robot.runtime, len(robot.instance.joints))
-        self.film = Film(robot, args.mp4, to_terminal=not args.no_picture)
+        self.film = Film(robot, args.mp4, to_terminal=not (args.no_picture or args.json))
         self.pose_rad: tuple[float, ...] = ()
         self.first_motion_s: float | None = None
 
@@ -113,6 +112,8 @@ class Demo:
                 policy = self._replay(dataset)
             else:
                 policy = self._policy()
+        if self.film.error is not None:
+            say(self.args, f"no film: {self.film.error}")
         self.judge.close()
         lateness = self.loop.close()
         return {
@@ -129,12 +130,10 @@ class Demo:
         }
 
     def _arm(self) -> None:
-        say(self.args, "arming: looking first, then taking the arm where it stands")
+        self._say("arming: looking first, then taking the arm where it stands")
         self.pose_rad = tuple(joint.position_rad for joint in self.robot.status().joints)
         data = self.robot.request(Arm(consent=True), timeout_s=ARMING_TIMEOUT_S)
-        if not self.args.json:
-            from robotd.messages import Check
-
+        if not self.args.json and not self.film.on_screen:
             print_checks(msgspec.convert(data.get("checks", []), list[Check]))
         self.robot.request(Home())
         self._until(lambda status: status.state == "holding", 20.0, "the home pose")
@@ -149,8 +148,7 @@ class Demo:
         )
         outcomes: list[Outcome] = []
         for episode in range(count):
-            say(self.args, f"scripted operator, episode {episode + 1} of {count}, recording")
-            self.film.caption = f"scripted operator, episode {episode + 1}"
+            self._say(f"scripted operator, episode {episode + 1} of {count}, recording")
             self.judge.lay_out(seed=episode)
             self.robot.request(StartEpisode(), timeout_s=SAVE_TIMEOUT_S)
             try:
@@ -163,7 +161,7 @@ class Demo:
             self.robot.request(
                 KeepEpisode(success=outcome is Outcome.SUCCESS), timeout_s=SAVE_TIMEOUT_S
             )
-            say(self.args, f"  {outcome}, saved")
+            self._say(f"  {outcome}, saved")
         return name, str(opened["root"]), outcomes
 
     def _operate(self) -> None:
@@ -193,17 +191,15 @@ class Demo:
             raise errors[0]
 
     def _policy(self) -> dict[str, object]:
-        say(self.args, "loading the policy (a small ACT, trained on such episodes)")
-        self.film.caption = "loading the policy"
+        self._say("loading the policy (a small ACT, trained on such episodes)")
         path = str(self.policy)
         request = LoadPolicy(path=path, task=self.task.instruction)
         loaded = self._patiently(lambda robot: robot.request(request, timeout_s=LOAD_TIMEOUT_S))
         if loaded.get("told"):
-            say(self.args, f"  it is told: {loaded['told']}")
+            self._say(f"  it is told: {loaded['told']}")
         successes = 0
         for episode in range(self.args.policy_episodes):
-            say(self.args, f"policy, episode {episode + 1} of {self.args.policy_episodes}")
-            self.film.caption = f"ACT policy, episode {episode + 1}"
+            self._say(f"policy, episode {episode + 1} of {self.args.policy_episodes}")
             self.judge.lay_out(seed=1_000 + episode)
             self.robot.request(Home())
             self._until(lambda status: status.state == "holding", 20.0, "the home pose")
@@ -215,19 +211,24 @@ class Demo:
             self.robot.request(Hold())
             outcome = self.judge.outcome()
             successes += outcome is Outcome.SUCCESS
-            say(self.args, f"  {outcome}")
+            self._say(f"  {outcome}")
         self.robot.request(Home())
         self._until(lambda status: status.state == "holding", 20.0, "the home pose")
         return {"policy_success": successes, "policy_episodes": self.args.policy_episodes}
 
     def _replay(self, dataset: str) -> dict[str, object]:
-        say(self.args, "no torch here (light install): replaying the first episode instead")
-        self.film.caption = "replay"
+        self._say("no torch here (light install): replaying the first episode instead")
         self.judge.lay_out(seed=0)
         self.robot.request(Replay(dataset=dataset, episode=0), timeout_s=ARMING_TIMEOUT_S)
         self._until(lambda status: status.state == "holding", 60.0, "the end of the replay")
         outcome = self.judge.outcome()
         return {"policy_success": None, "policy_episodes": 0, "replay": str(outcome)}
+
+    def _say(self, line: str) -> None:
+        """Progress: under the picture while there is one, else a line of its own."""
+        self.film.caption = line.strip()
+        if not self.film.on_screen:
+            say(self.args, line)
 
     # --- waiting ----------------------------------------------------------------------------------
 
@@ -305,9 +306,9 @@ def say(args: argparse.Namespace, line: str) -> None:
 
 def finish(args: argparse.Namespace, report: dict[str, object]) -> int:
     """Print the result; exit 0 only when the main job worked."""
-    worked = bool(
-        report["expert_success"] and report["lerobot_reads_back"] is not False
-    ) and bool(report["policy_success"] or report.get("replay"))
+    worked = bool(report["expert_success"] and report["lerobot_reads_back"] is not False) and bool(
+        report["policy_success"] or report.get("replay")
+    )
     if args.json:
         print(json.dumps(report))
         return 0 if worked else 1

@@ -19,7 +19,7 @@ from policies.runner import Answer
 from robotd.clock import NS_PER_S
 from robotd.states import RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
-from sim.expert import ScriptedExpert, Scene, Step
+from sim.expert import Scene, ScriptedExpert, Step
 from sim.kinematics import ArmKinematics
 from sim.tasks.outcome import Outcome, classify, completed_at
 from sim.tasks.spec import TaskSpec
@@ -102,7 +102,9 @@ class PolicyDriver:
 
 
 def _no_pictures(camera: str, _stamp_ns: int) -> None:
-    raise NotImplementedError(f"lock-step evaluation draws no pictures; the policy looks at {camera}")
+    raise NotImplementedError(
+        f"lock-step evaluation draws no pictures; the policy looks at {camera}"
+    )
 
 
 def _plan(proposal: Proposal, verdict: Verdict) -> Plan:

@@ -207,7 +207,9 @@ class LockStepWorld:
 
 
 @contextmanager
-def lockstep_world(config: Config, seed: int, plant_seed: int | None = None) -> Iterator[LockStepWorld]:
+def lockstep_world(
+    config: Config, seed: int, plant_seed: int | None = None
+) -> Iterator[LockStepWorld]:
     """A world that is armed and home, closed at the end."""
     world = LockStepWorld(config, seed, plant_seed)
     try:

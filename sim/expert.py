@@ -25,7 +25,9 @@ PEAK_SPEED_RAD_S = math.radians(75.0)
 OPEN_RAD = math.radians(42.0)  # jaws 70 mm apart
 CLOSED_RAD = -0.10  # jaws shut
 HELD_ABOVE_RAD = 0.04  # jaws that come to rest wider than this hold something
-SQUEEZE_RAD = math.radians(3.5)  # how far the goal may lead the jaws near the block: 0.47 N.m, some 4 N at the pads
+SQUEEZE_RAD = math.radians(
+    3.5
+)  # how far the goal may lead the jaws near the block: 0.47 N.m, some 4 N at the pads
 NEAR_BLOCK_RAD = 0.30  # the block's 32 mm stop the jaws at 0.21
 RELEASE_RAD = math.radians(38.0)
 HOVER_Z_M = 0.075
@@ -137,7 +139,9 @@ class ScriptedExpert:
         self._gave_up = False
         self._jaws_rad: deque[float] = deque(maxlen=_JAWS_SEEN)
 
-    def step(self, now_s: float, measured_rad: Sequence[float], goal_rad: Sequence[float], scene: Scene) -> Step:
+    def step(
+        self, now_s: float, measured_rad: Sequence[float], goal_rad: Sequence[float], scene: Scene
+    ) -> Step:
         """The next goal.
 
         now_s: any rising time; measured_rad, goal_rad: [6] positions and the last applied goal, model frame.
@@ -229,7 +233,11 @@ class ScriptedExpert:
         turn = _turn_for(x, y, scene.block_yaw_rad)
         ox, oy = _beside(x, y, turn)
         above = self._knots(from_rad, [(ox, oy, HOVER_Z_M)], turn, OPEN_RAD)
-        down_z = max(z, 0.0096) + _GRASP_RISE_M + _JAW_HALF_GAP_M * abs(math.cos(turn)) * math.sin(_lean(x, y, z))
+        down_z = (
+            max(z, 0.0096)
+            + _GRASP_RISE_M
+            + _JAW_HALF_GAP_M * abs(math.cos(turn)) * math.sin(_lean(x, y, z))
+        )
         heights = np.linspace(HOVER_Z_M, down_z, 5)[1:]
         down = self._knots(above[-1], [(ox, oy, float(h)) for h in heights], turn, OPEN_RAD)
         grasp = self._knots(down[-1], [(x, y, down_z)], turn, CLOSED_RAD)

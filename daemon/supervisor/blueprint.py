@@ -58,6 +58,8 @@ def body_specs(config: Config, runtime: Path) -> list[Spec]:
         "bimanual": len(config.arms) == 2,
         "leader": any(arm.leader is not None for arm in config.arms.values()),
         "zero_time": config.simulation.wire == "zero",
+        # A real servo answers whatever the computer is busy with; the virtual one needs its turn.
+        "realtime_priority": config.control.realtime_priority > 0,
     }
     cameras = [
         {"name": name, "width": camera.width, "height": camera.height, "fps": camera.fps}

@@ -24,6 +24,8 @@ READ_AHEAD_NS = 400_000
 queue."""
 _READ_BYTES = 64
 BAUD = 1_000_000
+_LINUX = sys.platform.startswith("linux")
+_TIOCGEXCL = 0x80045440
 _TCGETS2 = 0x802C542A  # Linux on x86 and ARM; the old call cannot tell a rate outside its table
 _TERMIOS2 = struct.Struct("=4I20B2I")  # four flag words, line discipline and characters, speeds
 _ISPEED_INDEX = 4
@@ -119,6 +121,24 @@ class PtyLine:
             self.lost_bytes += len(reply) - written
         return late_ns
 
+    def free_exclusive(self) -> None:
+        """Undo a gone client's TIOCEXCL.
+
+        A real device forgets it at the last close; this one has none, because our end stays open, and
+        would refuse every later client. A client that still holds the device also holds its lock.
+        """
+        if not self.connected or not _LINUX:
+            return
+        exclusive = struct.unpack("i", fcntl.ioctl(self._slave, _TIOCGEXCL, bytes(4)))[0]
+        if not exclusive:
+            return
+        try:
+            fcntl.flock(self._slave, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        fcntl.ioctl(self._slave, termios.TIOCNXCL)
+        fcntl.flock(self._slave, fcntl.LOCK_UN)
+
     def close(self) -> None:
         """Take the device away for good."""
         with suppress(OSError):
@@ -135,7 +155,7 @@ def _set_baud(descriptor: int) -> None:
 
 def _baud(descriptor: int) -> int | None:
     """The rate the client set, or None where it cannot be told."""
-    if not sys.platform.startswith("linux"):
+    if not _LINUX:
         return None
     try:
         raw = fcntl.ioctl(descriptor, _TCGETS2, bytes(_TERMIOS2.size))

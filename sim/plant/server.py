@@ -30,7 +30,7 @@ from sim.plant.world import World, decode_request
 _NS_PER_MS = 1_000_000
 _PHYSICS_NS = 4 * _NS_PER_MS  # the longest the physics may lag while nobody talks to the servos
 _STALL_NS = 200 * _NS_PER_MS  # behind by more: time was stolen, physics does not run after it
-_PARENT_CHECK_NS = 250 * _NS_PER_MS
+_CHECK_NS = 250 * _NS_PER_MS
 _LATENESS_KEPT = 4_096
 _SOCKET_PATH_LIMIT = 100  # sun_path holds 108 on Linux, 104 on macOS
 _FIFO_PRIORITY = 10
@@ -87,7 +87,7 @@ class PlantServer:
     def serve(self, stop: Callable[[], bool]) -> None:
         """Run until `stop()` or until the parent process is gone."""
         publish_ns = round(1e9 / self._options.publish_hz)
-        next_publish = next_parent = next_physics = time.monotonic_ns()
+        next_publish = next_check = next_physics = time.monotonic_ns()
         world_fd = self._socket.getsockopt(zmq.FD)
         lines = list(self._lines.values())
         gc.collect()
@@ -120,8 +120,10 @@ class PlantServer:
                 self._answer()
             elif world_fd in ready:
                 self._answer()
-            if now >= next_parent:
-                next_parent = now + _PARENT_CHECK_NS
+            if now >= next_check:
+                next_check = now + _CHECK_NS
+                for line in lines:
+                    line.free_exclusive()
                 if os.getppid() != self._parent:
                     return
 

@@ -110,9 +110,7 @@ class TwinBody:
             measured_rad,
         )
 
-    def measured(
-        self, state: FollowState, measured_rad: Sequence[float] | Vector
-    ) -> FollowState:
+    def measured(self, state: FollowState, measured_rad: Sequence[float] | Vector) -> FollowState:
         """The same state, corrected by where the arm was measured to be."""
         measured = np.asarray(measured_rad, dtype=np.float64)
         modelled = state.unloaded_rad + self.sag_rad(state.unloaded_rad)

@@ -111,9 +111,7 @@ class Preflight:
             return Verdict.LATE, reason, joint
         return Verdict.REJECT, reason, joint
 
-    def _numbers(
-        self, plan: Trajectory, applied: Vector, at_ns: int
-    ) -> tuple[PlanReason, int]:
+    def _numbers(self, plan: Trajectory, applied: Vector, at_ns: int) -> tuple[PlanReason, int]:
         """What can be said of the goals alone."""
         if not plan.goals_rad:
             return PlanReason.EMPTY, -1
@@ -178,7 +176,11 @@ class Preflight:
             arms = self._arm_of.get(first), self._arm_of.get(second)
             if self._same_hand(first, second):
                 continue
-            return PlanReason.LINK_ON_LINK if arms[0] == arms[1] or None in arms else PlanReason.ARMS_MEET
+            return (
+                PlanReason.LINK_ON_LINK
+                if arms[0] == arms[1] or None in arms
+                else PlanReason.ARMS_MEET
+            )
         return PlanReason.NONE
 
     def _same_hand(self, first: int, second: int) -> bool:

@@ -27,21 +27,30 @@ class Mp4Writer:
         self.path = path
         self.pictures = 0
         try:
-            self._container = av.open(
-                str(path),
-                "w",
-                format="mp4",
-                options={"movflags": "frag_keyframe+empty_moov+default_base_moof"},
-            )
+            # Ours, not PyAV's: it opens a file only when the first picture is ready, and unbuffered
+            # writes are on disk when the process is killed.
+            self._file = path.open("wb", buffering=0)
         except OSError as error:
             raise DatasetError(
                 f"The video {path} cannot be written: {error.strerror}.",
                 "The folder is missing, full or not yours.",
                 "Choose another file: --mp4 FILE",
             ) from error
+        self._container = av.open(
+            self._file,
+            "w",
+            format="mp4",
+            options={"movflags": "frag_keyframe+empty_moov+default_base_moof"},
+        )
         self._stream = self._container.add_stream("libx264", rate=_NOMINAL_FPS)
         self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"preset": "veryfast", "crf": "23", "g": str(2 * _NOMINAL_FPS)}
+        # No B-frames: they would shift every time by the frames they wait for.
+        self._stream.options = {
+            "preset": "veryfast",
+            "crf": "23",
+            "g": str(_NOMINAL_FPS),
+            "bf": "0",
+        }
         self._stream.time_base = _TIME_BASE
         self._stream.codec_context.time_base = _TIME_BASE
         self._first_s: float | None = None
@@ -64,6 +73,7 @@ class Mp4Writer:
         if self.pictures:
             self._container.mux(self._stream.encode(None))
         self._container.close()
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -79,7 +79,16 @@ def test_a_child_does_not_inherit_the_port(line) -> None:
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], close_fds=False)
     port.close()
     try:
-        PySerialPort(line.path).close()
+        # The child holds everything until its exec is through, which Popen returns just before.
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                PySerialPort(line.path).close()
+                break
+            except PortInUseError:
+                time.sleep(0.01)
+        else:
+            pytest.fail("the child holds the port")
     finally:
         child.kill()
         child.wait()

@@ -102,7 +102,7 @@ def test_one_lost_reply_does_not_make_a_servo_absent(follower, servos) -> None:
 
 
 def test_a_servo_that_answers_late_is_not_taken_for_two(servos) -> None:
-    slow = iter([0.03])  # the first reply comes when the question has been asked again
+    slow = iter([0.022])  # the first reply comes when the question has been asked again
     with PtyServos(servos, lambda _reply: next(slow, 0.0)) as line:
         bus = ServoBus(PySerialPort(line.path), IDS, MonotonicClock())
         found = presences(So101Follower(bus))

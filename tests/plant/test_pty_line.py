@@ -1,6 +1,9 @@
 """The serial device by itself, on a clock the test holds."""
 
+import fcntl
 import os
+import struct
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +68,17 @@ def test_a_client_that_never_reads_does_not_block_the_servos(line: PtyLine, clie
         line.receive(now_ns)
         line.emit(now_ns + 500_000)
     assert line.lost_bytes > 0
+
+
+def test_a_gone_clients_exclusive_claim_goes_with_it(line: PtyLine, client: int) -> None:
+    def exclusive() -> int:
+        return int(struct.unpack("i", fcntl.ioctl(client, 0x80045440, bytes(4)))[0])
+
+    other = os.open(line.link, os.O_RDWR | os.O_NOCTTY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    fcntl.ioctl(other, termios.TIOCEXCL)
+    line.free_exclusive()
+    assert exclusive()
+    os.close(other)
+    line.free_exclusive()
+    assert not exclusive()

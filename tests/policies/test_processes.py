@@ -1,6 +1,5 @@
 """The policy and replay processes on a made-up runtime folder: ticks in, plans out, no arm."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -33,7 +32,7 @@ from robotd.policy_channel import (
 from robotd.shm import RingWriter, SlotReader, SlotWriter
 from robotd.states import Source, State, Verdict
 
-from .conftest import CHUNK, FEATURE_NAMES, ROWS, recorded_row
+from .conftest import CHUNK, ROWS, recorded_row
 
 TICK_NS = 1_000_000_000 // 120
 ENCODER = (2045, 2080, 2057, 1965, 2098, 2600)
@@ -155,6 +154,7 @@ def stage(tmp_path: Path, config: Config) -> Iterator[Stage]:
     made.close()
 
 
+@pytest.mark.slow
 def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handover(
     stage: Stage, saved_act: Path
 ) -> None:
@@ -203,6 +203,7 @@ def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handov
     stage.until(lambda: process.poll() == 0)
 
 
+@pytest.mark.slow
 def test_a_policy_with_pictures_waits_for_them_and_says_so(
     stage: Stage, saved_image_act: Path
 ) -> None:
@@ -292,14 +293,4 @@ def test_a_replay_of_nothing_fails_with_a_reason(stage: Stage, saved_dataset: Pa
 
 def test_a_replay_imports_no_torch() -> None:
     program = "import policies.replay, sys; sys.exit('torch' in sys.modules)"
-    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    assert (
-        subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode
-        == 0
-    )
-
-
-def test_joint_names_are_those_of_a_dataset(config: Config) -> None:
-    from policies.border import robot_features
-
-    assert robot_features(config).joints == FEATURE_NAMES
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,202 @@
+"""The view of a running robot, over real rings and slots. Needs a GL backend, as the product does."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from config.loader import load
+from robotd import messages
+from robotd.clock import NS_PER_MS, VirtualClock
+from robotd.frames import FrameRingWriter
+from robotd.layouts import tick_layout
+from robotd.shm import RingWriter, SlotWriter
+from robotd.states import Source, State, Torque
+from sim.plant.state_layout import state_layout
+from sim.view.compose import BAR_PX
+from sim.view.live import REAL_NOTE, TRUTH_NOTE, LiveView
+
+NOW_NS = 50_000 * NS_PER_MS
+REST = (0.0, -1.70, 1.61, 0.66, 0.0, 0.0)
+TWIN_AREA = (slice(BAR_PX, BAR_PX + 480), slice(0, 640))
+
+
+class Stage:
+    """A runtime folder that looks like a running robot's."""
+
+    def __init__(self, runtime: Path, simulated: bool = True) -> None:
+        self.runtime = runtime
+        config = load(file="so101-sim").config
+        (runtime / "config.json").write_bytes(msgspec.json.encode(config))
+        self.instance = messages.Instance(
+            name="sim",
+            pid=1,
+            boot_id="boot",
+            simulated=simulated,
+            joints=tuple("abcdef"),
+            cameras=("overhead", "wrist"),
+            tick_hz=120,
+            fps=15,
+        )
+        self.clock = VirtualClock(NOW_NS)
+        self.layout = tick_layout(6)
+        self.ticks: RingWriter | None = None
+        self.view = LiveView(runtime, self.instance, clock=self.clock)
+        (runtime / "plant").mkdir()
+
+    def tick(self, position_rad: tuple[float, ...], **changes: Any) -> None:
+        if self.ticks is None:
+            self.ticks = RingWriter(self.runtime / "ticks", self.layout, 8)
+        record: dict[str, Any] = {
+            field.name: 0 if field.count == 1 else (0,) * field.count
+            for field in self.layout.fields
+        }
+        record |= {
+            "state": State.TELEOP,
+            "torque": Torque.ON,
+            "source": Source.SCRIPTED,
+            "read_ns": NOW_NS - 4 * NS_PER_MS,
+            "present_position_rad": position_rad,
+        }
+        self.ticks.append(record | changes)
+
+    def truth(self, block_xy_m: tuple[float, float]) -> None:
+        nq = 6 + 7
+        slot = SlotWriter(self.runtime / "plant" / "state", state_layout(nq))
+        block = (*block_xy_m, 0.0096, 1.0, 0.0, 0.0, 0.0)
+        slot.write({"stamp_ns": NOW_NS, "qpos": (0.0,) * 6 + block})
+        slot.close()
+
+    def frame(self, camera: str, value: int, age_ms: int = 30) -> None:
+        ring = FrameRingWriter(self.runtime / f"frames-{camera}", 32, 24, 4)
+        ring.append(NOW_NS - age_ms * NS_PER_MS, 0, bytes([value]) * (32 * 24 * 3))
+        ring.close()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.view.close()
+
+
+def red(picture: np.ndarray) -> np.ndarray:
+    """Where the block is drawn: bool [480, 640]."""
+    twin = picture[TWIN_AREA].astype(int)
+    return (twin[..., 0] > 90) & (twin[..., 1] < 60) & (twin[..., 2] < 60)
+
+
+def test_before_the_first_tick_it_says_that_it_waits(stage: Stage) -> None:
+    twin, cameras, caption = stage.view.parts()
+    assert caption.state is None
+    assert [camera.rgb for camera in cameras] == [None, None]
+    assert twin.std() > 5, "the scene is there all the same"
+
+
+def test_the_picture_follows_the_measured_joints(stage: Stage) -> None:
+    stage.tick(REST)
+    before = stage.view.picture()[TWIN_AREA].astype(int)
+    stage.tick((1.0, *REST[1:]))
+    after = stage.view.picture()[TWIN_AREA].astype(int)
+    assert (np.abs(before - after).max(axis=2) > 40).mean() > 0.01
+
+
+def test_the_block_stands_where_the_simulator_has_it_and_the_picture_says_so(stage: Stage) -> None:
+    stage.tick(REST)
+    stage.truth((0.217, 0.225))
+    here = red(stage.view.picture())
+    stage.truth((0.30, 0.0))
+    there = red(stage.view.picture())
+    assert here.sum() > 100 and there.sum() > 100
+    assert not (here & there).any()
+    assert stage.view.parts()[2].note == TRUTH_NOTE
+
+
+def test_a_real_arm_is_shown_without_objects(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, simulated=False)
+    stage.tick(REST)
+    stage.truth((0.217, 0.225))
+    picture = stage.view.picture()
+    assert red(picture).sum() == 0
+    assert stage.view.parts()[2].note == REAL_NOTE
+    stage.view.close()
+
+
+def test_camera_pictures_come_with_their_age(stage: Stage) -> None:
+    stage.frame("overhead", 200, age_ms=30)
+    _, cameras, _ = stage.view.parts()
+    assert cameras[0].age_ms == pytest.approx(30)
+    assert cameras[0].rgb is not None and cameras[0].rgb.shape == (24, 32, 3)
+    assert cameras[1].rgb is None
+
+
+def test_a_restarted_daemon_is_seen_without_restarting_the_view(stage: Stage) -> None:
+    stage.tick(REST, state=State.HOLDING)
+    assert stage.view.parts()[2].state is State.HOLDING
+    stage.ticks = None
+    stage.tick(REST, state=State.DISARMED)
+    assert stage.view.parts()[2].state is State.DISARMED
+
+
+def test_a_policy_that_is_told_something_says_so_on_the_picture(stage: Stage) -> None:
+    told = messages.PolicyStatus(phase="running", told="where the block is")
+    stage.tick(REST, state=State.POLICY)
+    status = messages.Status(
+        name="sim",
+        simulated=True,
+        state="policy",
+        torque="on",
+        source="policy",
+        stamp_ns=0,
+        uptime_s=1.0,
+        handover_version=1,
+        estop_presses=0,
+        joints=(),
+        cameras=(),
+        loop=messages.LoopStatus(
+            tick_hz=120,
+            ticks=0,
+            missed_ticks=0,
+            late_p50_us=0,
+            late_p99_us=0,
+            read_p50_us=0,
+            read_p99_us=0,
+            age_ms=0,
+            scheduler="other",
+            memory_locked=False,
+            rss_mb=0,
+        ),
+        policy=told,
+        recording=messages.RecordingStatus(phase="recording", episodes_kept=2, elapsed_s=7.4),
+    )
+    caption = stage.view.parts(status)[2]
+    assert "told where the block is" in caption.note
+    assert caption.recording == "REC 3  7.4 s"
+
+
+def test_without_a_gl_backend_it_says_what_to_install() -> None:
+    script = (
+        "from sim.view.twin import TwinPicture\n"
+        "from sim.model.scene import ONE_ARM\n"
+        "from robotd.errors import ModelError\n"
+        "try:\n"
+        "    TwinPicture(ONE_ARM, objects=True)\n"
+        "except ModelError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"MUJOCO_GL": "glfw", "DISPLAY": "", "WAYLAND_DISPLAY": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert "No OpenGL backend works" in done.stdout
+    assert "install" in done.stdout or "desktop" in done.stdout
