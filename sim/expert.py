@@ -7,6 +7,7 @@ really are, and closes only when they stand at the block. A grasp that failed is
 tried again.
 """
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -328,7 +329,7 @@ def _leg(
     """A leg as slow as the speed limit asks: minimum jerk peaks at 1.875 times the mean speed."""
     longest_rad = max(
         abs(b - a) * (len(knots_rad) - 1)
-        for here, there in zip(knots_rad, knots_rad[1:], strict=False)
+        for here, there in itertools.pairwise(knots_rad)
         for a, b in zip(here, there, strict=True)
     )
     duration_s = max(at_least_s, 1.875 * longest_rad / PEAK_SPEED_RAD_S)

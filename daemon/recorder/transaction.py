@@ -89,7 +89,7 @@ def finish(root: Path) -> Commit | None:
     intent = msgspec.json.decode(path.read_bytes(), type=Intent)
     for source, target in intent.steps:
         _step(root / source, root / target)
-    if True:
+    if intent.commit not in read_commits(root):
         append_line(root / COMMITS, msgspec.json.encode(intent.commit))
     path.unlink()
     sync_folder(path.parent)

@@ -97,6 +97,9 @@ def test_a_batch_torn_by_a_full_disk_is_written_again_whole(tmp_path: Path, writ
     manifest = read_manifest(tmp_path / "e")
     assert (manifest.state, manifest.rows) == ("interrupted", journal.rows)
     verify(tmp_path / "e", manifest)
+    rows = tables.read_stream(tmp_path / "e" / "rows.arrow")
+    expected = [make_row(spec, number).action for number in range(manifest.rows)]
+    np.testing.assert_array_equal(tables.matrix(rows["action"]), expected)
 
 
 def test_an_episode_ended_by_a_full_disk_can_still_be_kept(tmp_path: Path) -> None:

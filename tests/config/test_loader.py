@@ -1,0 +1,195 @@
+"""Configuration files: layers, ranges, and errors that name file, key, range and unit."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from config.checks import unit_of
+from config.joints import joint_names
+from config.loader import load, profile_names
+from robotd.errors import ConfigError
+from sim.plant.calibration import plant_calibration
+
+ARM = "arms: {arm: {port: /dev/ttyX, id: mine}}\n"
+
+
+@pytest.fixture(autouse=True)
+def own_config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    folder = tmp_path / "xdg" / "robotd"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def write(folder: Path, text: str, name: str = "robotd.yaml") -> Path:
+    path = folder / name
+    path.write_text("extends: so101\n" + text)
+    return path
+
+
+def refused(path: Path) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        load(file=path)
+    return caught.value
+
+
+def test_nothing_configured_is_an_error_that_says_what_to_do_and_never_falls_back_to_sim() -> None:
+    with pytest.raises(ConfigError, match="No robot is configured; nothing was opened") as caught:
+        load()
+    assert "robotd start --sim" in caught.value.do
+    assert caught.value.exit_code != 0
+
+
+def test_sim_with_nothing_configured_is_the_shipped_simulated_arm() -> None:
+    config = load(simulated=True).config
+    assert config.name == "sim"
+    assert config.simulation is not None
+    assert set(config.cameras) == {"overhead", "wrist"}
+    assert config.control.tick_hz % config.recording.fps == 0
+
+
+def test_a_persons_file_changes_single_keys_and_keeps_the_rest(own_config_home: Path) -> None:
+    write(own_config_home, ARM + "limits: {step_deg: 12}\n")
+    config = load().config
+    assert config.limits.step_deg == 12
+    assert config.limits.squeeze_deg == 5
+    assert config.arms["arm"].id == "mine"
+    assert config.simulation is None
+
+
+def test_every_shipped_profile_that_is_a_whole_robot_loads() -> None:
+    assert {"so101-sim", "so101-bimanual-sim"} <= set(profile_names())
+    for name in ("so101-sim", "so101-bimanual-sim"):
+        config = load(file=name).config
+        assert len(joint_names(config)) == 6 * len(config.arms)
+
+
+def test_two_arms_get_lerobots_prefixes_left_first_however_the_file_has_them(
+    own_config_home: Path,
+) -> None:
+    path = write(
+        own_config_home,
+        "arms: {right: {port: /dev/b, id: r}, left: {port: /dev/a, id: l}}\n",
+    )
+    names = joint_names(load(file=path).config)
+    assert names[0] == "left_shoulder_pan"
+    assert names[6] == "right_shoulder_pan"
+
+
+def test_an_unknown_key_names_the_nearest_one_and_the_file(own_config_home: Path) -> None:
+    error = refused(write(own_config_home, ARM + "control: {tick_rate_hz: 120}\n"))
+    assert "robotd.yaml" in error.what
+    assert "tick_rate_hz" in error.what
+    assert "tick_hz" in error.do
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "limit", "unit"),
+    [
+        ("control: {read_deadline_ms: 50}", "control.read_deadline_ms", "20", "ms"),
+        ("limits: {release_speed_rad_s: 3}", "limits.release_speed_rad_s", "0.5", "rad/s"),
+        ("cameras: {top: {device: x, width: 4}}", "cameras.top.width", "16", "pixels"),
+        ("limits: {speed_deg_s: [1, 2]}", "limits.speed_deg_s", "6", "deg/s"),
+        ("control: {tick_hz: fast}", "control.tick_hz", "int", "Hz"),
+    ],
+)
+def test_a_value_out_of_range_names_key_limit_and_unit(
+    own_config_home: Path, text: str, key: str, limit: str, unit: str
+) -> None:
+    error = refused(write(own_config_home, ARM + text + "\n"))
+    assert key in error.what
+    assert limit in error.likely
+    assert unit in error.what + error.likely
+
+
+def test_a_tick_rate_that_is_no_multiple_of_fps_says_which_rates_fit(
+    own_config_home: Path,
+) -> None:
+    error = refused(write(own_config_home, ARM + "control: {tick_hz: 100}\n"))
+    assert "90, 120" in error.do
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("arms: {}", "no arm"),
+        ("arms: {a: {port: x, id: a}, b: {port: y, id: b}}", "left and right"),
+        ("arms: {left: {port: x, id: a}, right: {port: x, id: b}}", "used twice"),
+        ("arms: {arm: {port: x}}", "arms.arm.id is missing"),
+        (ARM + "cameras: {a: {device: x, fps: 10}}", "below recording.fps"),
+        (ARM + "cameras: {a: {device: x, width: 641}}", "641x480"),
+        (ARM + "cameras: {a b: {device: x}}", "cannot be called"),
+        (ARM + "limits: {derate_from_c: 70}", "not below"),
+        (ARM + "control: {read_deadline_ms: .nan}", "is nan"),
+        (ARM + "name: ../x", "name is"),
+        (ARM + "control: {tick_hz: 120, tick_hz: 60}", "stands twice"),
+        ("a: b: c", "not valid YAML"),
+    ],
+)
+def test_what_does_not_make_a_robot_is_refused_in_words(
+    own_config_home: Path, text: str, word: str
+) -> None:
+    assert word in refused(write(own_config_home, text + "\n")).what
+
+
+def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    for name in ("list.yaml", "binary.yaml", "missing.yaml"):
+        refused(tmp_path / name)
+
+
+def test_several_robots_are_asked_about_instead_of_guessed(own_config_home: Path) -> None:
+    write(own_config_home, ARM, "left_bench.yaml")
+    write(own_config_home, ARM, "right_bench.yaml")
+    with pytest.raises(ConfigError, match=r"left_bench, right_bench"):
+        load()
+    assert load("left_bench").file == own_config_home / "left_bench.yaml"
+
+
+def test_a_rehearsal_of_a_real_robot_has_no_port_of_it(own_config_home: Path) -> None:
+    path = write(own_config_home, ARM + "name: bench\ncameras: {wrist: {device: /dev/video0}}\n")
+    config = load(file=path, simulated=True).config
+    assert config.name == "bench-sim"
+    assert {arm.port for arm in config.arms.values()} == {"plant"}
+    assert config.cameras["wrist"].device == "plant"
+    assert config.simulation is not None
+
+
+def test_a_given_name_replaces_the_configured_one_and_is_checked() -> None:
+    assert load("rehearsal", simulated=True).config.name == "rehearsal"
+    with pytest.raises(ConfigError):
+        load("../../etc", simulated=True)
+
+
+def test_every_default_has_its_reason_beside_it() -> None:
+    text = (Path(__file__).parents[2] / "config" / "defaults.yaml").read_text()
+    section = ""
+    for line in text.splitlines():
+        if line and not line.startswith((" ", "#")):
+            section = line.split(":")[0]
+        if line.startswith("  ") and ":" in line and not line.strip().startswith("#"):
+            assert "#" in line, f"{section}.{line.strip()} has no reason"
+    defaults = yaml.safe_load(text)
+    assert unit_of("tick_hz") == "Hz"
+    assert set(defaults) >= {"control", "limits", "poses", "twin", "policy", "recording"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "arm"),
+    [
+        ("robots/so_follower", "sim", "follower"),
+        ("robots/so_follower", "sim_left", "left_follower"),
+        ("robots/so_follower", "sim_right", "right_follower"),
+        ("teleoperators/so_leader", "sim_leader", "leader"),
+        ("teleoperators/so_leader", "sim_left_leader", "left_leader"),
+        ("teleoperators/so_leader", "sim_right_leader", "right_leader"),
+    ],
+)
+def test_the_shipped_calibrations_are_those_of_the_virtual_servos(
+    folder: str, name: str, arm: str
+) -> None:
+    root = Path(__file__).parents[2] / "config" / "calibration"
+    assert json.loads((root / folder / f"{name}.json").read_text()) == plant_calibration(arm)
