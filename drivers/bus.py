@@ -201,12 +201,14 @@ class ServoBus:
                 break
         return values
 
-    def probe(self, servo_id: int, address: int, length: int, listen_ns: int) -> Probe:
+    def probe(
+        self, servo_id: int, address: int, length: int, timeout_ns: int, listen_ns: int
+    ) -> Probe:
         """Read a block, then go on listening for `listen_ns` after the first reply."""
         asked = frozenset((servo_id,))
         long = self._distinct_length(asked, address, length)
         self._send(framer.read(servo_id, address, long), asked, long)
-        self._await_replies(REPLY_TIMEOUT_NS)
+        self._await_replies(timeout_ns)
         if self._parser.complete:
             deadline_ns = self.clock.now_ns() + listen_ns
             while self._wait_readable(deadline_ns):

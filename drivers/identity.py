@@ -23,7 +23,10 @@ from robotd.errors import BusError
 LISTEN_NS: Final = 5 * NS_PER_MS
 """How long a second servo with the same id has to be heard: five USB frames after the first."""
 
-_ATTEMPTS: Final = 3
+_TIMEOUTS_NS: Final = (20 * NS_PER_MS, 50 * NS_PER_MS, 100 * NS_PER_MS)
+"""One a try. The first exchange after opening a port may take 80 ms; only the third silence is a
+servo that is not there."""
+
 _NO_COMPLAINT: Final = ServoStatus(0)
 _IDENTITY_LENGTH: Final = MODEL_NUMBER.address + MODEL_NUMBER.size  # firmware and model, 0..4
 
@@ -108,8 +111,8 @@ def identify_servo(bus: ServoBus, joint: str, servo_id: int) -> ServoIdentity:
 def _probe(bus: ServoBus, servo_id: int, address: int, length: int) -> Probe:
     """Ask until something readable comes; keep count of what was not."""
     discarded_bytes = 0
-    for _ in range(_ATTEMPTS):
-        probe = bus.probe(servo_id, address, length, LISTEN_NS)
+    for timeout_ns in _TIMEOUTS_NS:
+        probe = bus.probe(servo_id, address, length, timeout_ns, LISTEN_NS)
         discarded_bytes += probe.discarded_bytes
         if probe.reply is not None:
             return probe

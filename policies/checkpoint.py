@@ -68,16 +68,24 @@ class Checkpoint:
 
 
 def load_checkpoint(
-    path: Path, *, fps: float | None = None, units: str = "", device: str = "auto"
+    path: Path,
+    *,
+    fps: float | None = None,
+    units: str = "",
+    device: str = "auto",
+    threads: int = 1,
 ) -> Checkpoint:
     """Load a `pretrained_model` folder. Needs no network.
 
     `fps` and `units` override the evidence; `device` is torch's word for it, `auto` the GPU where
-    there is one. Raises CheckpointError for whatever is wrong with it.
+    there is one. `threads` is how many cores torch may use in this process: on a machine of few
+    cores the control loop must keep its own, and small policies are not faster with more. Raises CheckpointError for whatever is wrong with it.
     """
     folder = read_folder(path)
     evidence = find_evidence(folder, fps, units)
-    device = _device(device)
+    torch = _import_torch()
+    torch.set_num_threads(threads)
+    device = _device(torch, device)
     with redirect_stdout(stderr):  # LeRobot prints while it loads; stdout may be a program's
         policy = _load_policy(folder, device)
         preprocess, postprocess = _load_processors(folder, policy.config, device)
@@ -86,9 +94,8 @@ def load_checkpoint(
     return checkpoint
 
 
-def _device(wanted: str) -> str:
+def _device(torch: Any, wanted: str) -> str:
     """Torch's name of the device, after trying it. Raises CheckpointError."""
-    torch = _import_torch()
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -64,9 +64,9 @@ class LoadedPolicy:
 
 
 def load_policy(
-    request: Load, config: Config, calibrations: Mapping[str, Calibration]
+    request: Load, config: Config, calibrations: Mapping[str, Calibration], *, threads: int = 1
 ) -> LoadedPolicy:
-    """Load, fit and warm up a checkpoint. Moves nothing, needs no network.
+    """Load, fit and warm up a checkpoint. Moves nothing, needs no network. See `load_checkpoint`.
 
     Raises CheckpointError for a checkpoint that is damaged, does not say its rate or units, does
     not fit the robot, or gives something that is no action.
@@ -74,7 +74,11 @@ def load_policy(
     ensemble = parse_ensemble(request.ensemble)
     robot = robot_features(config)
     checkpoint = load_checkpoint(
-        Path(request.path), fps=request.fps, units=request.units, device=config.policy.device
+        Path(request.path),
+        fps=request.fps,
+        units=request.units,
+        device=config.policy.device,
+        threads=threads,
     )
     fitted = fit(checkpoint.folder, checkpoint.evidence, robot, request.rename)
     border = Border(config, calibrations, checkpoint.evidence.units)

@@ -6,7 +6,6 @@ go to the twin. Only this process (and training) imports torch.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +37,10 @@ _IDLE_WAIT_MS = 20
 class PolicyServer:
     """The loop of the policy process: one pass per `pass_once`."""
 
-    def __init__(self, process: PlanProcess, link: RuntimeLink, config: Config) -> None:
+    def __init__(
+        self, process: PlanProcess, link: RuntimeLink, config: Config, threads: int
+    ) -> None:
+        self._threads = threads
         self._process = process
         self._link = link
         self._config = config
@@ -72,7 +74,7 @@ class PolicyServer:
             )
         self._process.send(Progress(phase="loading"))
         calibrations = load_calibrations(self._config)
-        policy = load_policy(request, self._config, calibrations)
+        policy = load_policy(request, self._config, calibrations, threads=self._threads)
         self._policy = policy
         self._runner = Runner(
             policy,
@@ -139,13 +141,11 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="torch's threads on the CPU")
     arguments = parser.parse_args()
     runtime: Path = arguments.runtime
-    # Before torch is imported: the control loop must keep its core to itself.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(arguments.threads)
     process = PlanProcess(runtime / POLICY_SOCKET)
     try:
         config = read_config(arguments.config or runtime / "config.json")
         link = RuntimeLink(runtime, 6 * len(config.arms), row_stride(config))
-        server = PolicyServer(process, link, config)
+        server = PolicyServer(process, link, config, arguments.threads)
         while not process.ended and server.pass_once():
             pass
         link.close()

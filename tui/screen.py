@@ -45,7 +45,7 @@ class Panel(Widget):
             self.refresh()
         if self._title is not None:
             words = Text(self._title(view))
-            words.truncate(max(4, size.width - 2))
+            words.truncate(max(4, size.width - 2), overflow="ellipsis")
             self.border_title = words.markup
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -57,7 +57,7 @@ class Panel(Widget):
 
 
 def _cut(line: Text, width: int) -> Text:
-    line.truncate(width)
+    line.truncate(width, overflow="ellipsis")
     return line
 
 

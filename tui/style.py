@@ -10,7 +10,7 @@ Screen { background: $background; color: $foreground; layout: vertical; overflow
 #banner { height: 0; }
 #upper { height: 1fr; }
 #lower { height: 14; }
-#left { width: 28%; min-width: 44; }
+#left { width: 31%; min-width: 44; }
 #episode { height: 11; }
 #episodes { height: 1fr; }
 #camera-1, #camera-2 { width: 1fr; }

@@ -245,7 +245,7 @@ class _ArrowStream:
         try:
             self.sink.write(batch.serialize())
         except OSError:
-            pass
+            self.sink.truncate(whole_bytes)
             raise
         self.rows += batch.num_rows
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sim.plant.faults import Faults
 from sim.plant.instructions import FLASH_PROGRAM_NS, execute
 from sim.plant.servo import Servo
-from sim.plant.wire import BROADCAST_ID, Instruction, Packet, Parser
+from sim.plant.wire import BROADCAST_ID, Instruction, Packet, Parser, status_packet
 
 BYTE_NS_1M = 10_000
 """Ten bits at 1 Mbps."""
@@ -120,6 +120,9 @@ class VirtualBus:
     def _reply(
         self, servo: Servo, servo_id: int, parameters: bytes, start_ns: int, slot: int
     ) -> _Reply | None:
+        if not self.faults.present:
+            packet = status_packet(servo_id, servo.status, parameters)
+            return _Reply(slot, start_ns, 0, packet)
         data, extra_ns = self.faults.spoil(servo_id, servo.status, parameters)
         return _Reply(slot, start_ns, extra_ns, data) if data else None
 

@@ -44,6 +44,11 @@ class Faults:
     def __init__(self) -> None:
         self._by_servo: dict[int, Fault] = {}
 
+    @property
+    def present(self) -> bool:
+        """Whether any reply is spoilt at all."""
+        return bool(self._by_servo)
+
     def set(
         self,
         servo_id: int,

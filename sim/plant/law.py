@@ -39,6 +39,7 @@ class PositionLaw:
         "_d_term",
         "_dts_ms",
         "_e_previous",
+        "_follows_velocity",
         "_i500",
         "_i_limit",
         "_i_term",
@@ -49,6 +50,7 @@ class PositionLaw:
         "_limits_min",
         "_max_velocity",
         "_ms_to_derivative",
+        "_open_loop",
         "_p4",
         "_quiet_derivatives",
         "_run_now",
@@ -89,6 +91,8 @@ class PositionLaw:
         self._limit = float(min(read_raw(raw, "torque_limit"), DUTY_CEILING_PERMILLE))
         self._dts_ms = max(1, raw[81])
         self.mode = Mode(raw[33]) if raw[33] <= Mode.STEP else Mode.POSITION
+        self._follows_velocity = self.mode is Mode.VELOCITY
+        self._open_loop = self.mode is Mode.PWM
         phase = raw[18]
         unit = 1 if phase & Phase.UNIT_STEP_PER_S else raw[82]
         ceiling = raw[84] * 50 / 1000.0
@@ -137,10 +141,10 @@ class PositionLaw:
 
     def tick(self, position: int) -> float:
         """One millisecond: signed duty in permille, after Torque_Limit, before any protection."""
-        if self.mode is Mode.PWM:
-            return max(-self._limit, min(self._limit, float(self.open_loop_permille)))
-        if self.mode is Mode.VELOCITY:
+        if self._follows_velocity:
             self._advance_velocity(position)
+        elif self._open_loop:
+            return max(-self._limit, min(self._limit, float(self.open_loop_permille)))
         profile = self.profile
         velocity = self.velocity
         goal = self.goal

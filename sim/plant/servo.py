@@ -339,18 +339,20 @@ class Servo:
             _signed(self.position, 0x8000),
             _signed(speed, 0x8000),
             _signed(round(self.duty * 1000), 0x400),
-            max(0, min(255, round(self.supply_v * 10))),
-            max(0, min(255, round(self.winding.temperature_c))),
+            min(255, int(self.supply_v * 10 + 0.5)),
+            min(255, int(self.winding.temperature_c + 0.5)),
             memory[64],
             self.protection.status | self.forced_status,
             moving,
             # The firmware's internal goal follows the shaft while torque is off.
             _signed(int(self.law.profile) if memory[40] else self.position, 0x8000),
-            round(self.current_a / CURRENT_UNIT_A) if sense else 0,
+            int(self.current_a / CURRENT_UNIT_A + 0.5) if sense else 0,
             _signed(round(self.law.velocity * 1000), 0x8000),
         )
 
 
 def _signed(value: int, sign: int) -> int:
     """Sign-magnitude with the sign in the bit of value `sign`."""
-    return min(value, sign - 1) if value >= 0 else min(-value, sign - 1) | sign
+    if 0 <= value < sign:
+        return value
+    return min(value, sign - 1) if value > 0 else min(-value, sign - 1) | sign

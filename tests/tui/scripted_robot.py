@@ -110,6 +110,9 @@ def status(**changes: Any) -> messages.Status:
         ),
         "recording": messages.RecordingStatus(disk_left_s=22_200.0),
         "leader_ready": True,
+        "processes": dict.fromkeys(
+            ("control", "twin", "recorder", "camera-overhead", "camera-wrist", "plant"), "running"
+        ),
     }
     return messages.Status(**(values | changes))
 

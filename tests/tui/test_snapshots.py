@@ -19,10 +19,12 @@ from scripted_robot import (
     recording_status,
     status,
 )
+from textual.command import CommandInput, CommandList
 from textual.pilot import Pilot
 
 from robotd import messages
 from robotd.errors import StateError
+from tui.actions import ACTIONS
 from tui.app import RecordApp
 from tui.look import PLAIN, RICH, Look
 
@@ -160,6 +162,16 @@ def press(*keys: str) -> Then:
     return then
 
 
+async def open_palette(
+    app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
+) -> None:
+    await pilot.press("ctrl+p")
+    app.screen.query_one(CommandInput).cursor_blink = False
+    names = {action.name for action in ACTIONS} - {"command_palette", "jog_number"}
+    await until(pilot, lambda: app.screen.query_one(CommandList).option_count == len(names))
+    await pilot.pause(0.3)
+
+
 async def be_refused(
     app: RecordApp, pilot: Pilot[None], clock: StillClock, backend: ScriptedBackend
 ) -> None:
@@ -238,7 +250,7 @@ SHOTS: dict[str, Shot] = {
     "help": Shot(moving("holding", "hold"), then=press("question_mark")),
     "task-dialog": Shot(moving("holding", "hold"), then=press("t")),
     "quit-while-recording": Shot(TELEOP, then=press("q")),
-    "palette": Shot(moving("holding", "hold"), then=press("ctrl+p")),
+    "palette": Shot(moving("holding", "hold"), then=open_palette),
     "small-recording": Shot(TELEOP, size=(80, 24)),
     "small-fault": Shot(FAULT, size=(80, 24)),
     "small-arming-list": Shot(status(), (80, 24), RICH, open_arming, armable(FAILED, *CHECKS)),

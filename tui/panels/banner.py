@@ -57,7 +57,7 @@ def _lines(view: View) -> list[tuple[str, str]]:
         fix = view.status.fault_do or "Find the cause"
         return [
             (f"{alert} FAULT: {fault}", look.bad),
-            (f"{fix.rstrip('.')}. Then c clears it.", look.bad),
+            (f"{fix.rstrip('.')}.  (c: clear)", look.bad),
         ]
     if state is State.ESTOP:
         return [

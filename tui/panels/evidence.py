@@ -25,8 +25,8 @@ def draw(view: View, width: int, height: int) -> Text:
         return Text("waiting for the first state", style=view.look.faint)
     lines = [_twin(view), _plans(view), *_policy(view), _disk(view)]
     shown = [line for line in lines if line.plain]
-    if height < len(shown):  # the first to go are the ones without a warning's weight
-        shown = [line for line in (_twin(view), _disk(view), *_policy(view)) if line.plain]
+    if height >= len(shown) + 3:
+        shown += [Text(), _control(view), *_processes(view, width)]
     for line in shown:
         line.truncate(width)
     return aged(view, shown[:height])
@@ -88,6 +88,28 @@ def _policy(view: View) -> list[Text]:
     lines = [text]
     if policy.told:
         lines.append(Text(f"{look.alert} is told {policy.told}", style=look.warn))
+    return lines
+
+
+def _control(view: View) -> Text:
+    look = view.look
+    assert view.status is not None
+    loop = view.status.loop
+    memory = "memory locked" if loop.memory_locked else "memory not locked"
+    words = f"control {loop.scheduler}, {memory}, {loop.rss_mb:.0f} MB, up "
+    return Text(words + span_words(view.status.uptime_s), style=look.faint)
+
+
+def _processes(view: View, width: int) -> list[Text]:
+    """Every process and how it is, wrapped to the panel."""
+    look = view.look
+    assert view.status is not None
+    lines = [Text()]
+    for name, word in view.status.processes.items():
+        item = f"{name} {word}  "
+        if lines[-1].cell_len + len(item) > width:
+            lines.append(Text())
+        lines[-1].append(item, style=look.faint if word == "running" else look.warn)
     return lines
 
 

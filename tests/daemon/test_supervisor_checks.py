@@ -1,0 +1,171 @@
+"""The supervisor's part of the arming list, the idle watch, the stop order and the notifier."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from config.loader import load
+from daemon.supervisor.blueprint import body_specs, resolve, robot_specs
+from daemon.supervisor.checks import Surroundings, failed, surroundings_checks
+from daemon.supervisor.idle import IdleWatch
+from daemon.supervisor.notify import Notifier
+from daemon.supervisor.words import fault_words
+from robotd.clock import NS_PER_S, VirtualClock
+from robotd.messages import CameraStatus, PolicyStatus, TwinStatus
+from robotd.states import Fault, State
+
+FINE = Surroundings(
+    tick_age_ms=8.0,
+    cameras=(CameraStatus(name="wrist", age_ms=40.0, fps=30, width=640, height=480),),
+    twin_wanted=True,
+    twin=TwinStatus(alive=True, residual_deg=(1.0,) * 6),
+    recorder="running",
+    processes={},
+    policy=PolicyStatus(),
+    leader_wanted=False,
+    leader_ready=False,
+    disk_free_gb=100.0,
+    disk_wanted_gb=2.0,
+)
+
+
+def changed(**values: object) -> Surroundings:
+    fields = {name: getattr(FINE, name) for name in FINE.__slots__}
+    return Surroundings(**(fields | values))  # type: ignore[arg-type]
+
+
+def test_a_robot_in_order_passes_every_check() -> None:
+    assert {check.outcome for check in surroundings_checks(FINE)} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"),
+    [
+        (changed(tick_age_ms=None), "control loop"),
+        (changed(tick_age_ms=900.0), "control loop"),
+        (
+            changed(cameras=(CameraStatus(name="top", age_ms=None, fps=0, width=2, height=2),)),
+            "camera top",
+        ),
+        (
+            changed(cameras=(CameraStatus(name="top", age_ms=3000.0, fps=0, width=2, height=2),)),
+            "camera top",
+        ),
+        (changed(twin=TwinStatus()), "twin"),
+    ],
+)
+def test_what_the_arm_cannot_do_without_forbids_arming_and_says_what_to_do(
+    wrong: Surroundings, name: str
+) -> None:
+    checks = surroundings_checks(wrong)
+    assert failed(checks) == [name]
+    assert all(check.do for check in checks if check.outcome == "fail")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        changed(recorder="restarting (exit 1)"),
+        changed(disk_free_gb=0.5),
+        changed(leader_wanted=True),
+        changed(policy=PolicyStatus(phase="failed", error="no file")),
+        changed(twin=TwinStatus(alive=True, residual_deg=(0.0, 20.0))),
+    ],
+)
+def test_what_the_arm_can_do_without_warns(wrong: Surroundings) -> None:
+    checks = surroundings_checks(wrong)
+    assert failed(checks) == []
+    assert any(check.outcome == "warn" for check in checks)
+
+
+def test_every_fault_has_words_and_an_action() -> None:
+    for fault in Fault:
+        what, do = fault_words(fault, "wrist_flex")
+        assert bool(what) == bool(do) == (fault is not Fault.NONE)
+
+
+def test_an_arm_held_for_nobody_is_warned_about_and_then_let_down() -> None:
+    clock = VirtualClock()
+    watch = IdleWatch(600.0, clock)
+
+    def after(seconds: int) -> tuple[str, bool]:
+        clock.sleep_until_ns(clock.now_ns() + seconds * NS_PER_S)
+        verdict = watch.look(State.HOLDING)
+        return verdict.message, verdict.release
+
+    assert after(500) == ("", False)
+    assert "parks in 50 s" in after(50)[0]
+    assert after(51)[1]
+    assert not after(1)[1]
+
+
+def test_an_idle_arm_that_somebody_uses_is_left_alone() -> None:
+    clock = VirtualClock()
+    watch = IdleWatch(600.0, clock)
+    for _ in range(10):
+        clock.sleep_until_ns(clock.now_ns() + 500 * NS_PER_S)
+        assert not watch.look(State.HOLDING).release
+        watch.touch()
+    clock.sleep_until_ns(clock.now_ns() + 5000 * NS_PER_S)
+    assert not watch.look(State.TELEOP).release
+    assert not IdleWatch(0.0, clock).look(State.HOLDING).release
+
+
+def test_the_children_of_a_simulated_robot_know_paths_and_not_that_it_is_simulated(
+    tmp_path: Path,
+) -> None:
+    config = resolve(load(simulated=True).config, tmp_path, yields_priority=False)
+    (arm,) = config.arms.values()
+    assert arm.port == str(tmp_path / "plant" / "follower")
+    assert arm.leader is not None
+    assert arm.leader.port == str(tmp_path / "plant" / "leader")
+    assert [spec.module for spec in body_specs(config, tmp_path)] == [
+        "sim.plant",
+        "sim.plant.cameras",
+    ]
+    assert "control" in [spec.name for spec in robot_specs(config, tmp_path)]
+
+
+def test_a_rehearsal_beside_a_real_arm_asks_for_no_realtime_priority(tmp_path: Path) -> None:
+    config = load(simulated=True).config
+    assert config.control.realtime_priority > 0
+    quiet = resolve(config, tmp_path, yields_priority=True)
+    assert quiet.control.realtime_priority == 0
+
+
+def test_two_simulated_arms_have_two_devices_each(tmp_path: Path) -> None:
+    config = resolve(load(file="so101-bimanual-sim").config, tmp_path, yields_priority=False)
+    assert [Path(arm.port).name for arm in config.arms.values()] == [
+        "left_follower",
+        "right_follower",
+    ]
+
+
+def test_control_is_never_restarted_by_rule(tmp_path: Path) -> None:
+    config = load(simulated=True).config
+    rules = {spec.name: spec.restarts for spec in robot_specs(config, tmp_path)}
+    assert rules["control"] is False
+    assert rules["recorder"] and rules["twin"] and rules["camera-wrist"]
+
+
+def test_systemd_hears_ready_status_and_watchdog(tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(2.0)
+        notifier = Notifier(str(address))
+        notifier.ready()
+        notifier.status("holding")
+        notifier.status("holding")  # the same again says nothing
+        notifier.watchdog()
+        heard = [manager.recv(200).decode() for _ in range(3)]
+    assert heard == ["READY=1", "STATUS=holding", "WATCHDOG=1"]
+    notifier.stopping()  # nobody listens any more: no error
+
+
+def test_nothing_is_said_where_no_manager_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    Notifier().ready()
+    assert "NOTIFY_SOCKET" not in os.environ

@@ -1,0 +1,99 @@
+"""The runtime folder: one owner, released by the kernel, taken over with what was left in it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from daemon.supervisor.process import alive, identify
+from daemon.supervisor.runtime import CHILDREN_FILE, LOCK_FILE, RuntimeFolder
+from robotd.errors import ConfigError, DaemonError
+
+ROOT = Path(__file__).parents[2]
+_OWNER = """
+import sys, subprocess, time
+from pathlib import Path
+from daemon.supervisor.runtime import RuntimeFolder
+from daemon.supervisor.process import identify
+folder = RuntimeFolder.take(Path(sys.argv[1]))
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
+                         start_new_session=True, stdout=subprocess.DEVNULL)
+folder.write_children([identify("camera-top", child.pid)])
+(folder.path / "ticks").write_bytes(b"old")
+(folder.path / "plant").mkdir()
+(folder.path / "plant" / "follower").symlink_to("/dev/nowhere")
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def owner(path: Path) -> tuple["subprocess.Popen[str]", int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _OWNER, str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+def test_two_daemons_cannot_own_one_robot(tmp_path: Path) -> None:
+    folder = RuntimeFolder.take(tmp_path / "a")
+    with pytest.raises(DaemonError, match="already running for a"):
+        RuntimeFolder.take(tmp_path / "a")
+    folder.close()
+    RuntimeFolder.take(tmp_path / "a").close()
+
+
+def test_a_killed_owners_folder_is_taken_over_and_its_children_are_ended(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    process, child = owner(path)
+    orphan = identify("camera-top", child)
+    try:
+        with pytest.raises(DaemonError):
+            RuntimeFolder.take(path)
+        assert (path / "ticks").exists()  # a refused take changes nothing
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert alive(orphan)
+        folder = RuntimeFolder.take(path)
+        give_up_s = time.monotonic() + 2
+        while alive(orphan) and time.monotonic() < give_up_s:
+            time.sleep(0.01)
+        assert not alive(orphan)
+        assert [each.name for each in path.iterdir()] == [LOCK_FILE]
+        folder.close()
+    finally:
+        process.kill()
+
+
+def test_a_stranger_with_an_old_childs_pid_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        mine = identify("control", stranger.pid)
+        theirs = msgspec.structs.replace(mine, started=mine.started - 5)
+        (path / CHILDREN_FILE).write_bytes(msgspec.json.encode([theirs]))
+        RuntimeFolder.take(path).close()
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_a_children_file_that_was_cut_off_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / CHILDREN_FILE).write_bytes(b'[{"name": "con')
+    RuntimeFolder.take(tmp_path / "a").close()
+
+
+def test_a_path_too_long_for_a_socket_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="too long"):
+        RuntimeFolder.take(tmp_path / ("x" * 120))
