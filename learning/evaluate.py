@@ -141,7 +141,7 @@ def evaluate_policy(
     """
     from policies.loaded import load_policy
 
-    policy = load_policy(request, config, lockstep_calibrations(config), "cpu")
+    policy = load_policy(request, config, lockstep_calibrations(config))
     began_s = time.monotonic()
     results: list[EpisodeResult] = []
     verdict_ms: list[float] = []

@@ -78,8 +78,10 @@ def load_checkpoint(
     """Load a `pretrained_model` folder. Needs no network.
 
     `fps` and `units` override the evidence; `device` is torch's word for it, `auto` the GPU where
-    there is one. `threads` is how many cores torch may use in this process: on a machine of few
-    cores the control loop must keep its own, and small policies are not faster with more. Raises CheckpointError for whatever is wrong with it.
+    there is one. `threads` is how many cores torch may use in this process: where there are few,
+    the control loop must keep its own, and small policies are not faster with more.
+
+    Raises CheckpointError for whatever is wrong with the folder or the device.
     """
     folder = read_folder(path)
     evidence = find_evidence(folder, fps, units)

@@ -173,7 +173,7 @@ class Executor:
         return None
 
     def _judge(self, chunk: Chunk, now_ns: int) -> Refusal | None:
-        if False:
+        if chunk.handover_version != self.version or chunk.observation_ns <= self._handover_ns:
             return Refusal.OLD_HANDOVER
         if chunk.actions_rad.ndim != 2 or chunk.actions_rad.shape[1] != self.settings.joints:
             return Refusal.WRONG_SHAPE

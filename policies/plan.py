@@ -107,10 +107,9 @@ def ensembled(chunks: Sequence[Chunk], times_ns: npt.NDArray[np.int64], how: Ens
         values.append(path)
         covers.append(covered)
     covered = np.stack(covers)  # [C, N]
-    if how.order == "oldest":
-        rank = np.cumsum(covered, axis=0) - 1
-    else:
-        rank = np.cumsum(covered[::-1], axis=0)[::-1] - 1
+    oldest_first = how.order == "oldest"
+    rank = (np.cumsum(covered if oldest_first else covered[::-1], axis=0)) - 1
+    rank = rank if oldest_first else rank[::-1]
     weights = np.where(covered, np.exp(-how.coefficient * rank), 0.0)
     weights /= weights.sum(axis=0)
     mean: Array = np.einsum("cn,cna->na", weights, np.stack(values))

@@ -21,7 +21,7 @@ from tui.acts import Acts
 from tui.backend import Backend, RobotBackend
 from tui.lanes import GoalStream, Lane, Outcome, Watch
 from tui.look import Look, choose_look
-from tui.picture import CameraView, Picture, Pictures
+from tui.picture import Picture, Pictures
 from tui.screen import RecordScreen
 from tui.style import CSS, theme
 from tui.view import Note, View, with_status
@@ -118,7 +118,7 @@ class RecordApp(App[None]):
     def _show_picture(self, picture: Picture) -> None:
         stamps = {**self.view.picture_ns, picture.camera: picture.stamp_ns}
         self.view = replace(self.view, picture_ns=stamps)
-        for widget in self.record_screen.query(CameraView):
+        for widget in self.record_screen.cameras:
             if widget.camera == picture.camera:
                 widget.show(picture)
 

@@ -80,58 +80,66 @@ class RecordScreen(Screen[None]):
     def __init__(self, view: View) -> None:
         super().__init__()
         self._view = view
-        self._standing = False
-        self._cameras = tuple(view.instance.cameras[:2])
+        self._header = Header(header.draw, id="header")
+        self._banner = Panel(banner.draw, id="banner")
+        self._episode = Panel(episode.draw, episode.title, id="episode")
+        self._episodes = Panel(episodes.draw, episodes.title, id="episodes")
+        self._joints = Panel(joints.draw, joints.title, id="joints")
+        self._evidence = Panel(evidence.draw, evidence.title, id="evidence")
+        self._note = Panel(keys.draw_note, id="note")
+        self._keys = Panel(keys.draw_keys, id="keys")
+        self.cameras = tuple(
+            CameraView(camera, view.look, id=f"camera-{number}")
+            for number, camera in enumerate(view.instance.cameras[:2], 1)
+        )
+        self._lower = Horizontal(self._joints, self._evidence, id="lower")
         if view.look.ascii:
             self.add_class("-plain")
 
     def compose(self) -> ComposeResult:
-        yield Header(header.draw, id="header")
-        yield Panel(banner.draw, id="banner")
+        yield self._header
+        yield self._banner
         with Horizontal(id="upper"):
             with Vertical(id="left"):
-                yield Panel(episode.draw, episode.title, id="episode")
-                yield Panel(episodes.draw, episodes.title, id="episodes")
-            for number, camera in enumerate(self._cameras, 1):
-                yield CameraView(camera, self._view.look, id=f"camera-{number}")
-        with Horizontal(id="lower"):
-            yield Panel(joints.draw, joints.title, id="joints")
-            yield Panel(evidence.draw, evidence.title, id="evidence")
-        yield Panel(keys.draw_note, id="note")
-        yield Panel(keys.draw_keys, id="keys")
+                yield self._episode
+                yield self._episodes
+            yield from self.cameras
+        yield self._lower
+        yield self._note
+        yield self._keys
 
     def on_mount(self) -> None:
-        self._standing = True
         self._fold()
         self.show(self._view)
 
     def on_resize(self, _event: events.Resize) -> None:
-        if self._standing:
-            self._fold()
+        self._fold()
 
     def show(self, view: View) -> None:
         """Draw everything that changed."""
         self._view = view
-        if not self._standing:
-            return
         lines = banner.height(view)
-        strip = self.query_one("#banner", Panel)
-        if strip.styles.height is None or strip.styles.height.value != lines:
-            strip.styles.height = lines
-        for panel in self.query(Panel):
+        height = self._banner.styles.height
+        if height is None or height.value != lines:
+            self._banner.styles.height = lines
+        panels = (self._header, self._banner, self._episode, self._episodes, self._joints)
+        for panel in (*panels, self._evidence, self._note, self._keys):
             panel.show(view)
-        recording = view.status is not None and view.status.recording.phase == "recording"
-        self.query_one("#episode").set_class(recording and not view.lost, "recording")
-        limited = view.status is not None and any(j.limited_by for j in view.status.joints)
-        self.query_one("#joints").set_class(limited and not view.lost, "wanted")
-        for camera in self.query(CameraView):
+        status = None if view.lost else view.status
+        self._episode.set_class(
+            status is not None and status.recording.phase == "recording", "recording"
+        )
+        self._joints.set_class(
+            status is not None and any(joint.limited_by for joint in status.joints), "wanted"
+        )
+        for camera in self.cameras:
             self._title_camera(camera, view)
 
     def picture_sizes(self) -> dict[str, tuple[int, int]]:
         """Rows and columns of each camera picture that is on the screen."""
         return {
             camera.camera: (camera.content_size.height, camera.content_size.width)
-            for camera in self.query(CameraView)
+            for camera in self.cameras
             if camera.display and camera.content_size.area
         }
 
@@ -153,8 +161,8 @@ class RecordScreen(Screen[None]):
     def _fold(self) -> None:
         folded = self.size.width < FOLD_COLUMNS or self.size.height < FOLD_LINES
         self.set_class(folded, "-folded")
-        self.query_one("#header").styles.height = header.height(self.size.width)
-        self.query_one("#lower").styles.height = self._lower_lines(folded)
+        self._header.styles.height = header.height(self.size.width)
+        self._lower.styles.height = self._lower_lines(folded)
 
     def _lower_lines(self, folded: bool) -> int:
         """Lines of the lower half: what the joints need, and what pictures of this width leave."""

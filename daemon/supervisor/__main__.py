@@ -48,9 +48,11 @@ def main() -> int:
         loaded = load(arguments.name, arguments.config, simulated=arguments.sim)
         _run(loaded, arguments.ready_fd, arguments.foreground, signals)
     except RobotdError as error:
-        logging.getLogger("supervisor").error("%s", error)
+        logged = bool(logging.getLogger().handlers)
+        if logged:
+            logging.getLogger("supervisor").error("%s", error)
         _tell(arguments.ready_fd, encode_failure(error))
-        if arguments.ready_fd is None or arguments.foreground:
+        if arguments.ready_fd is None and not (logged and arguments.foreground):
             sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0

@@ -202,7 +202,7 @@ class Children:
             process.stdout.close()
         child.process = child.identity = None
         child.ready = False
-        if child.wanted:
+        if child.wanted and not (child.exit_code == 0 and not child.spec.restarts):
             child.history = ended(child.history, self._now_ns())
             log.warning("%s ended by itself: %s", child.spec.name, child.word)
         self._note()

@@ -1,9 +1,11 @@
 """One end of a private line to a child: a ZeroMQ PAIR that this side binds.
 
 A PAIR has one peer. A child that was started anew is a new peer, so the line is bound afresh for
-each one; what the old one left in the queue is gone with it.
+each one; what the old one left in the queue is gone with it. ZeroMQ has no queue for a peer that
+has not connected yet, so what is said to a child that is still starting waits here.
 """
 
+from collections import deque
 from pathlib import Path
 
 import zmq
@@ -18,6 +20,7 @@ class PairLine:
         self._context = context
         self._path = path
         self._socket: zmq.Socket[bytes] | None = None
+        self._outbox: deque[bytes] = deque()
 
     def bind(self) -> None:
         """Make the line for a child that is about to start."""
@@ -31,16 +34,15 @@ class PairLine:
 
     def send(self, message: bytes) -> bool:
         """Queue a message; False when there is no line or its queue is full."""
-        if self._socket is None:
+        if self._socket is None or len(self._outbox) >= _QUEUE:
             return False
-        try:
-            self._socket.send(message, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
+        self._outbox.append(message)
+        self._flush()
         return True
 
     def receive(self) -> list[bytes]:
         """Every message that has come."""
+        self._flush()
         messages: list[bytes] = []
         while self._socket is not None:
             try:
@@ -49,7 +51,16 @@ class PairLine:
                 break
         return messages
 
+    def _flush(self) -> None:
+        while self._socket is not None and self._outbox:
+            try:
+                self._socket.send(self._outbox[0], zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self._outbox.popleft()
+
     def close(self) -> None:
+        self._outbox.clear()
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None

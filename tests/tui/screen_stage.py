@@ -36,7 +36,7 @@ async def running(
 
 def shown_cameras(app: RecordApp) -> list[CameraView]:
     """The camera widgets that are on the screen."""
-    return [view for view in app.record_screen.query(CameraView) if view.display]
+    return [view for view in app.record_screen.cameras if view.display]
 
 
 def has_picture(view: CameraView) -> bool:

@@ -24,6 +24,7 @@ JOINTS = (
     "wrist_roll",
     "gripper",
 )
+PROCESSES = ("control", "twin", "recorder", "camera-overhead", "camera-wrist", "plant")
 INSTANCE = messages.Instance(
     name="so101-sim",
     pid=1,

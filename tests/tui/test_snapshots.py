@@ -180,10 +180,6 @@ async def be_refused(
     await pilot.pause()
 
 
-def with_estop() -> ScriptedBackend:
-    return ScriptedBackend()
-
-
 TELEOP = moving(
     "teleop", "leader", joints=squeezing(), recording=recording_status("recording", gaps=1)
 )

@@ -64,11 +64,11 @@ def _lines(view: View) -> list[tuple[str, str]]:
             (f"{alert} E-STOP pressed: the arm is being let down. F12 again: limp now", look.bad),
             ("This was the software stop. The plug is the emergency stop. c clears it.", look.bad),
         ]
-    dead = [f"{name} {word}" for name, word in view.status.processes.items() if _is_dead(word)]
-    if dead:
-        return [(f"{alert} not running: {', '.join(dead)}   (robotd logs)", look.warn)]
+    ill = [
+        f"{name} {word}"
+        for name, word in view.status.processes.items()
+        if word not in ("running", "starting")
+    ]
+    if ill:
+        return [(f"{alert} not running: {', '.join(ill)}   (robotd logs)", look.warn)]
     return []
-
-
-def _is_dead(word: str) -> bool:
-    return any(part in word.lower() for part in ("dead", "exited", "gone", "failed", "crash"))

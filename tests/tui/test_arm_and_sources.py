@@ -1,0 +1,159 @@
+"""Arming with one consent, sources, and the keyboard's turn."""
+
+import math
+
+import msgspec
+import pytest
+from screen_stage import running, show, until, words
+from scripted_robot import JOINTS, POSE, ScriptedBackend, joint, status
+
+from robotd import messages
+from robotd.errors import StateError
+
+PASS = messages.Check(name="bus", outcome="pass", detail="6 servos answer")
+FAIL = messages.Check(name="voltage", outcome="fail", detail="0.0 V", do="switch the supply on")
+
+
+def answering(*checks: messages.Check) -> ScriptedBackend:
+    data = {"checks": msgspec.to_builtins(checks), "armed": False}
+    return ScriptedBackend(pictures=False, answers={messages.Arm: data})
+
+
+async def test_arming_shows_the_list_and_takes_one_consent() -> None:
+    backend = answering(PASS)
+    async with running(backend, status()) as (app, pilot, _):
+        await pilot.press("a")
+        await until(pilot, lambda: app.acts.arming is not None and app.acts.arming.passed)
+        assert backend.requests == [messages.Arm(consent=False)]
+        assert "6 servos answer" in words(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: messages.Arm(consent=True) in backend.requests)
+
+
+async def test_a_failed_check_cannot_be_consented_away() -> None:
+    backend = answering(PASS, FAIL)
+    async with running(backend, status()) as (app, pilot, _):
+        await pilot.press("a")
+        await until(pilot, lambda: app.acts.arming is not None and app.acts.arming.checked)
+        assert "switch the supply on" in words(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(backend.requests) == 2)
+    assert messages.Arm(consent=True) not in backend.requests
+
+
+async def test_closing_the_list_arms_nothing() -> None:
+    backend = answering(PASS)
+    async with running(backend, status()) as (app, pilot, _):
+        await pilot.press("a")
+        await until(pilot, lambda: app.acts.arming is not None and app.acts.arming.passed)
+        await pilot.press("escape")
+        await pilot.pause(0.1)
+    assert backend.requests == [messages.Arm(consent=False)]
+
+
+async def test_a_refusal_is_shown_with_its_next_step() -> None:
+    refusal = StateError("The arm is not armed.", "Nobody armed it.", "Arm it first: a")
+    backend = ScriptedBackend(pictures=False, answers={messages.Home: refusal})
+    async with running(backend, status()) as (app, pilot, _):
+        await pilot.press("h")
+        await until(pilot, lambda: app.view.note is not None)
+        await pilot.pause()
+        assert "The arm is not armed." in words(app)
+        assert "Arm it first: a" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("state", "source", "leader", "asked"),
+    [
+        ("holding", "hold", True, "leader"),
+        ("teleop", "leader", True, "keyboard"),
+        ("teleop", "keyboard", True, "leader"),
+        ("holding", "hold", None, "keyboard"),
+        ("holding", "hold", False, "keyboard"),
+    ],
+)
+async def test_tab_gives_the_arm_to_the_next_source(
+    state: str, source: str, leader: bool | None, asked: str
+) -> None:
+    backend = ScriptedBackend(pictures=False)
+    first = status(state=state, source=source, leader_ready=leader)
+    async with running(backend, first) as (_, pilot, _):
+        await pilot.press("tab")
+        await until(pilot, lambda: backend.requests == [messages.Teleop(source=asked)])
+
+
+def keyboard_has_it(version: int, at: float = 12.4) -> messages.Status:
+    joints = tuple(
+        joint(n, at if i == 0 else v) for i, (n, v) in enumerate(zip(JOINTS, POSE, strict=True))
+    )
+    return status(state="teleop", source="keyboard", handover_version=version, joints=joints)
+
+
+async def test_taking_the_keyboard_moves_nothing_and_each_press_moves_one_step() -> None:
+    backend = ScriptedBackend(pictures=False, answers={messages.Teleop: {"handover_version": 9}})
+    first = status(state="holding", leader_ready=None)
+    async with running(backend, first) as (app, pilot, _):
+        await pilot.press("tab")
+        await until(pilot, lambda: app.acts.turn.waiting)
+        await show(app, pilot, backend, keyboard_has_it(9))
+        await until(pilot, lambda: len(goals(backend)) > 2)
+        assert set(goals(backend)) == {tuple(math.radians(v) for v in POSE)}
+        await pilot.press("up")
+        wanted = math.radians(POSE[0] + 2.0)
+        await until(pilot, lambda: math.isclose(goals(backend)[-1][0], wanted))
+        assert goals(backend)[-1][1:] == tuple(math.radians(v) for v in POSE[1:])
+
+
+def goals(backend: ScriptedBackend) -> list[tuple[float, ...]]:
+    return [request.goal_rad for request in backend.requests if isinstance(request, messages.Goal)]
+
+
+async def test_goals_stop_the_moment_somebody_else_has_the_arm() -> None:
+    backend = ScriptedBackend(pictures=False, answers={messages.Teleop: {"handover_version": 9}})
+    async with running(backend, status(state="holding", leader_ready=None)) as (app, pilot, _):
+        await pilot.press("tab")
+        await until(pilot, lambda: app.acts.turn.waiting)
+        await show(app, pilot, backend, keyboard_has_it(9))
+        await until(pilot, lambda: bool(goals(backend)))
+        await show(app, pilot, backend, keyboard_has_it(10))
+        assert app.view.jog is None
+        await pilot.pause(0.1)
+        sent = len(goals(backend))
+        await pilot.pause(0.2)
+        assert len(goals(backend)) == sent
+        assert "no longer has the arm" in words(app)
+
+
+async def test_a_refused_goal_ends_the_turn() -> None:
+    refusal = StateError("The arm is not keyboard's.", "It was taken away.", "Ask for it again.")
+    backend = ScriptedBackend(
+        pictures=False,
+        answers={messages.Teleop: {"handover_version": 9}, messages.Goal: refusal},
+    )
+    async with running(backend, status(state="holding", leader_ready=None)) as (app, pilot, _):
+        await pilot.press("tab")
+        await until(pilot, lambda: app.acts.turn.waiting)
+        await show(app, pilot, backend, keyboard_has_it(9))
+        await until(pilot, lambda: app.view.jog is None)
+        assert len(goals(backend)) == 1
+
+
+async def test_jog_keys_do_nothing_before_the_keyboard_has_the_arm() -> None:
+    backend = ScriptedBackend(pictures=False)
+    async with running(backend, status(state="holding")) as (app, pilot, _):
+        await pilot.press("up", "3", "right_square_bracket")
+        assert "Tab gave the arm to the keyboard" in words(app)
+    assert backend.requests == []
+
+
+async def test_p_runs_the_loaded_policy_and_asks_for_one_when_there_is_none() -> None:
+    backend = ScriptedBackend(pictures=False)
+    ready = status(state="holding", policy=messages.PolicyStatus(phase="ready", kind="act"))
+    async with running(backend, status(state="holding")) as (app, pilot, _):
+        await pilot.press("p")
+        await pilot.pause()
+        assert "Checkpoint folder" in words(app)
+        await pilot.press("escape")
+        await show(app, pilot, backend, ready)
+        await pilot.press("p")
+        await until(pilot, lambda: backend.requests == [messages.RunPolicy()])
