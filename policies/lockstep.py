@@ -5,14 +5,15 @@ what comes back in the twin and passes the verdict in with the next call.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from config.schema import Config
-from policies.executor import Proposal
+from policies.executor import Executor, Proposal
 from policies.loaded import LoadedPolicy, frame_stale_ns, row_stride
 from policies.observation import Observation, build_observation
 from policies.runner import Answer, Runner
-from robotd.clock import Clock
+from robotd.clock import NS_PER_S, Clock
 from robotd.frames import Frame
 from robotd.states import State
 
@@ -45,7 +46,10 @@ class PolicyRunner:
         self._stale_ns = frame_stale_ns(config)
         self._frame_at = frame_at
         self._environment_now = environment_now
-        self.runner = Runner(policy, policy.executor(), clock, State.POLICY, latency_ns=latency_ns)
+        # The delay of this world, not that of this machine: the same run twice is the same.
+        delay_ns = latency_ns + 2 * NS_PER_S // config.control.tick_hz
+        settings = replace(policy.settings, first_delay_ns=delay_ns)
+        self.runner = Runner(policy, Executor(settings), clock, State.POLICY, latency_ns=latency_ns)
 
     def step(self, tick: Mapping[str, Any], answer: Answer | None = None) -> Proposal | None:
         """One tick (layout `tick`). Returns what the twin is to judge, or None.

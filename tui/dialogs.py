@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
@@ -18,6 +18,7 @@ from textual.widgets import Input, Label, Static
 from robotd.messages import Check
 from tui.actions import ACTIONS, ESTOP_WORDS, Group, dialog_bindings, shown_key
 from tui.look import Look
+from tui.style import folds
 
 
 class Dialog[Result](ModalScreen[Result | None]):
@@ -32,6 +33,10 @@ class Dialog[Result](ModalScreen[Result | None]):
         super().__init__()
         self._title = title
         self.look = look
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(folds(event.size), "-folded")
+        self.set_class(self.look.ascii, "-plain")
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog") as box:

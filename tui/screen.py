@@ -13,10 +13,8 @@ from robotd.clock import NS_PER_S
 from tui.actions import screen_bindings
 from tui.panels import banner, episode, episodes, evidence, header, joints, keys
 from tui.picture import CameraView
+from tui.style import folds
 from tui.view import View, age_words
-
-FOLD_COLUMNS, FOLD_LINES = 116, 30
-"""Below either, the screen folds: one camera, bars for joints, the newest episodes."""
 
 PICTURE_OLD_NS = NS_PER_S
 
@@ -39,13 +37,12 @@ class Panel(Widget):
         self._view = view
         size = self.content_size
         text = self._draw(view, size.width, size.height)
-        text = Text("\n").join(_cut(line, size.width) for line in text.split("\n"))
+        text = Text("\n").join(_cut(view, line, size.width) for line in text.split("\n"))
         if text != self._text:
             self._text = text
             self.refresh()
         if self._title is not None:
-            words = Text(self._title(view))
-            words.truncate(max(4, size.width - 2), overflow="ellipsis")
+            words = _cut(view, Text(self._title(view)), max(4, size.width - 2))
             self.border_title = words.markup
 
     def on_resize(self, _event: events.Resize) -> None:
@@ -56,8 +53,8 @@ class Panel(Widget):
         return self._text
 
 
-def _cut(line: Text, width: int) -> Text:
-    line.truncate(width, overflow="ellipsis")
+def _cut(view: View, line: Text, width: int) -> Text:
+    line.truncate(width, overflow="crop" if view.look.ascii else "ellipsis")
     return line
 
 
@@ -159,7 +156,7 @@ class RecordScreen(Screen[None]):
         )
 
     def _fold(self) -> None:
-        folded = self.size.width < FOLD_COLUMNS or self.size.height < FOLD_LINES
+        folded = folds(self.size)
         self.set_class(folded, "-folded")
         self._header.styles.height = header.height(self.size.width)
         self._lower.styles.height = self._lower_lines(folded)

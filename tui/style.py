@@ -1,5 +1,6 @@
 """The stylesheet and the theme. Colours come from the `Look`, so that panels and frames agree."""
 
+from textual.geometry import Size
 from textual.theme import Theme
 
 from tui.look import Look
@@ -54,6 +55,14 @@ Dialog { align: center middle; background: $background 55%; }
 .-folded #dialog { padding: 0 1; }
 .-folded #dialog #help, .-folded #dialog #checks { max-height: 14; }
 """
+
+
+FOLD_COLUMNS, FOLD_LINES = 116, 30
+
+
+def folds(size: Size) -> bool:
+    """Whether a terminal is so small that the screen folds: one camera, bars for joints, the newest episodes."""
+    return size.width < FOLD_COLUMNS or size.height < FOLD_LINES
 
 
 def theme(look: Look) -> Theme:

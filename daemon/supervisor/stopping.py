@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 ARM_DOWN_S = 45.0  # park (the longest way at 45 deg/s) and governed release
 _TERMINATED_S = 10.0
 _RECORDER_S = 60.0  # publishing what was kept
-_OTHERS_S = 5.0
+_OTHERS_S = 10.0  # torch takes some seconds to leave a busy machine
 _LAST = (PLANT, "plant-cameras", TWIN)  # control needs them until the arm is down
 
 

@@ -90,7 +90,7 @@ def calibration_of(arm: str, tmp_path: Path):
     return load_calibration(path)
 
 
-def soon(milliseconds: float = 20) -> int:
+def soon(milliseconds: float = 200) -> int:
     return CLOCK.now_ns() + round(milliseconds * NS_PER_MS)
 
 
