@@ -13,13 +13,14 @@ from daemon.control.watch import ServoView
 from drivers.bus import ServoBus, Telemetry
 from drivers.joint_map import JointMap
 from drivers.registers import GOAL_POSITION, TORQUE_ENABLE, TORQUE_LIMIT
-from robotd.clock import NS_PER_S
+from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.errors import BusError
 from robotd.states import Torque
 
 JOINTS = 6
 SERVO_IDS = (1, 2, 3, 4, 5, 6)
 _VELOCITY_WINDOW = 7  # readings: 50 ms at 120 Hz
+_READ_BACK_NS = 3 * NS_PER_MS
 _REFRESH_TICKS = 12  # an unchanged goal is written again ten times a second: writes are unacked
 
 
@@ -171,7 +172,10 @@ class FollowerArm:
 
     def _read_back(self, joint: int, retries: int) -> None:
         try:
-            block = self.open_bus().read_block(SERVO_IDS[joint], 40, 10, retries)
+            # A lost reply may cost this tick a little, never the next one.
+            block = self.open_bus().read_block(
+                SERVO_IDS[joint], 40, 10, retries, timeout_ns=_READ_BACK_NS
+            )
         except BusError:
             if retries:
                 raise
