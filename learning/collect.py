@@ -20,7 +20,12 @@ from drivers.calibration import fingerprint
 from drivers.joint_map import JointMap
 from learning.episode import EpisodeResult, ExpertDriver, run_episode
 from learning.pictures import Pictures
-from learning.world import LockStepWorld, Tick, lockstep_calibrations, lockstep_world
+from learning.world import (
+    Tick,
+    demonstration_plant,
+    lockstep_calibrations,
+    lockstep_world,
+)
 from robotd.errors import DatasetError
 from robotd.frames import Frame
 from sim.expert import HOME_RAD
@@ -74,7 +79,7 @@ def collect(
         while len(kept) < episodes:
             spec = body.episode_spec(str(root), repo_id, task.instruction, "")
             session.start(spec)
-            with lockstep_world(robot, seed) as world:
+            with lockstep_world(robot, seed, demonstration_plant(seed)) as world:
                 recording = _Recording(body, session, task, Pictures.of(world) if cameras else None)
                 try:
                     result = run_episode(world, task, ExpertDriver(kinematics, HOME_RAD), recording)
@@ -142,6 +147,3 @@ class _Recording:
     def close(self) -> None:
         if self._pictures is not None:
             self._pictures.close()
-
-
-__all__ = ["Collected", "LockStepWorld", "collect"]

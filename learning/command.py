@@ -6,7 +6,13 @@ import sys
 from pathlib import Path
 
 from learning.episode import EpisodeResult
-from learning.evaluate import Evaluated, evaluate_expert, evaluate_policy, results_json, write_results
+from learning.evaluate import (
+    Evaluated,
+    evaluate_expert,
+    evaluate_policy,
+    results_json,
+    write_results,
+)
 from learning.world import lockstep_config
 from robotd.policy_channel import Load
 from sim.tasks.spec import load_task
@@ -48,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress(result: EpisodeResult) -> None:
-    print(f"seed {result.seed}: {result.outcome}, {result.steps} steps", file=sys.stderr, flush=True)
+    print(
+        f"seed {result.seed}: {result.outcome}, {result.steps} steps", file=sys.stderr, flush=True
+    )
 
 
 def _table(done: Evaluated, ci95: list[float]) -> str:

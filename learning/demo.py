@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         say(args, "parking, letting the arm down, ending the daemon")
         stop_daemon(NAME)
     say(args, "reading the dataset back with LeRobot")
-    report["lerobot_reads_back"] = reads_back(Path(report.pop("root")), report["frames"])
+    report["lerobot_reads_back"] = reads_back(Path(str(report.pop("root"))), report["frames"])
     return finish(args, report)
 
 

@@ -1,6 +1,6 @@
 """Counting successes: N seeds in lock-step, how each ended, and how sure that makes one.
 
-The same control, gate, executor and twin as on the arm; a different plant for each seed (`learning.world.PLANTS`).
+The same control, gate, executor and twin as on the arm, in eight plants that no demonstration was made in.
 `results.json` follows policies facts G5. Ten episodes cannot tell 80 % from 100 %, so every rate carries its Wilson
 interval.
 """
@@ -24,7 +24,13 @@ from learning.episode import (
     PolicyDriver,
     run_episode,
 )
-from learning.world import LockStepWorld, Tick, lockstep_calibrations, lockstep_world
+from learning.world import (
+    LockStepWorld,
+    Tick,
+    evaluation_plant,
+    lockstep_calibrations,
+    lockstep_world,
+)
 from policies.executor import Proposal
 from robotd.policy_channel import Load
 from robotd.states import Verdict
@@ -78,8 +84,10 @@ def evaluate_expert(
     began_s = time.monotonic()
     results = []
     for seed in seeds:
-        with lockstep_world(config, seed) as world:
-            results.append(_tell(run_episode(world, task, ExpertDriver(kinematics, HOME_RAD)), progress))
+        with lockstep_world(config, seed, evaluation_plant(seed)) as world:
+            results.append(
+                _tell(run_episode(world, task, ExpertDriver(kinematics, HOME_RAD)), progress)
+            )
     return Evaluated(
         source="scripted",
         results=tuple(results),
@@ -147,7 +155,7 @@ def evaluate_policy(
     verdict_ms: list[float] = []
     plans = rejected = 0
     for seed in seeds:
-        with lockstep_world(config, seed) as world:
+        with lockstep_world(config, seed, evaluation_plant(seed)) as world:
             judge = _TwinJudge(config)
             driver = PolicyDriver(policy, world, judge, round(latency_ms * 1e6))
             result = run_episode(world, task, _Watched(driver, judge), stop_at_success=True)
@@ -209,7 +217,8 @@ def results_json(
             }
             for result in results
         ],
-        "rates": asdict(summary) | {"successes": evaluated.successes, "ci95": [round(low, 4), round(high, 4)]},
+        "rates": asdict(summary)
+        | {"successes": evaluated.successes, "ci95": [round(low, 4), round(high, 4)]},
         "plans": {"proposed": evaluated.plans, "rejected": evaluated.plans_rejected},
         "timing": {
             "inference_ms": [round(value, 2) for value in evaluated.inference_ms],

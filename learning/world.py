@@ -29,15 +29,21 @@ Tick = Mapping[str, Any]
 """One record of `robotd.layouts.tick_layout`."""
 
 PLANTS = 8
-"""How many different plants evaluation and collection go through: episode seed s runs in plant 1 + s % 8. Each has
-its own masses, frictions, backlash, delay and supply voltage."""
+"""How many different plants a collection or an evaluation goes through. Each has its own masses, frictions, backlash,
+delay and supply voltage."""
 
+_FIRST_EVALUATION_PLANT = 101
 _PATIENCE_S = 30.0
 
 
-def plant_seed_of(seed: int) -> int:
-    """Which plant the episode of that seed runs in."""
+def demonstration_plant(seed: int) -> int:
+    """The plant (1..8) that the demonstration of that seed is recorded in."""
     return 1 + seed % PLANTS
+
+
+def evaluation_plant(seed: int) -> int:
+    """The plant (101..108) that the episode of that seed is judged in: never one that was trained in."""
+    return _FIRST_EVALUATION_PLANT + seed % PLANTS
 
 
 def lockstep_config(config: Config | None = None) -> Config:
@@ -98,12 +104,11 @@ class LockStepWorld:
     `config` comes from `lockstep_config`; `seed` says where the block lies, `plant_seed` which plant it is.
     """
 
-    def __init__(self, config: Config, seed: int, plant_seed: int | None = None) -> None:
+    def __init__(self, config: Config, seed: int, plant_seed: int) -> None:
         self.config = config
         self.seed = seed
-        chosen = plant_seed_of(seed) if plant_seed is None else plant_seed
         bimanual = len(config.arms) == 2
-        options = PlantOptions(plant_seed=chosen, leader=False, bimanual=bimanual)
+        options = PlantOptions(plant_seed=plant_seed, leader=False, bimanual=bimanual)
         self.plant = LockStepPlant(options, seed=seed)
         self.clock = VirtualClock(self.plant.now_ns, self.plant.advance)
         self.exchange = MemoryExchange()
@@ -207,9 +212,7 @@ class LockStepWorld:
 
 
 @contextmanager
-def lockstep_world(
-    config: Config, seed: int, plant_seed: int | None = None
-) -> Iterator[LockStepWorld]:
+def lockstep_world(config: Config, seed: int, plant_seed: int) -> Iterator[LockStepWorld]:
     """A world that is armed and home, closed at the end."""
     world = LockStepWorld(config, seed, plant_seed)
     try:

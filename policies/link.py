@@ -14,7 +14,7 @@ from policies.runner import Answer, Inference
 from robotd.frames import Frame, FrameRingReader
 from robotd.layouts import ENVIRONMENT_STATE, POLICY, plan_layout, tick_layout
 from robotd.shm import RingReader, SlotReader, SlotWriter
-from robotd.states import Verdict
+from robotd.states import PlanReason, Verdict
 
 
 class _Closable(Protocol):
@@ -93,7 +93,7 @@ class RuntimeLink:
         if plan is None or plan["id"] == self._answered:
             return None
         self._answered = plan["id"]
-        return Answer(plan["id"], Verdict(plan["verdict"]))
+        return Answer(plan["id"], Verdict(plan["verdict"]), PlanReason(plan["reason"]))
 
     def frame(self, camera: str, deadline_ns: int) -> Frame | None:
         """The camera's newest frame captured at or before `deadline_ns`."""

@@ -106,7 +106,7 @@ class ReplaySession:
             )
         if executor.last_verdict is Verdict.REJECT:
             raise StateError(
-                "The twin refused a part of the replay; the arm holds where it is.",
+                f"The replay ends, the arm holds: {self.runner.trouble}.",
                 "In the twin it hits something or leaves the joints' range: the arm starts "
                 "from another pose, or things stand elsewhere than when it was recorded.",
                 "Look at robotd view, clear the way, and replay again.",

@@ -16,12 +16,7 @@ from policies.executor import Executor, Proposal, Refusal
 from policies.observation import NotObservedError, Observation
 from policies.plan import Chunk
 from robotd.clock import Clock
-from robotd.states import State, Verdict
-
-_VERDICT_WORDS = {
-    Verdict.REJECT: "the twin refused the plan",
-    Verdict.LATE: "the twin's verdict came too late",
-}
+from robotd.states import PlanReason, State, Verdict
 
 
 class Predictor(Protocol):
@@ -50,6 +45,15 @@ class Answer:
 
     plan_id: int
     verdict: Verdict
+    reason: PlanReason = PlanReason.NONE
+
+    @property
+    def words(self) -> str:
+        """What a person has to know of it; empty for a plan that passed."""
+        if self.verdict is Verdict.PASS:
+            return ""
+        why = f": {self.reason.words}" if self.reason.words else ""
+        return f"the twin did not pass the plan{why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Runner:
 
     def _judged(self, answer: Answer) -> None:
         if self.executor.answer(answer.plan_id, answer.verdict, self._clock.now_ns()):
-            self.trouble = _VERDICT_WORDS.get(answer.verdict, "")
+            self.trouble = answer.words
 
     def _think(self, row: Mapping[str, Any], handover_ns: int, observe: Observe) -> None:
         deadline_ns = int(row["deadline_ns"])

@@ -102,7 +102,8 @@ class ArmKinematics:
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_comVel(self._model, self._data)
         mujoco.mj_rne(self._model, self._data, 0, self._data.qfrc_bias)
-        return self._data.qfrc_bias[self._arm.dof].copy()
+        bias: Vector = self._data.qfrc_bias[self._arm.dof].copy()
+        return bias
 
     def sag_rad(self, position_rad: Sequence[float]) -> Vector:
         """How far [6] each joint stands behind its goal at rest there, at LeRobot's gain and without friction."""

@@ -146,7 +146,7 @@ def _environment(world: SlotReader) -> tuple[float, ...]:
 
 
 def _owns(tick: Mapping[str, Any], version: int) -> bool:
-    return tick["state"] == State.TELEOP and tick["handover_version"] == version
+    return bool(tick["state"] == State.TELEOP and tick["handover_version"] == version)
 
 
 def _lay_out(robot: Robot, world: SlotReader) -> None:

@@ -330,9 +330,13 @@ ACTIONS: tuple[Action, ...] = (
 
 def screen_bindings() -> list[BindingType]:
     """The bindings of the record screen; priority ones belong to the app."""
-    return [
+    bound = [
         _binding(action, key) for action in ACTIONS if not action.priority for key in action.keys
     ]
+    digits = [
+        Binding(str(n), f"app.jog_number({n})", f"joint {n}", show=False) for n in range(1, 7)
+    ]
+    return [*bound, *digits]
 
 
 def app_bindings() -> list[BindingType]:

@@ -4,6 +4,7 @@ Nothing here waits: requests, states, goals and pictures each have a thread (`tu
 `tui.picture`) and come back as messages; what the keys do stands in `tui.acts`. Closing the
 app, however it closes, changes nothing on the robot."""
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -27,6 +28,9 @@ from tui.style import CSS, theme
 from tui.view import Note, View, with_status
 
 REFRESH_S = 0.1
+REDRAW_NS = 150_000_000
+"""States redraw the screen as they come; without one for this long, growing ages do."""
+
 TRUE_COLOUR_BITS, FEW_COLOUR_BITS = 5, 3
 """Bits a colour in pictures: fewer where the terminal has only 256 or 16 colours anyway."""
 
@@ -56,6 +60,8 @@ class RecordApp(App[None]):
         self.view = View(backend.instance, look, now_ns=now_ns, received_ns=now_ns)
         self.defect: BaseException | None = None
         self.acts = Acts(self)
+        self._threads: tuple[Pictures | Watch | GoalStream | Lane, ...] = ()
+        self._measured_s = (time.monotonic(), time.thread_time())
         self.register_theme(theme(look))
         self.theme = theme(look).name
 
@@ -80,10 +86,11 @@ class RecordApp(App[None]):
         true_colour = self.console.color_system == "truecolor"
         bits = TRUE_COLOUR_BITS if true_colour else FEW_COLOUR_BITS
         self._pictures = Pictures(self._backend, self.view.look, bits, self._bring, self._bring)
+        self._threads = (self._pictures, self._watch, self._goals, self._work, self._stop)
         self.set_interval(REFRESH_S, self.tick)
 
     def on_unmount(self) -> None:
-        for thread in (self._pictures, self._watch, self._goals, self._work, self._stop):
+        for thread in self._threads:
             thread.close()
         self._backend.close()
 
@@ -96,8 +103,15 @@ class RecordApp(App[None]):
         """Ten times a second: ages grow even when nothing comes."""
         self.view = replace(self.view, now_ns=self._clock.now_ns())
         screen = self.record_screen
-        screen.show(self.view)
+        if self.view.now_ns - screen.drawn_ns > REDRAW_NS:
+            screen.show(self.view)
+        screen.show_picture_ages(self.view)
         self._pictures.want(screen.picture_sizes())
+        wall_s, work_s = time.monotonic(), time.thread_time()
+        if wall_s - self._measured_s[0] > 1.0:
+            share = (work_s - self._measured_s[1]) / (wall_s - self._measured_s[0])
+            self._pictures.adapt(share)
+            self._measured_s = (wall_s, work_s)
 
     def on_came(self, message: Came) -> None:
         """Sort what a thread brought."""

@@ -7,6 +7,7 @@ front of it."""
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -118,6 +119,7 @@ class GoalStream:
     def _run(self) -> None:
         try:
             with contextlib.closing(self._connect()) as line:
+                due_s = time.monotonic()
                 while not self._ended.is_set():
                     goal = self._goal
                     if goal is None:
@@ -125,7 +127,8 @@ class GoalStream:
                         self._wake.clear()
                         continue
                     self._send(line, goal)
-                    self._ended.wait(GOAL_PERIOD_S)
+                    due_s = max(due_s + GOAL_PERIOD_S, time.monotonic())
+                    self._ended.wait(due_s - time.monotonic())
         except Exception as error:  # noqa: BLE001 - a thread's end must reach the crash report
             self._crashed(error)
 

@@ -2,11 +2,12 @@
 
 A thread reads the newest frame, shrinks it to the widget's cells and quantises the colours; the
 widget redraws only the rows that changed, in runs of equal colour. That keeps a still scene nearly
-free, also over SSH. The thread draws at most ten times a second and backs off when drawing is dear.
+free, also over SSH. The thread draws at most ten times a second, and less often when the screen
+takes too much of a core.
 """
 
+import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,10 +23,15 @@ from textual.widget import Widget
 from tui.backend import Backend
 from tui.look import Look
 
-PERIOD_S = 0.1
-SHARE = 0.2
-"""Part of one core that pictures may take: after a drawing that took t, the next waits t / SHARE.
-"""
+FASTEST_S, SLOWEST_S = 0.1, 0.8
+"""Shortest and longest time between two pictures of a camera."""
+
+SSH_FASTEST_S = 0.2
+"""Over SSH: two moving pictures on a large terminal are 600 kB/s at ten a second."""
+
+SHARE = 0.25
+"""Part of one core that the screen may take: above it pictures come less often, below half of it
+more often."""
 
 RAMP = " .:-=+*#%@"
 """Dark to bright, for terminals without half blocks."""
@@ -41,7 +47,6 @@ class Picture:
     camera: str
     stamp_ns: int
     cells: Cells
-    cost_s: float
 
 
 def shrink(
@@ -136,17 +141,16 @@ class CameraView(Widget):
 
     def render_line(self, y: int) -> Strip:
         width = self.content_size.width
-        base = self.rich_style
         if self._cells is None:
             word = "no picture yet" if y == self.content_size.height // 2 else ""
-            return Strip([Segment(word.center(width)[:width], base)])
-        if y >= len(self._cells):
-            return Strip.blank(width, base)
+            return Strip([Segment(word.center(width)[:width], self.rich_style)])
+        if y >= len(self._cells) or self._cells.shape[1] != width:
+            return Strip.blank(width, self.rich_style)  # of another size: the next one fits
         row = self._cells[y] // 3 if self._faded else self._cells[y]
         segments = draw_row(row, self._look)
         if self._look.ascii:
-            segments = [Segment(segment.text, base) for segment in segments]
-        return Strip(segments).adjust_cell_length(width, base)
+            segments = [Segment(segment.text, self.rich_style) for segment in segments]
+        return Strip(segments, width)
 
 
 class Pictures:
@@ -166,6 +170,8 @@ class Pictures:
         self._seen = seen
         self._crashed = crashed
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._fastest_s = SSH_FASTEST_S if os.environ.get("SSH_CONNECTION") else FASTEST_S
+        self.period_s = self._fastest_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="tui-pictures", daemon=True)
         self._thread.start()
@@ -173,6 +179,13 @@ class Pictures:
     def want(self, sizes: dict[str, tuple[int, int]]) -> None:
         """Which cameras to draw, and at how many rows and columns."""
         self._sizes = sizes
+
+    def adapt(self, share: float) -> None:
+        """Draw less or more often, when the screen takes `share` of a core."""
+        if share > SHARE:
+            self.period_s = min(SLOWEST_S, self.period_s * 1.25)
+        elif share < SHARE / 2:
+            self.period_s = max(self._fastest_s, self.period_s / 1.5)
 
     def close(self, wait_s: float = 1.0) -> None:
         """End the thread."""
@@ -183,19 +196,15 @@ class Pictures:
         drawn: dict[str, tuple[int, tuple[int, int]]] = {}
         try:
             while not self._ended.is_set():
-                cost_s = 0.0
                 for camera, size in self._sizes.items():
                     frame = self._backend.frame(camera)
                     if frame is None or drawn.get(camera) == (frame.stamp_ns, size):
                         continue
                     drawn[camera] = (frame.stamp_ns, size)
-                    begun_s = time.thread_time()
                     rgb = np.frombuffer(frame.rgb, np.uint8)
                     rgb = rgb.reshape(frame.height, frame.width, 3)
                     cells = shrink(rgb, *size, self._bits, self._around)
-                    took_s = time.thread_time() - begun_s
-                    cost_s += took_s
-                    self._seen(Picture(camera, frame.stamp_ns, cells, took_s))
-                self._ended.wait(max(PERIOD_S, cost_s / SHARE))
+                    self._seen(Picture(camera, frame.stamp_ns, cells))
+                self._ended.wait(self.period_s)
         except Exception as error:  # noqa: BLE001 - a thread's end must reach the crash report
             self._crashed(error)

@@ -77,6 +77,7 @@ class RecordScreen(Screen[None]):
     def __init__(self, view: View) -> None:
         super().__init__()
         self._view = view
+        self.drawn_ns = 0
         self._header = Header(header.draw, id="header")
         self._banner = Panel(banner.draw, id="banner")
         self._episode = Panel(episode.draw, episode.title, id="episode")
@@ -115,6 +116,7 @@ class RecordScreen(Screen[None]):
     def show(self, view: View) -> None:
         """Draw everything that changed."""
         self._view = view
+        self.drawn_ns = view.now_ns
         lines = banner.height(view)
         height = self._banner.styles.height
         if height is None or height.value != lines:
@@ -129,6 +131,10 @@ class RecordScreen(Screen[None]):
         self._joints.set_class(
             status is not None and any(joint.limited_by for joint in status.joints), "wanted"
         )
+        self.show_picture_ages(view)
+
+    def show_picture_ages(self, view: View) -> None:
+        """Name and age over each picture; an old one is drawn dark."""
         for camera in self.cameras:
             self._title_camera(camera, view)
 

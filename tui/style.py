@@ -61,7 +61,8 @@ FOLD_COLUMNS, FOLD_LINES = 116, 30
 
 
 def folds(size: Size) -> bool:
-    """Whether a terminal is so small that the screen folds: one camera, bars for joints, the newest episodes."""
+    """Whether a terminal is so small that the screen folds: one camera, bars for joints, the newest
+    episodes."""
     return size.width < FOLD_COLUMNS or size.height < FOLD_LINES
 
 

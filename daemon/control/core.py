@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 
 ESTOP_FREEZE_NS = 200 * NS_PER_MS
 _SLOW_READ_TICKS = 10
+_UNREACHABLE_S = 10
+# Nothing is driven, or the arm is on its way down already: a lost read only delays that.
+_UNJUDGED = (State.DISARMED, State.FAULT, State.ESTOP, State.RELEASING)
 
 _EVENTS = {
     RequestKind.ARM: Event.ARM,
@@ -103,6 +106,7 @@ class ControlCore:
         self._ticks = 0
         self._missed = 0
         self._index = -1
+        self._complaint = ""
         self._dt_s = 1.0 / settings.tick_hz
 
     @property
@@ -272,20 +276,22 @@ class ControlCore:
     # --- judging ----------------------------------------------------------------------------------
 
     def _judge(self, now_ns: int) -> None:
-        armed = self.state not in (State.DISARMED, State.ARMING)
+        if self.state in _UNJUDGED:
+            return
         for number, arm in enumerate(self.arms):
             finding = watch.judge(
                 arm.views(),
-                armed and self.state not in (State.RELEASING, State.ESTOP),
+                self.state is not State.ARMING,
                 self._settings.fault_after,
                 arm.limits.stop_at_c,
             )
-            if finding is None or self.state in (State.DISARMED, State.FAULT, State.ESTOP):
+            if finding is None:
                 continue
             joint = finding.joint if finding.joint < 0 else number * JOINTS + finding.joint
             self.fault = watch.Finding(finding.fault, joint)
             log.error("%s at joint %d", finding.fault.name, joint)
             self._happen(Event.FAULT, now_ns)
+            return
 
     # --- deciding ---------------------------------------------------------------------------------
 
@@ -309,7 +315,7 @@ class ControlCore:
             elif self._letting_down(now_ns) and self._down.step():
                 self._happen(Event.RELEASED, now_ns)
         except BusError as error:
-            log.error("%s", error)
+            self._complain(error)
         if self.state is not State.ARMING:
             self._stand()
         if self._stopping:
@@ -327,11 +333,23 @@ class ControlCore:
             return now_ns - self._estop_ns >= ESTOP_FREEZE_NS
         return self.state is State.RELEASING
 
+    def _complain(self, error: BusError) -> None:
+        """Log a failed write once, not in every tick that it goes on."""
+        if error.what != self._complaint:
+            self._complaint = error.what
+            log.error("%s", error)
+
     def _at_rest(self) -> bool:
-        """Whether there is nothing left for control to do before it ends."""
-        return self.state is State.DISARMED or (
-            self.state in (State.ESTOP, State.FAULT)
-            and all(arm.torque_word is Torque.OFF or arm.link.bus is None for arm in self.arms)
+        """Whether there is nothing left for control to do before it ends.
+
+        Over a line that has been dead for ten seconds nothing can be released; the log and the
+        state say so, and waiting longer helps nobody.
+        """
+        if self.state is State.DISARMED:
+            return True
+        dead_ticks = _UNREACHABLE_S * self._settings.tick_hz
+        return self.state in (State.RELEASING, State.ESTOP, State.FAULT) and all(
+            arm.torque_word is Torque.OFF or min(arm.misses) > dead_ticks for arm in self.arms
         )
 
     def _arm_a_step(self, now_ns: int) -> None:

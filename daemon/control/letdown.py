@@ -35,9 +35,13 @@ class LetDown:
         ]
 
     def step(self) -> bool:
-        """One tick. Returns True once every servo has confirmed torque off. Raises BusError."""
+        """One tick. Returns True once every servo has confirmed torque off. Raises BusError.
+
+        An arm whose servos did not all answer in this tick is left as it is: how fast it sinks is
+        not known. It goes on when they answer again.
+        """
         for number, arm in enumerate(self._arms):
-            if arm.torque_word is Torque.OFF:
+            if arm.torque_word is Torque.OFF or any(arm.misses):
                 continue
             lowered = release.step(
                 self._releases[number], arm.velocity_rad_s, self._allowed_rad_s, self._dt_s

@@ -64,9 +64,9 @@ class Motion:
 
     def arm(self, request: messages.Arm) -> Data | Pending:
         """Run the arming list; with consent and no failed check, take the arm."""
-        if request.consent or self._observed.state is not State.DISARMED:
+        if request.consent:
             self._allow(RequestKind.ARM)
-        around = self._surroundings()
+        around = (*self._state_check(), *self._surroundings())
         self.arming = around
         wrong = failed(around)
         if request.consent and wrong:
@@ -78,13 +78,13 @@ class Motion:
 
         def poll() -> Data | None:
             report = self._observed.reports.of(number)
-            if report is None:
-                return None
-            self.arming = (*around, *report.checks)
-            if not report.done:
-                return None
+            if report is not None:
+                self.arming = (*around, *report.checks)
             if not request.consent:
+                if report is None or not report.done:
+                    return None
                 return {"checks": _plain(self.arming), "armed": False}
+            # Armed or not is what the state says: a fault ends arming without a last report.
             tick = self._observed.tick()
             if tick is None or tick["last_request"] < number or tick["state"] == State.ARMING:
                 return None
@@ -93,6 +93,14 @@ class Motion:
             raise _not_armed(self.arming)
 
         return Pending(poll, _ARMED_S if request.consent else _CHECKS_S, "control")
+
+    def _state_check(self) -> tuple[Check, ...]:
+        """A latched fault or e-stop as a line of the list, with what to do."""
+        try:
+            self._allow(RequestKind.ARM)
+        except RobotdError as error:
+            return (Check(name="state", outcome="fail", detail=error.what, do=error.do),)
+        return ()
 
     # --- entering and leaving ---------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ def main() -> None:
     log.info("watching %d joints", 6 * len(config.arms))
     while not terminate.asked:
         process.step()
-        orphaned = os.getppid() != supervisor
+        orphaned = supervisor == 1 or os.getppid() != supervisor  # 1: it was gone before we looked
         if orphaned and clock.now_ns() - process.heard_ns > _QUIET_NS:
             log.info("supervisor and control are gone")
             break

@@ -42,7 +42,10 @@ def placements(config: Config) -> tuple[ArmPlacement, ...]:
 
 
 def apply_position(
-    model: mujoco.MjModel, data: mujoco.MjData, index: SceneIndex, position_rad: Sequence[float]
+    model: mujoco.MjModel,
+    data: mujoco.MjData,
+    index: SceneIndex,
+    position_rad: Sequence[float] | Vector,
 ) -> None:
     """Put all arms' joints (float [6 * arms], bus order, arm after arm) on the model and derive its geometry."""
     data.qpos[index.qpos] = position_rad

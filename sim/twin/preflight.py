@@ -121,6 +121,7 @@ class Preflight:
             return PlanReason.EMPTY, -1
         if not np.isfinite(goals).all():
             return PlanReason.NOT_FINITE, int(np.argwhere(~np.isfinite(goals))[0][1])
+        goals = goals[max(0, plan.index_at(at_ns)) :]  # what is past moves nothing
         beyond = np.maximum(self._body.minimum_rad - goals, goals - self._body.maximum_rad)
         if beyond.max() > BEYOND_RANGE_RAD:
             return PlanReason.RANGE, int(beyond.max(axis=0).argmax())

@@ -25,7 +25,7 @@ class Bench:
     """A world, with the few questions that these tests ask of the servos."""
 
     def __init__(self) -> None:
-        self.world = LockStepWorld(lockstep_config(), seed=0)
+        self.world = LockStepWorld(lockstep_config(), seed=0, plant_seed=1)
         self.core = self.world.core
         self.exchange = self.world.exchange
         self.fastest_rad_s = 0.0
@@ -335,6 +335,33 @@ def test_an_estop_freezes_and_then_lets_the_arm_down_slowly(bench: Bench) -> Non
     assert bench.core.state is State.ESTOP  # latched
     bench.ask(RequestKind.CLEAR)
     assert bench.core.state is State.DISARMED
+
+
+def test_a_release_waits_for_a_line_that_is_away_and_then_goes_on(bench: Bench) -> None:
+    bench.raised()
+    bench.exchange.park_is_clear = False
+    bench.ask(RequestKind.STOP)
+    bench.run(0.3)
+    bench.world.plant.handle(SetFault(servo_id=1, kind="mute", onward=True))
+    bench.run(4.0)
+    assert bench.core.state is State.RELEASING
+    assert not bench.core.stopped
+    bench.world.plant.handle(ClearFaults())
+    bench.until(State.DISARMED)
+    assert bench.torque() == [0] * 6
+    assert bench.fastest_rad_s <= SINKING_RAD_S
+
+
+def test_a_stop_over_a_dead_line_ends_after_ten_seconds(bench: Bench) -> None:
+    bench.raised()
+    bench.world.plant.handle(SetFault(servo_id=1, kind="mute", onward=True))
+    bench.until(State.FAULT)
+    bench.ask(RequestKind.STOP)
+    bench.run(8.0)
+    assert not bench.core.stopped
+    bench.run(3.0)
+    assert bench.core.stopped
+    assert bench.torque() == [1] * 6  # said, not hidden: nothing can be sent over a dead line
 
 
 def test_a_second_press_is_limp_now(bench: Bench) -> None:

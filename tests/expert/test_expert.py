@@ -1,5 +1,6 @@
 """The expert as a state machine: what goes in decides what comes out."""
 
+import itertools
 import math
 
 import pytest
@@ -28,7 +29,9 @@ class PerfectArm:
 
     def follow(self, goal_rad: tuple[float, ...], phase: Phase) -> None:
         self.goal = goal_rad
-        body = [g + s for g, s in zip(goal_rad, self.kinematics.sag_rad(self.measured), strict=True)]
+        body = [
+            g + s for g, s in zip(goal_rad, self.kinematics.sag_rad(self.measured), strict=True)
+        ]
         gripper = goal_rad[5]
         if self.holds and phase in (Phase.CLOSE, Phase.LIFT, Phase.CARRY, Phase.LOWER):
             gripper = max(gripper, 0.21)
@@ -91,7 +94,7 @@ def test_no_joint_is_asked_to_move_faster_than_ninety_degrees_a_second(
     kinematics: ArmKinematics,
 ) -> None:
     steps = play(kinematics, holds=True)
-    for before, after in zip(steps, steps[1:], strict=False):
+    for before, after in itertools.pairwise(steps):
         if after.done:
             break
         for a, b in zip(before.goal_rad[:5], after.goal_rad[:5], strict=True):

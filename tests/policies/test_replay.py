@@ -22,7 +22,7 @@ from policies.replay import ReplaySession
 from policies.runner import Answer
 from robotd.clock import NS_PER_MS, NS_PER_S, VirtualClock
 from robotd.errors import DatasetError, StateError
-from robotd.states import State, Verdict
+from robotd.states import PlanReason, State, Verdict
 
 from .conftest import FEATURE_NAMES, JOINTS, ROWS, recorded_row
 
@@ -152,7 +152,7 @@ class World:
             if not self.twin_answers:
                 self.asked = None  # it is being restarted: what was proposed is lost
             if self.asked is not None:
-                answer = Answer(self.asked.id, self.verdict)
+                answer = Answer(self.asked.id, self.verdict, PlanReason.LINK_ON_TABLE)
                 self.plan = self.asked if self.verdict is Verdict.PASS else None
                 self.asked = None
             row = tick if self.index % 8 == 0 else None
@@ -225,7 +225,7 @@ def test_a_refused_replay_ends_with_a_reason(config: Config, saved_dataset: Path
     stage = world(config, saved_dataset)
     stage.run(100)
     stage.verdict = Verdict.REJECT
-    with pytest.raises(StateError, match="twin refused"):
+    with pytest.raises(StateError, match="a link would hit the table"):
         stage.run(1000)
 
 

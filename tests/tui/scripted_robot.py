@@ -4,6 +4,7 @@ answered.
 The clock stands still until a test moves it, so that every age on a picture is the same in each
 run."""
 
+import math
 import queue
 import threading
 from dataclasses import dataclass, field
@@ -55,10 +56,10 @@ def joint(name: str, at: float, goal: float | None = None, **changes: Any) -> me
     wanted = at if goal is None else goal
     values: dict[str, Any] = {
         "name": name,
-        "position_rad": np.radians(at),
+        "position_rad": math.radians(at),
         "position_units": at,
-        "requested_rad": np.radians(wanted),
-        "applied_rad": np.radians(wanted),
+        "requested_rad": math.radians(wanted),
+        "applied_rad": math.radians(wanted),
         "applied_units": wanted,
         "requested_units": wanted,
         "age_ms": 4.0,

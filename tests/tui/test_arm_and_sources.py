@@ -102,6 +102,9 @@ async def test_taking_the_keyboard_moves_nothing_and_each_press_moves_one_step()
         wanted = math.radians(POSE[0] + 2.0)
         await until(pilot, lambda: math.isclose(goals(backend)[-1][0], wanted))
         assert goals(backend)[-1][1:] == tuple(math.radians(v) for v in POSE[1:])
+        await pilot.press("6", "left_square_bracket", "down")
+        wanted = math.radians(POSE[5] - 1.0)
+        await until(pilot, lambda: math.isclose(goals(backend)[-1][5], wanted))
 
 
 def goals(backend: ScriptedBackend) -> list[tuple[float, ...]]:

@@ -128,7 +128,7 @@ def _short_cell(view: View, number: int, joint: JointStatus, width: int) -> Text
 def _name(view: View, number: int, name: str) -> Text:
     chosen = view.jog is not None and view.jog.joint == number
     if chosen:
-        return Text(f"> {name}", style=f"bold {view.look.good}")
+        return Text().append(f"> {name}", style=f"bold {view.look.good}")
     return Text(f"  {name}", style=view.look.text)
 
 
@@ -210,7 +210,7 @@ def _reasons(view: View, status: Status, width: int) -> list[Text]:
             lines.append(Text(words, style=look.warn))
     if view.jog is not None:
         jog = view.jog
-        line = Text(f"jog {jog.joint_name} ", style=f"bold {look.good}")
+        line = Text().append(f"jog {jog.joint_name} ", style=f"bold {look.good}")
         line.append(
             f"{jog.step_deg:g} deg a press   1-6 joint   [ ] step   Esc hold", style=look.dim
         )
