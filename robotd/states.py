@@ -97,7 +97,7 @@ _LIMIT_WORDS = {
 
 
 class Fault(IntEnum):
-    """Why control went to FAULT. The words for each are in `daemon.control.faults`."""
+    """Why control went to FAULT. The words for each are in `daemon.supervisor.words`."""
 
     NONE = 0
     BUS_LOST = 1

@@ -171,8 +171,8 @@ class Acts:
         view = self.desk.view
         now = view.status.recording if view.status else messages.RecordingStatus()
         fields = [
-            FormField("dataset", "Dataset", now.dataset, "local/pick-place"),
-            FormField("task", "Task", now.task, "pick up the block and place it in the bowl"),
+            FormField("dataset", "Dataset", now.dataset or "local/pick-place"),
+            FormField("task", "Task", now.task or "pick up the block and place it in the bowl"),
             FormField("episodes", "Episodes", str(now.episodes_wanted or 50)),
         ]
         self.desk.open(Form("open a dataset", view.look, fields), self._open_session)

@@ -4,6 +4,7 @@ Nothing here waits: requests, states, goals and pictures each have a thread (`tu
 `tui.picture`) and come back as messages; what the keys do stands in `tui.acts`. Closing the
 app, however it closes, changes nothing on the robot."""
 
+import gc
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -35,14 +36,18 @@ TRUE_COLOUR_BITS, FEW_COLOUR_BITS = 5, 3
 """Bits a colour in pictures: fewer where the terminal has only 256 or 16 colours anyway."""
 
 
+_GC_THRESHOLD = (20_000, 20, 20)
+
+
 class Came(Message):
     """Something that a thread brings to the event loop: state, picture, answer or defect."""
 
     def __init__(
-        self, what: messages.Status | Picture | Outcome | RobotdError | BaseException
+        self, what: messages.Status | Picture | Outcome | RobotdError | BaseException, at_ns: int
     ) -> None:
         super().__init__()
         self.what = what
+        self.at_ns = at_ns
 
 
 class RecordApp(App[None]):
@@ -59,6 +64,7 @@ class RecordApp(App[None]):
         now_ns = self._clock.now_ns()
         self.view = View(backend.instance, look, now_ns=now_ns, received_ns=now_ns)
         self.defect: BaseException | None = None
+        self.record_screen = RecordScreen(self.view)  # under whatever dialog is open
         self.acts = Acts(self)
         self._threads: tuple[Pictures | Watch | GoalStream | Lane, ...] = ()
         self._measured_s = (time.monotonic(), time.thread_time())
@@ -66,14 +72,7 @@ class RecordApp(App[None]):
         self.theme = theme(look).name
 
     def get_default_screen(self) -> Screen[None]:
-        return RecordScreen(self.view)
-
-    @property
-    def record_screen(self) -> RecordScreen:
-        """The screen under whatever dialog is open."""
-        screen = self.screen_stack[0]
-        assert isinstance(screen, RecordScreen)
-        return screen
+        return self.record_screen
 
     # --- life -------------------------------------------------------------------------------------
 
@@ -97,7 +96,7 @@ class RecordApp(App[None]):
     def _bring(
         self, what: messages.Status | Picture | Outcome | RobotdError | BaseException
     ) -> None:
-        self.post_message(Came(what))
+        self.post_message(Came(what, self._clock.now_ns()))
 
     def tick(self) -> None:
         """Ten times a second: ages grow even when nothing comes."""
@@ -107,17 +106,23 @@ class RecordApp(App[None]):
             screen.show(self.view)
         screen.show_picture_ages(self.view)
         self._pictures.want(screen.picture_sizes())
+        self._measure()
+
+    def _measure(self) -> None:
+        """Once a second: pictures yield when this screen takes too much of a core."""
         wall_s, work_s = time.monotonic(), time.thread_time()
-        if wall_s - self._measured_s[0] > 1.0:
-            share = (work_s - self._measured_s[1]) / (wall_s - self._measured_s[0])
-            self._pictures.adapt(share)
-            self._measured_s = (wall_s, work_s)
+        if wall_s - self._measured_s[0] < 1.0:
+            return
+        share = (work_s - self._measured_s[1]) / (wall_s - self._measured_s[0])
+        # Behind a dialog every change is blended anew, and typing must stay quick.
+        self._pictures.adapt(1.0 if len(self.screen_stack) > 1 else share)
+        self._measured_s = (wall_s, work_s)
 
     def on_came(self, message: Came) -> None:
         """Sort what a thread brought."""
         match message.what:
             case messages.Status() as status:
-                self.view = with_status(self.view, status, self._clock.now_ns())
+                self.view = with_status(self.view, status, message.at_ns)
                 self.acts.seen(status)
                 self.record_screen.show(self.view)
             case Picture() as picture:
@@ -206,6 +211,11 @@ def main(name: str | None = None, plain: bool = False) -> None:
     when the screen itself broke; the terminal is restored first in every case.
     """
     app = RecordApp(RobotBackend(name), choose_look(plain))
+    # A full collection over everything that is imported stops all threads for 0.4 s, goals and
+    # states included: what is there at the start is kept out of it.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLD)
     app.run()
     if app.defect is not None:
         context = f"robot {app.view.instance.name}, simulated {app.view.simulated}"

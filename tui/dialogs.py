@@ -75,18 +75,22 @@ class Form(Dialog[dict[str, str]]):
     def body(self) -> ComposeResult:
         for field in self._fields:
             yield Label(field.label)
-            yield Input(value=field.value, placeholder=field.hint, id=f"field-{field.name}")
+            text = Input(value=field.value, placeholder=field.hint, id=f"field-{field.name}")
+            text.cursor_blink = False  # nothing on this screen moves without a reason
+            yield text
         yield Label("Enter next, then done   Esc close (and hold)", classes="quiet")
 
     @on(Input.Submitted)
     def _next(self, event: Input.Submitted) -> None:
-        last = f"field-{self._fields[-1].name}"
-        if event.input.id != last:
-            self.focus_next()
+        # The one after the field that was answered, not after the one that has the focus: keys that
+        # came quickly may all have been meant for the field before.
+        inputs = list(self.query(Input))
+        at = inputs.index(event.input)
+        if at + 1 < len(inputs):
+            inputs[at + 1].focus()
             return
-        self.dismiss(
-            {f.name: self.query_one(f"#field-{f.name}", Input).value.strip() for f in self._fields}
-        )
+        values = [text.value.strip() for text in inputs]
+        self.dismiss({f.name: value for f, value in zip(self._fields, values, strict=True)})
 
 
 class Confirm(Dialog[bool]):

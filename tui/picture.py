@@ -88,7 +88,7 @@ def _area_means(image: npt.NDArray[np.uint8], size: int, axis: int) -> npt.NDArr
     return means
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 12)
 def _style(foreground: int, background: int) -> Style:
     return Style.parse(f"#{foreground:06x} on #{background:06x}")
 

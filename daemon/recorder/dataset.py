@@ -13,9 +13,9 @@ import msgspec
 
 from daemon.recorder.durable import disk_error, sha256_of
 from daemon.recorder.info import INFO, STATS, TASKS, check_fits, load_info
-from daemon.recorder.journal import read_manifest, save_manifest, verify
 from daemon.recorder.schema import EpisodeSpec, Manifest
 from daemon.recorder.staging import BEFORE, episode_folder, is_ours, stage_episode
+from daemon.recorder.stored import read_manifest, save_manifest, verify
 from daemon.recorder.transaction import (
     SIDECAR,
     Commit,

@@ -24,9 +24,7 @@ from daemon.recorder.durable import (
     AppendFile,
     disk_error,
     make_folder,
-    sha256_of,
     sync_folder,
-    write_atomic,
 )
 from daemon.recorder.schema import (
     EpisodeSpec,
@@ -37,13 +35,13 @@ from daemon.recorder.schema import (
     check_spec,
     check_task,
 )
-from daemon.recorder.video import VideoWriter, count_frames, cut_torn_tail
+from daemon.recorder.stored import EVIDENCE, RESERVE, ROWS, recover_journal, save_manifest
+from daemon.recorder.syncing import InlineSyncer, Syncer
+from daemon.recorder.video import VideoWriter
 from robotd.errors import DatasetError, RobotdError, StateError
 
 SYNC_PERIOD_NS = 200_000_000  # with video fragments of 0.2 s, under the promised 0.5 s
-ROWS, EVIDENCE, MANIFEST = "rows.arrow", "evidence.arrow", "manifest.json"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # Arrow's IPC format: a message of no bytes
-_RESERVE = "reserve"
 _RESERVE_BYTES = 1 << 20  # given back when the disk is full, so that the episode can be closed
 
 type OpenFile = Callable[[Path], AppendFile]
@@ -59,11 +57,13 @@ class EpisodeJournal:
         manifest: Manifest,
         now_ns: Callable[[], int],
         open_file: OpenFile,
+        syncer: Syncer,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.rows = 0
         self._now_ns = now_ns
+        self._syncer = syncer
         self._last_sync_ns = now_ns()
         self._pending: list[Row] = []
         spec = manifest.spec
@@ -87,8 +87,11 @@ class EpisodeJournal:
         started: Stamp,
         now_ns: Callable[[], int] = time.monotonic_ns,
         open_file: OpenFile = AppendFile,
+        syncer: Syncer | None = None,
     ) -> "EpisodeJournal":
         """Start a journal in the new folder `folder`, whose name becomes the journal's id.
+
+        Without a `syncer` the rows' own thread syncs.
 
         Raises DatasetError for a specification that cannot be recorded and DiskFullError when
         there is no room; the folder then says `interrupted`, or is not there.
@@ -98,10 +101,10 @@ class EpisodeJournal:
         try:
             make_folder(folder.parent)
             folder.mkdir()
-            with AppendFile(folder / _RESERVE) as reserve:
+            with AppendFile(folder / RESERVE) as reserve:
                 reserve.write(bytes(_RESERVE_BYTES))
             save_manifest(folder, manifest)
-            journal = cls(folder, manifest, now_ns, open_file)
+            journal = cls(folder, manifest, now_ns, open_file, syncer or InlineSyncer())
             sync_folder(folder.parent)
         except OSError as error:
             raise disk_error(error, folder) from error
@@ -110,8 +113,7 @@ class EpisodeJournal:
     @property
     def bytes_written(self) -> int:
         """Bytes of rows, evidence and video written so far."""
-        sinks = [*(stream.sink for stream in self._streams), *self._sinks()]
-        return sum(sink.size_bytes for sink in sinks)
+        return sum(sink.size_bytes for sink in self._sinks())
 
     def append(self, row: Row, frames: Frames) -> None:
         """Add one row and its frame of every camera, uint8 [H, W, 3].
@@ -135,15 +137,20 @@ class EpisodeJournal:
             self._pending.append(row)
             self.rows += 1
             if self._now_ns() - self._last_sync_ns >= SYNC_PERIOD_NS:
-                self.flush()
+                self._flush()
         except OSError as error:
             raise self._interrupt(error) from error
 
     def flush(self) -> None:
-        """Write the pending rows and sync every file. Raises OSError."""
+        """Write the pending rows and have every file synced. Raises as `append` does."""
+        try:
+            self._flush()
+        except OSError as error:
+            raise self._interrupt(error) from error
+
+    def _flush(self) -> None:
         self._write_pending()
-        for sink in [*self._sinks(), *(stream.sink for stream in self._streams)]:
-            sink.sync()
+        self._syncer.request(self._sinks())
         self._last_sync_ns = self._now_ns()
 
     def close(self, label: Label | None = None, kept: bool = False) -> Manifest:
@@ -157,10 +164,12 @@ class EpisodeJournal:
         try:
             for writer in self._videos.values():
                 writer.close()
-            self.flush()
+            self._write_pending()
             for stream in self._streams:
-                stream.close()
+                stream.end()
+            self._syncer.wait()
             for sink in self._sinks():
+                sink.sync()
                 sink.close()
         except OSError as error:
             raise self._interrupt(error) from error
@@ -195,25 +204,27 @@ class EpisodeJournal:
         self._pending.clear()
 
     def _sinks(self) -> list[AppendFile]:
-        return [writer.sink for writer in self._videos.values()]
+        videos = [writer.sink for writer in self._videos.values()]
+        return [*videos, *(stream.sink for stream in self._streams)]
 
     def _take_down(self) -> None:
         """Close all files as they are on the disk; encoders and streams write nothing more."""
-        for sink in [*self._sinks(), *(stream.sink for stream in self._streams)]:
+        for sink in self._sinks():
             sink.abandon()
+        # The disk's first error may come out of the encoder or the syncer once more; it is
+        # reported already, and whatever the encoder still holds was never on the disk.
         for writer in self._videos.values():
             if not writer.sink.closed:
-                # The sink's first error may come out of the encoder once more; it is reported
-                # already, and whatever the encoder still holds was never on the disk.
                 with contextlib.suppress(OSError):
                     writer.close()
-                writer.sink.close()
-        for stream in self._streams:
-            stream.sink.close()
+        with contextlib.suppress(OSError):
+            self._syncer.wait()
+        for sink in self._sinks():
+            sink.close()
         self._release_reserve()
 
     def _release_reserve(self) -> None:
-        (self.folder / _RESERVE).unlink(missing_ok=True)
+        (self.folder / RESERVE).unlink(missing_ok=True)
 
     def _interrupt(self, error: OSError) -> DatasetError:
         """The disk failed: keep what is whole, say so in the manifest, return the error.
@@ -249,79 +260,8 @@ class _ArrowStream:
             raise
         self.rows += batch.num_rows
 
-    def close(self) -> None:
+    def end(self) -> None:
         self.sink.write(_END_OF_STREAM)
-        self.sink.sync()
-        self.sink.close()
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a journal. Raises DatasetError when there is none that can be read."""
-    try:
-        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError) as error:
-        raise DatasetError(
-            f"{folder} is not a readable episode journal: {error}.",
-            "It is another kind of folder, or was made by a newer robotd.",
-            "Move it out of the journals folder, or read it with the robotd that wrote it.",
-        ) from error
-
-
-def save_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace a journal's manifest atomically."""
-    data = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
-    write_atomic(folder / MANIFEST, data)
-
-
-def verify(folder: Path, manifest: Manifest) -> Manifest:
-    """Read a closed journal back: rows == evidence == frames per camera. Returns it with hashes.
-
-    Frames are counted packet by packet. What was interrupted may hold more than the rows that
-    are whole in all files, never fewer. Raises DatasetError.
-    """
-    names = [ROWS, EVIDENCE, *(f"{camera.name}.mp4" for camera in manifest.spec.cameras)]
-    counts = {
-        name: tables.read_stream(folder / name).num_rows
-        if name in (ROWS, EVIDENCE)
-        else count_frames(folder / name)
-        for name in names
-    }
-    rows, exact = manifest.rows, not manifest.reason
-    wrong = {name: n for name, n in counts.items() if n < rows or (exact and n != rows)}
-    if wrong:
-        raise DatasetError(
-            f"Episode {folder.name} has {rows} rows, but {wrong}.",
-            "A file was changed while it was recorded, or the disk lost data.",
-            f"Keep {folder} and report it; `robotd dataset recover` cuts it to what is whole.",
-        )
-    hashes = {name: sha256_of(folder / name) for name in names}
-    return msgspec.structs.replace(manifest, sha256=hashes)
-
-
-def recover_journal(folder: Path, reason: str) -> Manifest:
-    """Make a journal whole that was never closed: cut torn tails, keep what all files have.
-
-    The result is `interrupted`, to be offered to a person; without a single whole row it is
-    `discarded`. Running it twice changes nothing.
-    """
-    manifest = read_manifest(folder)
-    counts = [tables.read_stream(folder / name).num_rows for name in (ROWS, EVIDENCE)]
-    for camera in manifest.spec.cameras:
-        path = folder / f"{camera.name}.mp4"
-        if path.exists():
-            cut_torn_tail(path)
-        counts.append(count_frames(path) if path.exists() else 0)
-    rows = min(counts)
-    (folder / _RESERVE).unlink(missing_ok=True)
-    recovered = msgspec.structs.replace(
-        manifest,
-        rows=rows,
-        kept=False,
-        state="interrupted" if rows else "discarded",
-        reason=reason,
-    )
-    save_manifest(folder, recovered)
-    return recovered
 
 
 def _check_row(spec: EpisodeSpec, row: Row) -> None:

@@ -16,14 +16,15 @@ from daemon.recorder import channel
 from daemon.recorder.catalog import dataset_root
 from daemon.recorder.dataset import check_dataset
 from daemon.recorder.follow import FrameFollower, RowTick, TickFollower, WorldFollower
+from daemon.recorder.plan import Plan
 from daemon.recorder.rows import JOINTS_PER_ARM, Body, make_row
-from daemon.recorder.schema import EpisodeSpec, Label, Manifest, check_task
+from daemon.recorder.schema import Label, Manifest, check_task
 from daemon.recorder.session import Published, Session
 from daemon.recorder.worker import Worker
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import CameraError, DatasetError, RobotdError, StateError
 from robotd.frames import Frame
-from robotd.messages import EpisodeLine, RecordingStatus
+from robotd.messages import RecordingStatus
 from robotd.paths import lerobot_home
 
 log = logging.getLogger(__name__)
@@ -31,22 +32,8 @@ log = logging.getLogger(__name__)
 _PICTURE_WAIT_NS = 120 * NS_PER_MS  # a USB picture of before the row may still be on its way
 _TICKS_STALE_NS = NS_PER_S
 _ROW_BYTES_PER_PIXEL = 0.033  # two 640x480 cameras at 30 fps write about 0.6 MB/s
-_LINES_KEPT = 50
 
 type Answer = Callable[[channel.FromRecorder], None]
-
-
-class Plan:
-    """What the person's session is: dataset, task, how many, how long."""
-
-    def __init__(self, spec: EpisodeSpec, episodes: int, limit_s: float | None) -> None:
-        self.spec = spec
-        self.task = spec.task
-        self.episodes = episodes
-        self.limit_s = limit_s
-        self.kept = 0
-        self.lines: deque[EpisodeLine] = deque(maxlen=_LINES_KEPT)
-        self.undo: list[str] = []  # journals kept in this session, newest last
 
 
 class RecorderService:
@@ -209,12 +196,7 @@ class RecorderService:
             if error is not None:
                 self._answer(_refused(command_id, error))
                 return
-            plan.undo.pop()
-            plan.kept -= 1
-            for number, line in enumerate(reversed(plan.lines)):
-                if line.outcome in ("success", "fail", "kept"):
-                    del plan.lines[len(plan.lines) - 1 - number]
-                    break
+            plan.take_back()
             self._answer(channel.Done(id=command_id, data={"journal": journal_id}))
 
         self._worker.post(lambda: session.undo(root), finished)
@@ -345,22 +327,9 @@ class RecorderService:
     # --- state ------------------------------------------------------------------------------------
 
     def _line(self, rows: int, outcome: str, note: str) -> None:
-        if self._plan is None:
-            return
-        notes = [note] if note else []
-        if self._gaps:
-            notes.append(f"{self._gaps} gaps")
-        if self._repeated:
-            notes.append(f"{self._repeated} repeated pictures")
-        self._plan.lines.append(
-            EpisodeLine(
-                index=len(self._plan.lines),
-                seconds=rows / self._config.recording.fps,
-                frames=rows,
-                outcome=outcome,
-                note=", ".join(notes) or "ok",
-            )
-        )
+        if self._plan is not None:
+            seconds = rows / self._config.recording.fps
+            self._plan.note(rows, seconds, outcome, note, self._gaps, self._repeated)
 
     def status(self) -> RecordingStatus:
         """The state as clients see it."""

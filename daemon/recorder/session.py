@@ -20,16 +20,10 @@ import msgspec
 from daemon.recorder import dataset
 from daemon.recorder.disk import DiskLimits, FreeBytes, free_bytes_of, make_room
 from daemon.recorder.durable import AppendFile, make_folder
-from daemon.recorder.journal import (
-    MANIFEST,
-    EpisodeJournal,
-    Frames,
-    OpenFile,
-    read_manifest,
-    recover_journal,
-    save_manifest,
-)
+from daemon.recorder.journal import EpisodeJournal, Frames, OpenFile
 from daemon.recorder.schema import EpisodeSpec, Label, Manifest, Row, Stamp, machine_stamp
+from daemon.recorder.stored import MANIFEST, read_manifest, recover_journal, save_manifest
+from daemon.recorder.syncing import ThreadSyncer
 from daemon.recorder.transaction import Commit, remove_tree
 from robotd.errors import DatasetError, DiskFullError, RobotdError, StateError
 
@@ -77,12 +71,14 @@ class Session:
         self._publishing = threading.Lock()
         make_folder(journals)
         self._lock_descriptor = _lock(journals)
+        self._syncer = ThreadSyncer()
 
     def close(self) -> None:
         """End the session: a running episode is closed and offered at the next start."""
         if self._open is not None:
             self._open.close()
             self._open = None
+        self._syncer.close()
         os.close(self._lock_descriptor)
 
     @property
@@ -153,6 +149,7 @@ class Session:
             started=started,
             now_ns=self._now_ns,
             open_file=self._open_file,
+            syncer=self._syncer,
         )
         return self._open.manifest
 
@@ -182,9 +179,13 @@ class Session:
             )
 
     def flush(self) -> None:
-        """Write and sync what is pending; for the caller's idle time."""
+        """Write and sync what is pending; for the caller's idle time. Raises as `append` does."""
         if self._open is not None:
-            self._open.flush()
+            try:
+                self._open.flush()
+            except DatasetError:
+                self._open = None
+                raise
 
     def keep(self, label: Label | None = None) -> Manifest:
         """End the running episode and queue it for its dataset."""

@@ -28,7 +28,6 @@ from daemon.recorder.info import (
     load_info,
     new_info,
 )
-from daemon.recorder.journal import EVIDENCE, ROWS
 from daemon.recorder.schema import Manifest
 from daemon.recorder.stats import (
     Stats,
@@ -38,6 +37,7 @@ from daemon.recorder.stats import (
     sampled_frames,
     to_json,
 )
+from daemon.recorder.stored import EVIDENCE, ROWS
 from daemon.recorder.transaction import SIDECAR, STAGING, Commit, Intent, read_commits
 from robotd.errors import DatasetError
 

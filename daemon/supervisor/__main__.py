@@ -21,7 +21,8 @@ from config.schema import Config
 from daemon.supervisor.blueprint import environment, resolve
 from daemon.supervisor.notify import Notifier
 from daemon.supervisor.runtime import RuntimeFolder
-from daemon.supervisor.supervisor import Supervisor, encode_failure, encode_ready
+from daemon.supervisor.startup import encode_failure, encode_ready
+from daemon.supervisor.supervisor import Supervisor
 from drivers.calibration import load_robot_calibration, load_teleoperator_calibration
 from drivers.joint_map import JointMap
 from robotd import paths

@@ -83,9 +83,7 @@ class Observed:
         self.cameras = tuple(
             self._camera(name, watch, now_ns) for name, watch in self._frames.items()
         )
-        record = self._twin.read()
-        reason = "" if record is None or not record["last_reason"] else str(record["last_reason"])
-        self.twin = twin_status(record, now_ns, reason)
+        self.twin = twin_status(self._twin.read(), now_ns)
         self.policy_slot = self._policy.read()
         if now_ns - self._slow_ns > _SLOW_NS:
             self._slow_ns = now_ns

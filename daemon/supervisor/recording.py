@@ -20,7 +20,7 @@ from robotd.messages import RecordingStatus
 
 log = logging.getLogger(__name__)
 
-_ANSWER_S = 10.0
+_ANSWER_S = 20.0  # a recorder that was killed is back after its imports
 _PUBLISH_S = 120.0  # every kept episode into its dataset, on a slow disk
 
 type Make = Callable[[int], channel.ToRecorder]

@@ -9,11 +9,10 @@ from config.schema import Config
 from drivers.joint_map import JointMap
 from robotd.clock import NS_PER_S
 from robotd.messages import JointStatus, LoopStatus, TwinStatus
-from robotd.states import LimitedBy
+from robotd.states import LimitedBy, PlanReason
 
 _PER_ARM = 6
 _TWIN_STALE_NS = NS_PER_S
-_REASON_NONE = 0
 
 
 def joints_status(
@@ -55,7 +54,7 @@ def _units(maps: Sequence[JointMap], values_rad: Sequence[float]) -> list[float]
     ]
 
 
-def twin_status(record: dict[str, Any] | None, now_ns: int, reason_word: str) -> TwinStatus:
+def twin_status(record: dict[str, Any] | None, now_ns: int) -> TwinStatus:
     """The mirror's newest record; not alive when it is older than a second."""
     if record is None:
         return TwinStatus()
@@ -65,7 +64,7 @@ def twin_status(record: dict[str, Any] | None, now_ns: int, reason_word: str) ->
         park_clear=bool(record["park_clear"]),
         plans_passed=record["plans_passed"],
         plans_rejected=record["plans_rejected"],
-        last_reason=reason_word,
+        last_reason=PlanReason(record["last_reason"]).words,
         last_verdict_ms=record["last_verdict_us"] / 1000,
     )
 

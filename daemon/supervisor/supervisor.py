@@ -10,12 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import zmq
 
 from config.joints import joint_names
 from config.schema import Config
-from daemon.supervisor.api import Api, as_data
+from daemon.supervisor.api import Api
 from daemon.supervisor.blueprint import CONTROL, PLANT, RECORDER, TWIN, body_specs, robot_specs
 from daemon.supervisor.checks import Surroundings, surroundings_checks
 from daemon.supervisor.children import Child, Children, Spec
@@ -27,14 +26,16 @@ from daemon.supervisor.observed import Observed
 from daemon.supervisor.pending import Data, Pending, Waiters, failure
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
 from daemon.supervisor.recording import RecorderDesk
+from daemon.supervisor.requests import Requests
 from daemon.supervisor.runtime import RuntimeFolder
+from daemon.supervisor.startup import start_failure
 from daemon.supervisor.status import joints_status, loop_status
 from daemon.supervisor.stopping import Phase, Stopping
 from daemon.supervisor.words import CONTROL_DIED, fault_words
 from drivers.joint_map import JointMap
 from robotd import messages
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
-from robotd.errors import DaemonError, RobotdError, StateError
+from robotd.errors import RobotdError
 from robotd.messages import Check, Ok, Status
 from robotd.states import Fault, State, Torque
 from robotd.states import Source as SourceOf
@@ -83,6 +84,15 @@ class Supervisor:
         self._idle = IdleWatch(config.control.idle_release_s, clock)
         self._api = Api(self._context, runtime)
         self._waiters = Waiters()
+        self._requests = Requests(
+            self._motion,
+            self._recorder,
+            self._plans,
+            self._observed,
+            self._stopping,
+            self.status,
+            self._clear,
+        )
         self._control_died_armed = False
         self._waits_for_plant: Spec | None = None
         self._message = ""
@@ -209,7 +219,7 @@ class Supervisor:
         if self._stopping.phase is not Phase.RUNNING:
             return
         if not self._up and name in (CONTROL, PLANT, RECORDER):
-            raise _start_failure(name, child.word, self._children.last_words(name))
+            raise start_failure(name, child.word, self._children.last_words(name))
         if name == RECORDER:
             self._recorder.ended()
             self._recorder.before_start()
@@ -234,7 +244,7 @@ class Supervisor:
     def _serve(self, client: bytes, envelope: messages.Envelope) -> None:
         self._idle.touch()
         try:
-            answer = self._handle(envelope.request)
+            answer = self._requests.handle(envelope.request)
         except RobotdError as error:
             self._api.reply(client, failure(envelope.id, error))
             return
@@ -242,67 +252,6 @@ class Supervisor:
             self._waiters.add(client, envelope.id, answer, self._clock.now_ns())
         else:
             self._api.reply(client, Ok(id=envelope.id, data=answer))
-
-    def _handle(self, request: messages.AnyRequest) -> Data | Pending:
-        if self._stopping.phase is not Phase.RUNNING and not isinstance(
-            request, messages.GetStatus | messages.Shutdown
-        ):
-            raise StateError(
-                f"robotd is stopping ({self._stopping.phase.value}).",
-                self._stopping.reason,
-                "Wait, then start it again: robotd start.",
-            )
-        match request:
-            case messages.Goal():
-                return self._motion.goal(request)
-            case messages.GetStatus():
-                return as_data(self.status())
-            case messages.Arm():
-                return self._motion.arm(request)
-            case messages.Disarm():
-                return self._motion.disarm(request)
-            case messages.Clear():
-                return self._clear()
-            case messages.Hold():
-                return self._motion.hold()
-            case messages.Home():
-                return self._motion.home()
-            case messages.Teleop():
-                return self._motion.teleop(request)
-            case messages.LoadPolicy():
-                return self._plans.load(request)
-            case messages.RunPolicy():
-                return self._plans.run()
-            case messages.Replay():
-                return self._plans.replay(request)
-            case messages.Shutdown():
-                self._stopping.ask("a client asked for it")
-                return {"pid": os.getpid()}
-            case _:
-                return self._handle_recording(request)
-
-    def _handle_recording(self, request: messages.AnyRequest) -> Data | Pending:
-        match request:
-            case messages.OpenSession():
-                return self._recorder.open_session(request)
-            case messages.CloseSession():
-                return self._recorder.close_session()
-            case messages.SetTask():
-                return self._recorder.set_task(request)
-            case messages.StartEpisode():
-                return self._recorder.start_episode(self._observed.state.armed, self._plans.sha256)
-            case messages.KeepEpisode():
-                return self._recorder.keep(request)
-            case messages.DiscardEpisode():
-                return self._recorder.discard()
-            case messages.UndoEpisode():
-                return self._recorder.undo()
-            case _:
-                raise StateError(
-                    f"{type(request).__name__} is not served by this robotd.",
-                    "Client and daemon are of different versions.",
-                    "Install the same version for both.",
-                )
 
     def _clear(self) -> Data | Pending:
         child = self._children[CONTROL]
@@ -397,30 +346,3 @@ class Supervisor:
         joint = tick["fault_joint"]
         name = names[joint] if 0 <= joint < len(names) else None
         return State(tick["state"]), *fault_words(Fault(tick["fault"]), name)
-
-
-def _start_failure(name: str, word: str, last_words: str) -> RobotdError:
-    """Why a needed process could not start, in its own words where it has some."""
-    lines = [line for line in last_words.splitlines() if line.strip()]
-    for number, line in enumerate(lines):
-        if line.startswith("  likely: ") and number + 1 < len(lines):
-            return DaemonError(
-                lines[number - 1],
-                line.removeprefix("  likely: "),
-                lines[number + 1].removeprefix("  do:").strip(),
-            )
-    return DaemonError(
-        f"The {name} process could not start ({word}).",
-        lines[-1] if lines else "It said nothing.",
-        f"Look: robotd logs {name}.",
-    )
-
-
-def encode_ready(seconds: float) -> bytes:
-    """What is said to the one who started us: one JSON line."""
-    return msgspec.json.encode({"ready": True, "seconds": round(seconds, 2)}) + b"\n"
-
-
-def encode_failure(error: RobotdError) -> bytes:
-    """The other thing that can be said."""
-    return msgspec.json.encode({"ready": False, **as_data(failure(0, error))}) + b"\n"

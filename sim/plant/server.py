@@ -28,10 +28,11 @@ from sim.plant.state_layout import STATE_FILE, state_layout
 from sim.plant.world import World, decode_request
 
 _NS_PER_MS = 1_000_000
-_PHYSICS_NS = 4 * _NS_PER_MS  # the longest the physics may lag while nobody talks to the servos
+_PHYSICS_NS = 2 * _NS_PER_MS  # the longest the physics may lag: what a request has to wait for
 _STALL_NS = 200 * _NS_PER_MS  # behind by more: time was stolen, physics does not run after it
 _CHECK_NS = 250 * _NS_PER_MS
 _LATENESS_KEPT = 4_096
+_ORPHANED_NS = 3_000 * _NS_PER_MS  # of silence on every bus
 _SOCKET_PATH_LIMIT = 100  # sun_path holds 108 on Linux, 104 on macOS
 _FIFO_PRIORITY = 10
 
@@ -85,7 +86,10 @@ class PlantServer:
         return socket
 
     def serve(self, stop: Callable[[], bool]) -> None:
-        """Run until `stop()` or until the parent process is gone."""
+        """Run until `stop()`, or until the parent process is gone and nobody speaks to the servos:
+        whoever holds the arm when its supervisor dies still has to let it down.
+        """
+        heard_ns = 0
         publish_ns = round(1e9 / self._options.publish_hz)
         next_publish = next_check = next_physics = time.monotonic_ns()
         world_fd = self._socket.getsockopt(zmq.FD)
@@ -114,6 +118,7 @@ class PlantServer:
             for line in lines:
                 if line in ready:
                     line.receive(now)
+                    heard_ns = now
             if now >= next_publish:
                 self._publish(now)
                 next_publish = max(next_publish + publish_ns, now)
@@ -124,7 +129,7 @@ class PlantServer:
                 next_check = now + _CHECK_NS
                 for line in lines:
                     line.free_exclusive()
-                if os.getppid() != self._parent:
+                if os.getppid() != self._parent and now - heard_ns > _ORPHANED_NS:
                     return
 
     def _catch_up(self, now_ns: int) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from daemon.recorder import catalog, dataset, transaction
 from daemon.recorder.info import INFO, STATS, following_place, load_info
-from daemon.recorder.journal import read_manifest
 from daemon.recorder.schema import CameraSpec, Label, joint_feature_names
+from daemon.recorder.stored import read_manifest
 from daemon.recorder.transaction import read_commits
 from robotd.errors import DatasetError, StateError
 
@@ -73,12 +73,13 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def test_a_crash_between_any_two_steps_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
-    spec = make_spec(tmp_path / "dataset")
+    camera = (CameraSpec("overhead", WIDTH, HEIGHT),)
+    spec = make_spec(tmp_path / "dataset", cameras=camera)
     root, journals = tmp_path / "dataset", tmp_path / "j"
     dataset.publish(write_episode(journals / "a", spec, 10))
     without = content(root)
-    other = make_spec(root, task="another task")
-    journal = write_episode(journals / "b", other, 8, first=50)
+    other = make_spec(root, task="another task", cameras=camera)
+    journal = write_episode(journals / "b", other, 3, first=50)
     dataset.publish(journal, wall_ns=lambda: 1)
     published = content(root)
     dataset.remove_last(root)
@@ -86,7 +87,7 @@ def test_a_crash_between_any_two_steps_is_finished(
     for step in range(1, 30):
         for path in journals.glob("b*"):
             transaction.remove_tree(path)
-        journal = write_episode(journals / f"b{step}", other, 8, first=50)
+        journal = write_episode(journals / f"b{step}", other, 3, first=50)
         if verb == "remove":
             dataset.publish(journal)
         with monkeypatch.context() as patch:

@@ -13,8 +13,9 @@ import pytest
 from daemon.recorder import dataset, tables
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.durable import AppendFile, append_line, write_atomic
-from daemon.recorder.journal import EpisodeJournal, read_manifest, verify
+from daemon.recorder.journal import EpisodeJournal
 from daemon.recorder.session import Session
+from daemon.recorder.stored import read_manifest, verify
 from daemon.recorder.transaction import read_commits
 from robotd.errors import DatasetError, DiskFullError
 

@@ -9,16 +9,9 @@ import pytest
 
 from daemon.recorder import tables
 from daemon.recorder.durable import AppendFile
-from daemon.recorder.journal import (
-    EVIDENCE,
-    ROWS,
-    SYNC_PERIOD_NS,
-    EpisodeJournal,
-    read_manifest,
-    recover_journal,
-    verify,
-)
+from daemon.recorder.journal import SYNC_PERIOD_NS, EpisodeJournal
 from daemon.recorder.schema import TASK_LIMIT_BYTES, EpisodeSpec, Row
+from daemon.recorder.stored import EVIDENCE, ROWS, read_manifest, recover_journal, verify
 from daemon.recorder.video import count_frames, decode_frames
 from robotd.errors import DatasetError, StateError
 

@@ -8,9 +8,9 @@ import msgspec
 import pytest
 
 from daemon.recorder import catalog
-from daemon.recorder.journal import read_manifest, save_manifest
 from daemon.recorder.schema import EpisodeSpec, Label
 from daemon.recorder.session import Session
+from daemon.recorder.stored import read_manifest, save_manifest
 from robotd.errors import DatasetError, StateError
 
 from .episodes import make_frames, make_row, make_spec

@@ -75,7 +75,7 @@ def _table(view: View, joints: Sequence[JointStatus], width: int) -> list[Text]:
     for number, joint in enumerate(joints):
         line = _name(view, number, joint.name.ljust(name_width - 2))
         line.append_text(bar(view, number, joint, bar_width))
-        line.append(f"{joint.position_units:10.1f}", style=look.text)
+        line.append(f"{round(joint.position_units, 1) + 0.0:10.1f}", style=look.text)
         line.append(_goal(joint.requested_units, goals, look, 8), style=look.dim)
         line.append(_goal(joint.applied_units, goals, look, 9), style=look.text)
         if joint.age_ms > OLD_MS:
@@ -110,7 +110,7 @@ def _short_cell(view: View, number: int, joint: JointStatus, width: int) -> Text
     short = f"{side[0].upper()} {_SHORT[rest]}" if paired else _SHORT.get(joint.name, joint.name)
     text = _name(view, number, short.ljust(9 if paired else 7))
     old = joint.age_ms > OLD_MS
-    tail = f" {joint.position_units:6.1f}"
+    tail = f" {round(joint.position_units, 1) + 0.0:6.1f}"
     extra = f" {age_words(joint.age_ms / 1000)} old" if old else ""
     if not old and width >= 36:
         extra = f" {joint.temperature_c:3.0f}{look.degree or 'C'}"
@@ -169,7 +169,7 @@ def _has_goals(status: Status | None) -> bool:
 
 
 def _goal(value: float, shown: bool, look: Look, columns: int) -> str:
-    return (f"{value:.1f}" if shown else look.dash).rjust(columns)
+    return (f"{round(value, 1) + 0.0:.1f}" if shown else look.dash).rjust(columns)
 
 
 def _warmth(look: Look, celsius: float) -> str:
@@ -199,7 +199,7 @@ def _reasons(view: View, status: Status, width: int) -> list[Text]:
         if current:
             lines.append(Text(f"{look.alert} {who} limited by: {words}", style=look.warn))
         else:
-            lines.append(Text(f"  {who} was limited by: {words}", style=look.dim))
+            lines.append(Text(f"  a moment ago: {who} limited by: {words}", style=look.dim))
     for joint in status.joints:
         said = [word for bit, word in _STATUS_BITS if joint.status & bit]
         if said:
