@@ -12,33 +12,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from config.layers import Layer, Merged
+from config.ranges import range_of, section_of, unit_of
 from config.schema import Config
 from robotd.errors import ConfigError
 
 EXTENDS = "extends"
 _PATH = re.compile(r" - at `\$\.?(.*)`$")
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-_UNITS = (
-    ("_rad_s", "rad/s"),
-    ("_deg_s2", "deg/s²"),
-    ("_deg_s", "deg/s"),
-    ("_deg", "deg"),
-    ("_permille", "permille of stall torque"),
-    ("_ms", "ms"),
-    ("_hz", "Hz"),
-    ("_gb", "GB"),
-    ("_m", "m"),
-    ("_s", "s"),
-    ("_c", "°C"),
-    ("fps", "frames a second"),
-    ("width", "pixels"),
-    ("height", "pixels"),
-)
-
-
-def unit_of(key: str) -> str:
-    """The unit that a key's name ends in, as a person reads it; empty for a bare number."""
-    return next((unit for suffix, unit in _UNITS if key.endswith(suffix)), "")
 
 
 def check_keys(layer: Layer) -> None:
@@ -63,15 +43,8 @@ def _check_keys(values: Any, schema: Any, origin: str, path: str) -> None:
 
 def _fields(schema: Any) -> dict[str, Any] | None:
     """The keys of a section and their types; None for a mapping whose names a person chooses."""
-    section = _section(schema)
+    section = section_of(schema)
     return get_type_hints(section, include_extras=True) if section is not None else None
-
-
-def _section(schema: Any) -> type[msgspec.Struct] | None:
-    for choice in (schema, *get_args(schema)):
-        if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
-            return choice if get_origin(schema) is not dict else None
-    return None
 
 
 def _value_type(schema: Any) -> Any:
@@ -134,7 +107,9 @@ def _out_of_range(merged: Merged, message: str) -> ConfigError:
     key = _written_key(merged.values, path)
     unit = unit_of(re.sub(r"\[.*$", "", key))
     value = _value_at(merged.values, key)
-    allowed = reason.replace("Expected", "It must be").replace("`", "")
+    span = range_of(key)
+    allowed = f"It must be {span}" if span else reason.replace("Expected", "It must be")
+    allowed = allowed.replace("`", "")
     return ConfigError(
         f"{merged.origin_of(key)}: {key} is {value!r}{f' {unit}' if unit else ''}.",
         f"{allowed}{f', in {unit}' if unit else ''}.",

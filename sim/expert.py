@@ -149,7 +149,7 @@ class ScriptedExpert:
         """
         if self._last_s is None:
             self._last_s = self._leg_started_s = now_s
-            self._legs = self._reach_for_block(goal_rad, scene)
+            self._legs = self._from_home(goal_rad, scene)
         step_s = min(now_s - self._last_s, 0.2)
         self._last_s = now_s
         self._jaws_rad.append(measured_rad[BODY_JOINTS])
@@ -229,6 +229,13 @@ class ScriptedExpert:
         up = self._knots(here, [(float(x), float(y), CARRY_Z_M)], here[4], OPEN_RAD)
         self._legs = [_leg(Phase.RETREAT, up), *self._reach_for_block(up[-1], scene)]
 
+    def _from_home(self, goal_rad: Sequence[float], scene: Scene) -> list[_Leg]:
+        """The whole job, by way of home when the arm is not there: from the resting pose nothing else is safe."""
+        away = max(abs(a - b) for a, b in zip(goal_rad, self._home_rad, strict=True))
+        if away < _AT_HOME_RAD:
+            return self._reach_for_block(goal_rad, scene)
+        return [*self._go_home(goal_rad), *self._reach_for_block(self._home_rad, scene)]
+
     def _reach_for_block(self, from_rad: Sequence[float], scene: Scene) -> list[_Leg]:
         x, y, z = scene.block_xyz_m
         turn = _turn_for(x, y, scene.block_yaw_rad)
@@ -279,6 +286,7 @@ class ScriptedExpert:
         return tuple(knots)
 
 
+_AT_HOME_RAD = math.radians(4.0)
 _JAWS_SEEN = 6
 _JAWS_STILL_RAD = 0.012
 _BESIDE_M = 0.008

@@ -1,11 +1,10 @@
 """The scripted operator: the expert at the arm's controls, through the same client as any person.
 
-It sends the arm home, asks for it as source `scripted`, sends goals at 30 Hz and lets go when it is done, told to
-stop, or somebody else has taken the arm. Where block and bowl are it learns from the plant, so it works with --sim
+It asks for the arm as source `scripted`, sends goals at 30 Hz and lets go when it is done, told to stop, or somebody
+else has taken the arm. Where block and bowl are it learns from the plant, so it works with --sim
 only. A block that lies in the bowl already is laid out anew first, as a person would between two episodes.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from threading import Event
@@ -15,7 +14,7 @@ from robotd.client import Robot
 from robotd.clock import NS_PER_S
 from robotd.errors import DaemonError, StateError
 from robotd.layouts import ENVIRONMENT_STATE, tick_layout
-from robotd.messages import Goal, Hold, Home, Teleop
+from robotd.messages import Goal, Hold, Teleop
 from robotd.shm import RingReader, SlotReader
 from robotd.states import State
 from sim.expert import HOME_RAD, Scene, ScriptedExpert, Step
@@ -25,9 +24,7 @@ from sim.plant.world_client import WorldClient
 
 SOURCE = "scripted"
 GOALS_HZ = 30
-_HOME_TIMEOUT_S = 20.0
 _TICK_STALE_S = 0.5
-_AT_HOME_RAD = math.radians(4.0)
 _IN_BOWL_M = 0.06
 
 
@@ -40,14 +37,11 @@ def run(robot: Robot, stop: Event) -> Step | None:
     _check(robot)
     ticks = _ticks(robot)
     world = _open_environment(robot)
-    kinematics = ArmKinematics()
     try:
         _lay_out(robot, world)
-        _go_home(robot, ticks, stop)
-        if stop.is_set():
-            return None
         version = int(robot.request(Teleop(source=SOURCE))["handover_version"])
-        last = _operate(robot, ticks, world, ScriptedExpert(kinematics, HOME_RAD), version, stop)
+        expert = ScriptedExpert(ArmKinematics(), HOME_RAD)
+        last = _operate(robot, ticks, world, expert, version, stop)
         if _owns(_newest(ticks), version):
             robot.request(Hold())
         return last
@@ -159,24 +153,3 @@ def _lay_out(robot: Robot, world: SlotReader) -> None:
         client.reset(client.truth().seed + 1)
     finally:
         client.close()
-
-
-def _go_home(robot: Robot, ticks: RingReader, stop: Event) -> None:
-    """Send the arm home and wait until it is there. Raises StateError when it does not arrive."""
-    if _is_home(_newest(ticks)):
-        return
-    robot.request(Home())
-    end_s = time.monotonic() + _HOME_TIMEOUT_S
-    while time.monotonic() < end_s:
-        if stop.wait(0.05) or _is_home(_newest(ticks)):
-            return
-    raise StateError(
-        f"The arm did not come home within {_HOME_TIMEOUT_S:g} s.",
-        "Something is in its way, or a limit stopped it.",
-        "Look: robotd status.",
-    )
-
-
-def _is_home(tick: Mapping[str, Any]) -> bool:
-    near = zip(tick["applied_rad"], HOME_RAD, strict=True)
-    return tick["state"] == State.HOLDING and all(abs(a - b) < _AT_HOME_RAD for a, b in near)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from config.checks import unit_of
 from config.joints import joint_names
 from config.loader import load, profile_names
+from config.ranges import range_of, unit_of
 from robotd.errors import ConfigError
 from sim.plant.calibration import plant_calibration
 
@@ -92,7 +92,7 @@ def test_an_unknown_key_names_the_nearest_one_and_the_file(own_config_home: Path
         ("limits: {release_speed_rad_s: 3}", "limits.release_speed_rad_s", "0.5", "rad/s"),
         ("cameras: {top: {device: x, width: 4}}", "cameras.top.width", "16", "pixels"),
         ("limits: {speed_deg_s: [1, 2]}", "limits.speed_deg_s", "6", "deg/s"),
-        ("control: {tick_hz: fast}", "control.tick_hz", "int", "Hz"),
+        ("control: {tick_hz: fast}", "control.tick_hz", "at least 20, at most 500", "Hz"),
     ],
 )
 def test_a_value_out_of_range_names_key_limit_and_unit(
@@ -102,6 +102,13 @@ def test_a_value_out_of_range_names_key_limit_and_unit(
     assert key in error.what
     assert limit in error.likely
     assert unit in error.what + error.likely
+
+
+def test_the_whole_range_of_a_key_can_be_said() -> None:
+    assert range_of("control.read_deadline_ms") == "above 0.5, at most 20"
+    assert range_of("cameras.top.width") == "at least 16, at most 3840"
+    assert "6 values" in range_of("limits.torque_limit_permille")
+    assert range_of("name") == ""
 
 
 def test_a_tick_rate_that_is_no_multiple_of_fps_says_which_rates_fit(
