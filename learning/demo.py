@@ -26,6 +26,7 @@ from learning.loopwatch import LoopWatch
 from robotd.client import Robot
 from robotd.errors import RobotdError, StateError
 from robotd.messages import (
+    AnyRequest,
     Arm,
     Check,
     CloseSession,
@@ -105,13 +106,11 @@ class Demo:
         ready_s = time.monotonic() - self.started_s
         with self.film:
             self._arm()
-            dataset, root, expert = self._record()
-            frames = self.robot.status().recording.frames
+            # Importing torch and LeRobot takes longer than an episode, so it happens meanwhile.
+            loading = self._begin_loading() if has_lerobot() else None
+            dataset, root, expert, frames = self._record()
             self.robot.request(CloseSession(), timeout_s=SAVE_TIMEOUT_S)
-            if importlib.util.find_spec("lerobot") is None:
-                policy = self._replay(dataset)
-            else:
-                policy = self._policy()
+            policy = self._replay(dataset) if loading is None else self._policy(loading)
         if self.film.error is not None:
             say(self.args, f"no film: {self.film.error}")
         self.judge.close()
@@ -138,8 +137,8 @@ class Demo:
         self.robot.request(Home())
         self._until(lambda status: status.state == "holding", 20.0, "the home pose")
 
-    def _record(self) -> tuple[str, str, list[Outcome]]:
-        """Expert episodes into a new dataset."""
+    def _record(self) -> tuple[str, str, list[Outcome], int]:
+        """Expert episodes into a new dataset: its name and folder, the outcomes, and the rows."""
         count = self.args.expert_episodes
         name = f"local/robotd_demo_{time.strftime('%Y%m%d_%H%M%S')}"
         opened = self.robot.request(
@@ -147,6 +146,7 @@ class Demo:
             timeout_s=SAVE_TIMEOUT_S,
         )
         outcomes: list[Outcome] = []
+        frames = 0
         for episode in range(count):
             self._say(f"scripted operator, episode {episode + 1} of {count}, recording")
             self.judge.lay_out(seed=episode)
@@ -158,11 +158,12 @@ class Demo:
                 raise
             outcome = self.judge.outcome()
             outcomes.append(outcome)
-            self.robot.request(
+            kept = self.robot.request(
                 KeepEpisode(success=outcome is Outcome.SUCCESS), timeout_s=SAVE_TIMEOUT_S
             )
-            self._say(f"  {outcome}, saved")
-        return name, str(opened["root"]), outcomes
+            frames += int(kept["frames"])
+            self._say(f"  {outcome}, {kept['frames']} frames saved")
+        return name, str(opened["root"]), outcomes, frames
 
     def _operate(self) -> None:
         """Run the scripted operator like a person would: through a client of its own."""
@@ -190,11 +191,15 @@ class Demo:
         if errors:
             raise errors[0]
 
-    def _policy(self) -> dict[str, object]:
-        self._say("loading the policy (a small ACT, trained on such episodes)")
-        path = str(self.policy)
-        request = LoadPolicy(path=path, task=self.task.instruction)
-        loaded = self._patiently(lambda robot: robot.request(request, timeout_s=LOAD_TIMEOUT_S))
+    def _begin_loading(self) -> "LongRequest":
+        self._say("loading the policy meanwhile (a small ACT, trained on such episodes)")
+        request = LoadPolicy(path=str(self.policy), task=self.task.instruction)
+        return LongRequest(self.robot, request, LOAD_TIMEOUT_S)
+
+    def _policy(self, loading: "LongRequest") -> dict[str, object]:
+        while not loading.answered:
+            self._look()
+        loaded = loading.answer()
         if loaded.get("told"):
             self._say(f"  it is told: {loaded['told']}")
         successes = 0
@@ -267,30 +272,47 @@ class Demo:
 
         wait_for(self.robot, seen, timeout_s, what)
 
-    def _patiently(self, call: Callable[[Robot], dict[str, object]]) -> dict[str, object]:
-        """Make a long request from a thread of its own, and keep watching meanwhile."""
-        found: list[dict[str, object]] = []
-        errors: list[RobotdError] = []
 
-        def work() -> None:
-            try:
-                with Robot(self.robot.instance) as own:
-                    found.append(call(own))
-            except RobotdError as error:
-                errors.append(error)
+class LongRequest:
+    """A request that takes a while, made from a thread and a connection of its own."""
 
-        thread = Thread(target=work, name="long request")
-        thread.start()
-        while thread.is_alive():
-            self._look()
-        if errors:
-            raise errors[0]
-        return found[0]
+    def __init__(self, robot: Robot, request: AnyRequest, timeout_s: float) -> None:
+        self._instance = robot.instance
+        self._request = request
+        self._timeout_s = timeout_s
+        self._answer: dict[str, object] = {}
+        self._error: RobotdError | None = None
+        self._thread = Thread(target=self._work, name="long request", daemon=True)
+        self._thread.start()
+
+    @property
+    def answered(self) -> bool:
+        """Whether `answer` would return at once."""
+        return not self._thread.is_alive()
+
+    def answer(self) -> dict[str, object]:
+        """Wait for the reply's data. Raises what the request came to."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+    def _work(self) -> None:
+        try:
+            with Robot(self._instance) as own:
+                self._answer = own.request(self._request, timeout_s=self._timeout_s)
+        except RobotdError as error:
+            self._error = error
+
+
+def has_lerobot() -> bool:
+    """Whether this is the full install, with torch and LeRobot."""
+    return importlib.util.find_spec("lerobot") is not None
 
 
 def reads_back(root: Path, frames: object) -> bool | None:
     """Whether LeRobot's own reader sees what was recorded; None where LeRobot is not installed."""
-    if importlib.util.find_spec("lerobot") is None:
+    if not has_lerobot():
         return None
     command = [sys.executable, "-m", "learning.readback", str(root), "--frames", str(frames)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

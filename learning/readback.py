@@ -20,7 +20,10 @@ def main() -> int:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from lerobot.datasets import LeRobotDataset
 
-    dataset = LeRobotDataset(repo_id=f"local/{args.root.name}", root=args.root)
+    # LeRobot's default decoder, torchcodec, wants a system-wide ffmpeg; PyAV carries its own.
+    dataset = LeRobotDataset(
+        repo_id=f"local/{args.root.name}", root=args.root, video_backend="pyav"
+    )
     cameras = [key for key in dataset.meta.camera_keys if key in dataset.features]
     last = dataset[len(dataset) - 1]
     shapes = {key: list(last[key].shape) for key in (*cameras, "observation.state", "action")}

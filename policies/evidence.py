@@ -91,8 +91,9 @@ def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Ev
             f"Nothing says in which units {folder.path} speaks"
             + (f" ({known!r} is not known)." if known else "."),
             "Its actions stay within ±100, which fits degrees and LeRobot's ±100 range alike.",
-            f'Write {SIDECAR} beside its config.json: {{"fps": {rate.fps:g}, "units": "degrees"}} '
-            'or "range_m100_100" (LeRobot since 0.4 records degrees unless told otherwise).',
+            "Say it: --units degrees or --units range_m100_100 (LeRobot since 0.4 records degrees "
+            f"unless told otherwise); or for good, in {SIDECAR} beside its config.json: "
+            f'{{"fps": {rate.fps:g}, "units": "degrees"}}.',
         )
     return Evidence(
         fps=float(rate.fps),

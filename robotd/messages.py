@@ -92,6 +92,7 @@ class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
     fps: int | None = None
     ensemble: str = ""
     rename: dict[str, str] = {}
+    units: str = ""
 
 
 class RunPolicy(Request, frozen=True, kw_only=True, tag="run_policy"):
@@ -99,10 +100,15 @@ class RunPolicy(Request, frozen=True, kw_only=True, tag="run_policy"):
 
 
 class Replay(Request, frozen=True, kw_only=True, tag="replay"):
-    """Play one recorded episode through the twin and the gate. Moves to its first pose softly."""
+    """Play one recorded episode through the twin and the gate. Moves to its first pose softly.
+
+    `fps` None: the recorded rate. `units` empty: those that the dataset proves.
+    """
 
     dataset: str
     episode: int
+    fps: int | None = None
+    units: str = ""
 
 
 class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):

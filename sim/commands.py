@@ -3,5 +3,6 @@
 from robotd.commands import CommandSpec
 
 COMMANDS = (
+    CommandSpec("layout", "lay the block out anew (simulated arm)", "sim.layout"),
     CommandSpec("view", "see arm, cameras and twin; --mp4 FILE keeps it", "sim.view.command"),
 )

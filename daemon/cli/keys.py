@@ -14,8 +14,10 @@ from typing import Any
 
 _NAMES = {
     "\x1b[C": "keep",
+    "\x1bOC": "keep",
     "n": "keep",
     "\x1b[D": "redo",
+    "\x1bOD": "redo",
     "r": "redo",
     "\x1b": "stop",
     "q": "stop",
@@ -27,6 +29,33 @@ _NAMES = {
     "\x1b[24~": "estop",
     "y": "yes",
 }
+_ESCAPE_S = 0.05
+"""How long the rest of an escape sequence may take over SSH before Esc is taken for a bare one."""
+
+
+def split_keys(text: str) -> list[str]:
+    """The names of the keys in what a terminal sent; what means nothing here is left out.
+
+    A stop comes first, whatever was typed before it.
+    """
+    found: list[str] = []
+    while text:
+        size = _sequence_length(text)
+        name = _NAMES.get(text[:size])
+        if name is not None:
+            found.append(name)
+        text = text[size:]
+    return sorted(found, key=lambda name: name != "estop")
+
+
+def _sequence_length(text: str) -> int:
+    """How many characters the first key is: ESC [ or ESC O, parameters, one final character."""
+    if not text.startswith(("\x1b[", "\x1bO")):
+        return 1
+    for size in range(3, len(text) + 1):
+        if "@" <= text[size - 1] <= "~":
+            return size
+    return len(text)
 
 
 class Keys:
@@ -35,9 +64,10 @@ class Keys:
     def __init__(self) -> None:
         self._descriptor = sys.stdin.fileno() if sys.stdin.isatty() else -1
         self._before: list[Any] = []
+        self._pressed: list[str] = []
 
     def __enter__(self) -> "Keys":
-        if self._descriptor >= 0:
+        if self.present:
             self._before = termios.tcgetattr(self._descriptor)
             tty.setcbreak(self._descriptor)
         return self
@@ -51,13 +81,28 @@ class Keys:
         if self._before:
             termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._before)
 
+    @property
+    def present(self) -> bool:
+        """Whether there is a terminal that keys can come from."""
+        return self._descriptor >= 0
+
     def read(self, timeout_s: float) -> str | None:
-        """The name of a pressed key, or None when none came in time or it means nothing here."""
-        if self._descriptor < 0:
+        """The name of a pressed key, or None when none came in time."""
+        if self._pressed:
+            return self._pressed.pop(0)
+        if not self.present:
             select.select([], [], [], timeout_s)
             return None
-        ready, _, _ = select.select([self._descriptor], [], [], timeout_s)
-        if not ready:
+        if not self._waiting(timeout_s):
             return None
-        # An arrow is one escape sequence; reading it whole tells it from a bare Esc.
-        return _NAMES.get(os.read(self._descriptor, 16).decode(errors="replace"))
+        text = self._typed()
+        if text.endswith("\x1b") and self._waiting(_ESCAPE_S):
+            text += self._typed()
+        self._pressed = split_keys(text)
+        return self._pressed.pop(0) if self._pressed else None
+
+    def _waiting(self, timeout_s: float) -> bool:
+        return bool(select.select([self._descriptor], [], [], timeout_s)[0])
+
+    def _typed(self) -> str:
+        return os.read(self._descriptor, 1024).decode(errors="replace")

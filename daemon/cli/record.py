@@ -7,9 +7,13 @@ ones are in the dataset the moment that this says so.
 """
 
 import argparse
+import contextlib
+import sys
 import time
 from collections.abc import Callable
 
+from daemon.cli.between import add_reset_seconds, set_the_scene
+from daemon.cli.checkpoint import add_policy_options, load_policy
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.operator import SOURCES, source
@@ -19,7 +23,6 @@ from robotd.messages import (
     CloseSession,
     DiscardEpisode,
     KeepEpisode,
-    LoadPolicy,
     OpenSession,
     RecordingStatus,
     StartEpisode,
@@ -27,7 +30,6 @@ from robotd.messages import (
 )
 
 SAVE_TIMEOUT_S = 60.0
-LOAD_TIMEOUT_S = 180.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,14 +40,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--source", choices=SOURCES, default="leader")
     parser.add_argument("--dataset", help="owner/name, or a name; default: from the task")
-    parser.add_argument("--policy", help="a checkpoint folder that moves the arm instead")
+    add_policy_options(parser, required=False)
+    add_reset_seconds(parser)
     parser.add_argument("--episode-seconds", type=float, default=60.0, help="longest episode")
 
 
 def run(args: argparse.Namespace) -> int:
+    # A program that asked for JSON gets that on stdout and nothing else.
+    with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+        summary = _run(args)
+    print(printable(summary) if args.json else f"Kept {summary['kept']} in {summary['root']}.")
+    return 0
+
+
+def _run(args: argparse.Namespace) -> dict[str, object]:
     with Robot.connect(args.name) as robot:
         if args.policy:
-            robot.request(LoadPolicy(path=args.policy, task=args.task), timeout_s=LOAD_TIMEOUT_S)
+            load_policy(robot, args)
         arm_with_consent(robot, args.yes)
         who = "policy" if args.policy else args.source
         opened = robot.request(
@@ -58,12 +69,10 @@ def run(args: argparse.Namespace) -> int:
             timeout_s=SAVE_TIMEOUT_S,
         )
         try:
-            kept = _record(robot, args.episodes, who, args.episode_seconds)
+            kept = _record(robot, args, who)
         finally:
             robot.request(CloseSession(), timeout_s=SAVE_TIMEOUT_S)
-        summary = {"dataset": opened.get("dataset"), "root": opened.get("root"), "kept": kept}
-        print(printable(summary) if args.json else f"Kept {kept} in {opened.get('root')}.")
-    return 0
+        return {"dataset": opened.get("dataset"), "root": opened.get("root"), "kept": kept}
 
 
 def dataset_name(task: str) -> str:
@@ -72,12 +81,15 @@ def dataset_name(task: str) -> str:
     return "local/" + ("_".join(words)[:60] or "episodes")
 
 
-def _record(robot: Robot, episodes: int, who: str, limit_s: float) -> int:
-    kept = 0
+def _record(robot: Robot, args: argparse.Namespace, who: str) -> int:
+    kept = tried = 0
     with Keys() as keys:
-        while kept < episodes:
-            print(f"episode {kept + 1} of {episodes}", flush=True)
-            outcome = _episode(robot, keys, who, limit_s)
+        while kept < args.episodes:
+            if who == "policy" and tried and not set_the_scene(robot, keys, args.reset_seconds):
+                break
+            tried += 1
+            print(f"episode {kept + 1} of {args.episodes}", flush=True)
+            outcome = _episode(robot, keys, who, args.episode_seconds)
             if outcome == "stop":
                 break
             if outcome == "undo":

@@ -5,6 +5,7 @@ Arms after the list and one consent. Esc or q: hold. x: software stop.
 
 import argparse
 
+from daemon.cli.checkpoint import UNITS, absolute
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
 from daemon.cli.session import arm_with_consent
@@ -19,14 +20,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_yes(parser)
     parser.add_argument("dataset", help="owner/name, or a folder")
     parser.add_argument("--episode", type=int, required=True)
+    parser.add_argument("--fps", type=int, help="play at another rate than it was recorded at")
+    parser.add_argument(
+        "--units", choices=UNITS, default="", help="of its actions, when the dataset is silent"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     with Robot.connect(args.name) as robot:
         arm_with_consent(robot, args.yes)
-        robot.request(
-            Replay(dataset=args.dataset, episode=args.episode), timeout_s=_START_TIMEOUT_S
+        request = Replay(
+            dataset=absolute(args.dataset), episode=args.episode, fps=args.fps, units=args.units
         )
+        robot.request(request, timeout_s=_START_TIMEOUT_S)
         print(f"Replaying episode {args.episode}. q: hold, x: software stop.", flush=True)
         with Keys() as keys:
             started = False

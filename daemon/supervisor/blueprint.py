@@ -101,7 +101,11 @@ def policy_spec(runtime: Path, config: Config) -> Spec:
 
 def replay_spec(runtime: Path, config: Config, request: messages.Replay) -> Spec:
     """The process that replays one episode."""
-    arguments = ("--dataset", request.dataset, "--episode", str(request.episode))
+    arguments = ["--dataset", request.dataset, "--episode", str(request.episode)]
+    if request.fps is not None:
+        arguments += ["--fps", str(request.fps)]
+    if request.units:
+        arguments += ["--units", request.units]
     place = ("--runtime", str(runtime), *arguments)
     return Spec("replay", "policies.replay", place, restarts=False, environment=environment(config))
 

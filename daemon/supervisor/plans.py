@@ -77,6 +77,7 @@ class PlanDesk:
             fps=request.fps,
             ensemble=request.ensemble,
             rename=request.rename,
+            units=request.units,
         )
         self._lines[POLICY].send(policy_channel.encode(load))
 
