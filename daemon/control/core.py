@@ -342,14 +342,16 @@ class ControlCore:
     def _at_rest(self) -> bool:
         """Whether there is nothing left for control to do before it ends.
 
-        Over a line that has been dead for ten seconds nothing can be released; the log and the
-        state say so, and waiting longer helps nobody.
+        A line that never opened has no arm on it that this process took. Over one that has been
+        dead for ten seconds nothing can be released; the log and the state say so, and waiting
+        longer helps nobody.
         """
         if self.state is State.DISARMED:
             return True
         dead_ticks = _UNREACHABLE_S * self._settings.tick_hz
         return self.state in (State.RELEASING, State.ESTOP, State.FAULT) and all(
-            arm.torque_word is Torque.OFF or min(arm.misses) > dead_ticks for arm in self.arms
+            arm.torque_word is Torque.OFF or arm.link.opened == 0 or min(arm.misses) > dead_ticks
+            for arm in self.arms
         )
 
     def _arm_a_step(self, now_ns: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from daemon.supervisor.process import ProcessId, end
+from daemon.supervisor.process import ProcessId, alive, end, identify
 from robotd import messages
 from robotd.client import Robot, running_instances
 from robotd.errors import ConfigError, RobotdError, StateError
@@ -186,15 +186,15 @@ def test_control_is_not_started_again_while_the_arm_may_be_stiff(
 
 def test_a_killed_daemon_is_taken_over_with_its_children(bench: Daemon, tmp_path: Path) -> None:
     runtime = tmp_path / "RUNTIME_DIR" / "robotd" / "bench"
-    orphan = pid_of(runtime, "control")
+    orphan = identify("control", pid_of(runtime, "control"))
     bench.process.kill()
     bench.process.wait()
     assert running_instances() == {}
     again = Daemon()
     try:
         assert again.said["ready"] is True
-        assert pid_of(runtime, "control") != orphan
-        assert not Path(f"/proc/{orphan}").exists()
+        assert pid_of(runtime, "control") != orphan.pid
+        assert not alive(orphan)
     finally:
         assert again.stop() == 0
 
