@@ -10,6 +10,7 @@ COMMANDS = (
     CommandSpec("disarm", "park and let the arm down slowly", "daemon.cli.disarm"),
     CommandSpec("estop", "software stop; the plug is the emergency stop", "daemon.cli.estop"),
     CommandSpec("clear", "clear a latched fault or e-stop", "daemon.cli.clear"),
+    CommandSpec("hold", "end whatever moves the arm, and hold", "daemon.cli.hold"),
     CommandSpec("home", "move to the home pose", "daemon.cli.home"),
     CommandSpec("teleop", "move the arm: leader, keyboard or scripted", "daemon.cli.teleop"),
     CommandSpec("record", "record episodes into a LeRobot dataset", "daemon.cli.record"),

@@ -123,7 +123,7 @@ _STATUS_HELP: Final = {
     ServoStatus.VOLTAGE: (
         "the supply voltage is outside its limits",
         "The power supply does not match the servos (7.4 V and 12 V kinds), or it sags.",
-        "Check the supply's label and its plug; `robotd health` shows the measured voltage.",
+        "Check the supply's label and its plug; `robotd status` shows the measured voltage.",
     ),
     ServoStatus.ENCODER: (
         "its position sensor fails",

@@ -263,8 +263,6 @@ class Demo:
             self.first_motion_s = round(time.monotonic() - self.started_s, 2)
 
     def _until(self, reached: Callable[[Status], bool], timeout_s: float, what: str) -> None:
-        self.robot.watch(timeout_s=0.5)  # one that may have been published before the request
-
         def seen(status: Status) -> bool:
             self._note_motion(status)
             self.loop.follow()

@@ -22,9 +22,8 @@ def run(args: argparse.Namespace) -> int:
         instances = [choose_instance(name)]
     for instance in instances:
         robot = Robot(instance)
-        presses = robot.estop()
+        robot.estop()
         robot.close()
-        again = "let down slowly; again for limp now" if presses == 1 else "limp now"
-        print(f"{instance.name}: software stop pressed ({again}).")
+        print(f"{instance.name}: software stop pressed. Pressed again while stopped: limp at once.")
     print("The plug is the emergency stop. When it is safe: robotd clear.")
     return 0

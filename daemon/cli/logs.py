@@ -12,7 +12,7 @@ from robotd.errors import DaemonError
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which robot (default: the running or the newest one)")
-    parser.add_argument("--process", help="only this process, for example control")
+    parser.add_argument("process", nargs="?", help="only this process, for example control")
     parser.add_argument("-n", type=int, default=40, help="lines of each file")
     parser.add_argument("-f", "--follow", action="store_true", help="wait for more lines")
 

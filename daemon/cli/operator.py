@@ -6,7 +6,7 @@ TUI.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from threading import Event, Thread
 
@@ -24,28 +24,26 @@ def source(robot: Robot, name: str) -> Iterator[Callable[[], bool]]:
     Yields a function that says whether the source has finished by itself (a script does, a person
     does not). Raises StateError for a source that cannot be used here.
     """
-    if name == "policy":
-        robot.request(RunPolicy())
-        try:
-            yield lambda: False
-        finally:
-            robot.request(Hold())
-        return
     if name == "scripted":
         yield from _scripted(robot)
         return
-    if name == "leader":
-        robot.request(Teleop(source="leader"))
-        try:
-            yield lambda: False
-        finally:
-            robot.request(Hold())
-        return
-    raise StateError(
-        f"{name!r} cannot move the arm from here.",
-        "The keyboard jog needs a screen of its own.",
-        "Use robotd tui for the keyboard; --source leader or scripted here.",
-    )
+    if name not in ("policy", "leader"):
+        raise StateError(
+            f"{name!r} cannot move the arm from here.",
+            "The keyboard jog needs a screen of its own.",
+            "Use robotd tui for the keyboard; --source leader or scripted here.",
+        )
+    robot.request(RunPolicy() if name == "policy" else Teleop(source=name))
+    try:
+        yield lambda: False
+    finally:
+        _let_go(robot)
+
+
+def _let_go(robot: Robot) -> None:
+    """Hold, unless the arm was stopped meanwhile: then it is nobody's, and stays as it is."""
+    with suppress(StateError):
+        robot.request(Hold())
 
 
 def _scripted(robot: Robot) -> Iterator[Callable[[], bool]]:
@@ -76,6 +74,6 @@ def _scripted(robot: Robot) -> Iterator[Callable[[], bool]]:
     finally:
         stop.set()
         thread.join()
-        robot.request(Hold())
+        _let_go(robot)
         if errors:
             raise errors[0]

@@ -11,6 +11,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from daemon.cli.between import add_reset_seconds, set_the_scene
 from daemon.cli.checkpoint import add_policy_options, load_policy
@@ -19,17 +20,20 @@ from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.operator import SOURCES, source
 from daemon.cli.session import arm_with_consent, printable
 from robotd.client import Robot
+from robotd.errors import RobotdError, StateError
 from robotd.messages import (
     CloseSession,
     DiscardEpisode,
     KeepEpisode,
     OpenSession,
-    RecordingStatus,
     StartEpisode,
     UndoEpisode,
 )
 
 SAVE_TIMEOUT_S = 60.0
+_FINISH_S = 1.0
+_LOST = "the arm was lost"
+_STATE_OF = {"leader": "teleop", "keyboard": "teleop", "scripted": "teleop", "policy": "policy"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -82,65 +86,83 @@ def dataset_name(task: str) -> str:
 
 
 def _record(robot: Robot, args: argparse.Namespace, who: str) -> int:
+    """The whole session; returns how many episodes were kept."""
     kept = tried = 0
     with Keys() as keys:
+        if who == "leader" and not keys.present:
+            raise StateError(
+                "Recording with a leader needs a terminal.",
+                "Keys say when an episode starts and whether it is kept, and stdin is none.",
+                "Run it in a terminal (ssh -t), use robotd tui, or another --source.",
+            )
         while kept < args.episodes:
-            if who == "policy" and tried and not set_the_scene(robot, keys, args.reset_seconds):
+            anew = who == "policy" and (tried > 0 or robot.instance.simulated)
+            if anew and not set_the_scene(robot, keys, args.reset_seconds):
                 break
             tried += 1
             print(f"episode {kept + 1} of {args.episodes}", flush=True)
-            outcome = _episode(robot, keys, who, args.episode_seconds)
-            if outcome == "stop":
+            if who == "leader" and not _wait_for_start(robot, keys):
                 break
-            if outcome == "undo":
-                robot.request(UndoEpisode(), timeout_s=SAVE_TIMEOUT_S)
-                kept = max(0, kept - 1)
-                print("  the last kept episode is out again")
-                continue
-            if outcome == "redo":
-                print("  thrown away (kept aside until space is needed)")
-                continue
-            kept += 1
-            recording = recording_of(robot)
-            last = recording.episodes[-1] if recording.episodes else None
-            print(f"  kept: {last.frames} frames, {last.seconds:.1f} s" if last else "  kept")
+            outcome = _episode(robot, keys, who, args.episode_seconds)
+            kept += outcome.kept
+            print(f"  {outcome.said}", flush=True)
+            if outcome.ends:
+                break
     return kept
 
 
-def recording_of(robot: Robot) -> RecordingStatus:
-    """The newest state of the recording session."""
-    return robot.status().recording
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How one episode ended: whether it is kept, in words, and whether the session ends with it."""
+
+    kept: bool
+    said: str
+    ends: bool = False
 
 
-def _episode(robot: Robot, keys: Keys, who: str, limit_s: float) -> str:
-    """One episode; returns keep, redo, undo or stop. A finished script keeps by itself."""
-    waits = who == "leader"
-    while waits:
-        print("  Space starts, u undoes the last, q ends", flush=True)
-        key = None
-        while key is None:
-            key = keys.read(timeout_s=0.5)
-        if key in ("stop", "undo"):
-            return key
-        waits = key != "toggle"
+def _wait_for_start(robot: Robot, keys: Keys) -> bool:
+    """Wait for Space between two episodes; False when the person wants no more."""
+    print("  Space starts, u undoes the last, q ends, x software stop", flush=True)
+    while True:
+        key = keys.read(timeout_s=0.5)
+        if key == "toggle":
+            return True
+        if key == "stop":
+            return False
+        if key == "estop":
+            robot.estop()
+            return False
+        if key == "undo":
+            try:
+                robot.request(UndoEpisode(), timeout_s=SAVE_TIMEOUT_S)
+                print("  the last kept episode is out again", flush=True)
+            except RobotdError as error:
+                print(error, flush=True)
+
+
+def _episode(robot: Robot, keys: Keys, who: str, limit_s: float) -> _Outcome:
+    """One episode. A finished script keeps by itself; one that lost the arm is set aside."""
     with source(robot, who) as finished:
         robot.request(StartEpisode(), timeout_s=SAVE_TIMEOUT_S)
-        verdict = _wait_for_verdict(robot, keys, finished, limit_s)
-    if verdict == "estop":
+        verdict = _wait_for_verdict(robot, keys, finished, limit_s, _STATE_OF[who])
+    if verdict in ("redo", "estop") or verdict.startswith(_LOST):
         robot.request(DiscardEpisode(), timeout_s=SAVE_TIMEOUT_S)
-        return "stop"
-    if verdict == "redo":
-        robot.request(DiscardEpisode(), timeout_s=SAVE_TIMEOUT_S)
-        return "redo"
+        why = {"redo": "once more", "estop": "software stop"}.get(verdict, verdict)
+        said = f"{why}: set aside (kept until space is needed)"
+        return _Outcome(False, said, ends=verdict != "redo")
     label = {"success": True, "fail": False}.get(verdict)
-    robot.request(KeepEpisode(success=label), timeout_s=SAVE_TIMEOUT_S)
-    return "stop" if verdict == "stop" else "keep"
+    data = robot.request(KeepEpisode(success=label), timeout_s=SAVE_TIMEOUT_S)
+    if not data.get("kept", True):
+        return _Outcome(False, "not kept: nothing was recorded", ends=verdict == "stop")
+    return _Outcome(True, f"kept: {data.get('frames')} frames", ends=verdict == "stop")
 
 
 def _wait_for_verdict(
-    robot: Robot, keys: Keys, finished: Callable[[], bool], limit_s: float
+    robot: Robot, keys: Keys, finished: Callable[[], bool], limit_s: float, state: str
 ) -> str:
+    """keep, redo, stop, success, fail, estop; or, beginning with `lost`, why the arm is gone."""
     end_s = time.monotonic() + limit_s
+    seen = False  # the hand-over may take until after the first published state
     while time.monotonic() < end_s:
         key = keys.read(timeout_s=0.1)
         if key == "estop":
@@ -148,8 +170,25 @@ def _wait_for_verdict(
             return "estop"
         if key in ("keep", "redo", "stop", "success", "fail"):
             return key
-        if key == "toggle":
+        if key == "toggle" or finished():
             return "keep"
-        if finished():
-            return "keep"
+        status = robot.watch(timeout_s=0.0)
+        if status is None:
+            continue
+        seen = seen or status.state == state
+        if status.state in ("fault", "estop") or (seen and status.state != state):
+            # A script that is done gives the arm back itself, a moment before it says so.
+            if status.state == "holding" and _finishes(finished):
+                return "keep"
+            return f"{_LOST} ({status.state}: {status.fault or status.message or 'taken over'})"
     return "keep"
+
+
+def _finishes(finished: Callable[[], bool]) -> bool:
+    """Whether the source ends by itself within a moment."""
+    end_s = time.monotonic() + _FINISH_S
+    while time.monotonic() < end_s:
+        if finished():
+            return True
+        time.sleep(0.02)
+    return False

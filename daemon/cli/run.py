@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         arm_with_consent(robot, args.yes)
         with Keys() as keys:
             for episode in range(args.episodes):
-                if episode and not set_the_scene(robot, keys, args.reset_seconds):
+                anew = episode > 0 or robot.instance.simulated
+                if anew and not set_the_scene(robot, keys, args.reset_seconds):
                     break
                 if not _episode(robot, keys, episode, args):
                     break

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from robotd.client import Robot
+from robotd.clock import NS_PER_S
 from robotd.errors import DaemonError, StateError
 from robotd.messages import Arm, Check, Status
 from robotd.states import State
@@ -65,11 +66,14 @@ def _ask(question: str) -> bool:
 def wait_for(
     robot: Robot, reached: Callable[[Status], bool], timeout_s: float, what: str
 ) -> Status:
-    """Watch until `reached`. Raises StateError on fault or e-stop, DaemonError when it is late."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
+    """Watch until `reached`. Raises StateError on fault or e-stop, DaemonError when it is late.
+
+    What was published before the call does not count: it may show the state before a request.
+    """
+    began_ns = time.monotonic_ns()
+    while time.monotonic_ns() < began_ns + timeout_s * NS_PER_S:
         status = robot.watch(timeout_s=0.5)
-        if status is None:
+        if status is None or status.stamp_ns < began_ns:
             continue
         if reached(status):
             return status

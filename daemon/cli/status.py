@@ -49,7 +49,7 @@ def text(status: Status) -> str:
         limited = f"  limited by {joint.limited_by}" if joint.limited_by else ""
         lines.append(
             f"  {joint.name:20} {joint.position_units:8.1f}  goal {joint.applied_units:8.1f}  "
-            f"{joint.temperature_c:3.0f} °C {joint.load_percent:5.0f} %  "
+            f"{joint.temperature_c:3.0f} °C {joint.load_percent:5.0f} % {joint.voltage_v:5.1f} V  "
             f"age {joint.age_ms:4.0f} ms{limited}"
         )
     for camera in status.cameras:

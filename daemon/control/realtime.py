@@ -1,7 +1,7 @@
 """What the machine grants the loop: locked memory, a real-time priority, no garbage collection.
 
 Each is asked for and none is required. What was obtained is written to `realtime.json`, so that
-`robotd status` and `robotd health` say it instead of hoping.
+`robotd status` says it instead of hoping.
 """
 
 import ctypes

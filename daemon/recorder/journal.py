@@ -295,5 +295,5 @@ def _refused(what: str) -> RobotdError:
     return DatasetError(
         f"A row was refused: {what}.",
         "A sensor or camera changed its format, or a computation went wrong.",
-        "The episode so far is whole: keep or discard it, then look at `robotd health`.",
+        "The episode so far is whole: keep or discard it, then look at `robotd status`.",
     )
