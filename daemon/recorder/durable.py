@@ -6,6 +6,7 @@ of robotd's errors here, in one place.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Self
 from robotd.errors import DatasetError, DiskFullError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_UNKNOWN_CALL = {errno.EINVAL, errno.ENOTSUP, errno.ENOTTY}
 _HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -74,7 +76,7 @@ class AppendFile:
     def sync(self) -> None:
         """Return when the data is on the disk."""
         if not self._abandoned:
-            os.fdatasync(self._descriptor)
+            sync_descriptor(self._descriptor)
 
     def abandon(self) -> None:
         """Let every later write vanish."""
@@ -95,6 +97,27 @@ class AppendFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """Return when what was written through `descriptor` is on the disk.
+
+    macOS has no fdatasync, and its fsync leaves the data in the drive's own memory: F_FULLFSYNC is
+    its word for what Linux does, where the file system knows it.
+    """
+    fdatasync = getattr(os, "fdatasync", None)
+    if fdatasync is not None:
+        fdatasync(descriptor)
+        return
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is not None:
+        try:
+            fcntl.fcntl(descriptor, full)
+            return
+        except OSError as error:
+            if error.errno not in _UNKNOWN_CALL:
+                raise
+    os.fsync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -73,7 +73,11 @@ class EpisodeJournal:
         ]
         self._videos = {
             camera.name: VideoWriter(
-                open_file(folder / f"{camera.name}.mp4"), camera.width, camera.height, spec.fps
+                open_file(folder / f"{camera.name}.mp4"),
+                camera.width,
+                camera.height,
+                spec.fps,
+                spec.video_crf,
             )
             for camera in spec.cameras
         }

@@ -68,6 +68,7 @@ class Body:
             dataset_root=root,
             repo_id=repo_id,
             fps=recording.fps,
+            video_crf=recording.video_crf,
             robot_type=recording.robot_type,
             task=task,
             state_names=names,

@@ -6,6 +6,7 @@ whatever else is known about a frame goes into `Evidence`, which never becomes a
 
 import re
 import time
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,11 +29,12 @@ JOINTS = (
 """The joints of an SO-101 in bus-id order, by LeRobot's names."""
 
 MANIFEST_VERSION = 1
-TASK_LIMIT_BYTES = 4096
-"""A task is a sentence; 4 KiB is far above any and keeps a pasted file out of every row."""
+TASK_LIMIT_CHARACTERS = 1000
+"""A task is a sentence; this is far above any and keeps a pasted file out of every row."""
 
 Units = Literal["degrees", "range_m100_100"]
 State = Literal["recording", "closed", "published", "committed", "discarded", "interrupted"]
+_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # control, half a surrogate pair, line and paragraph ends
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -63,7 +65,8 @@ class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What an episode records and where it is to go. Constant over the episode.
 
     `dataset_root` is the dataset's folder, `units` those of state and action (LeRobot's: degrees,
-    gripper 0 closed .. 100 open), the hashes are SHA-256 of what moved the arm.
+    gripper 0 closed .. 100 open), the hashes are SHA-256 of what moved the arm. `units_confirmed`: a
+    person said that a dataset which does not tell its units has these. `video_crf` is x264's quality.
     """
 
     dataset_root: str
@@ -76,25 +79,33 @@ class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     cameras: tuple[CameraSpec, ...] = ()
     environment_names: tuple[str, ...] = ()
     units: Units = "degrees"
+    units_confirmed: bool = False
+    video_crf: int = 23
     robot_name: str = ""
     calibration_sha256: str = ""
     policy_sha256: str = ""
 
 
 def check_task(task: str) -> None:
-    """Raise DatasetError for a task that is no sentence: empty, or longer than 4 KiB."""
-    size_bytes = len(task.encode("utf-8", "surrogatepass"))
+    """Raise DatasetError for a task that is no sentence: empty, too long, or not of one line."""
     if not task.strip():
         raise DatasetError(
             "The task is empty.",
             "Recording was asked for without `--task`.",
             'Say what the arm is to do, e.g. --task "put the block into the bowl".',
         )
-    if size_bytes > TASK_LIMIT_BYTES:
+    if len(task) > TASK_LIMIT_CHARACTERS:
         raise DatasetError(
-            f"The task is {size_bytes} bytes long; {TASK_LIMIT_BYTES} is the limit.",
+            f"The task is {len(task)} characters long; {TASK_LIMIT_CHARACTERS} is the limit.",
             "A file or a log was passed where a sentence was meant.",
             "Pass one sentence: it is stored with every episode and read by the policy.",
+        )
+    strange = next((each for each in task if unicodedata.category(each) in _NO_TEXT), None)
+    if strange is not None:
+        raise DatasetError(
+            f"The task contains the character U+{ord(strange):04X}, which is no text.",
+            "It was pasted with a line break, a tab or an escape sequence.",
+            "Pass one sentence on one line.",
         )
 
 

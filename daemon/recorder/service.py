@@ -21,15 +21,14 @@ from daemon.recorder.rows import JOINTS_PER_ARM, Body, make_row
 from daemon.recorder.schema import Label, Manifest, check_task
 from daemon.recorder.session import Published, Session
 from daemon.recorder.worker import Worker
-from robotd.clock import NS_PER_MS, NS_PER_S, Clock
+from robotd.clock import NS_PER_S, Clock
 from robotd.errors import CameraError, DatasetError, RobotdError, StateError
-from robotd.frames import Frame
+from robotd.frames import PICTURE_WAIT_NS, Frame
 from robotd.messages import RecordingStatus
 from robotd.paths import lerobot_home
 
 log = logging.getLogger(__name__)
 
-_PICTURE_WAIT_NS = 120 * NS_PER_MS  # a USB picture of before the row may still be on its way
 _TICKS_STALE_NS = NS_PER_S
 _ROW_BYTES_PER_PIXEL = 0.033  # two 640x480 cameras at 30 fps write about 0.6 MB/s
 
@@ -250,7 +249,7 @@ class RecorderService:
 
     def _settled(self, row: RowTick, now_ns: int) -> bool:
         deadline_ns = int(row.tick["deadline_ns"])
-        if now_ns - deadline_ns > _PICTURE_WAIT_NS:
+        if now_ns - deadline_ns > PICTURE_WAIT_NS:
             return True
         return all(camera.passed(deadline_ns) for camera in self._cameras.values())
 

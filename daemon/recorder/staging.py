@@ -185,7 +185,7 @@ def _write_video(source: Path, target: Path, manifest: Manifest, feature: dict[s
         feature["info"] = {
             **info,
             **video.probe(target),
-            **video.encoder_info(manifest.spec.fps),
+            **video.encoder_info(manifest.spec.fps, manifest.spec.video_crf),
         }
 
 

@@ -19,10 +19,19 @@ import numpy.typing as npt
 from daemon.recorder.durable import AppendFile
 from robotd.errors import DatasetError
 
-CRF = 23  # x264's own default; LeRobot's 30 is on AV1's scale
 PRESET = "ultrafast"  # 2 ms of CPU a 640x480 frame, beside a control loop on two cores
 FRAGMENT_S = 0.2  # with a sync every 0.2 s, what is older than 0.45 s is on the disk
 _GOP_S = 0.5  # a random frame costs LeRobot at most this much decoding
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+_PRESETS = {
+    "libx264": _X26X_PRESETS,
+    "libx265": _X26X_PRESETS,
+    "libsvtav1": tuple(str(number) for number in range(14)),
+}
+_HIGHEST_CRF = {"libx264": 51, "libx265": 51, "libsvtav1": 63}
 _BOX = struct.Struct(">I4s")
 _LARGE = struct.Struct(">Q")
 
@@ -33,9 +42,9 @@ def gop_frames(fps: int) -> int:
 
 
 class VideoWriter:
-    """Encodes frames of one size into a fragmented h264 MP4 on `sink`."""
+    """Encodes frames of one size into a fragmented h264 MP4 on `sink`, at x264's quality `crf`."""
 
-    def __init__(self, sink: AppendFile, width: int, height: int, fps: int) -> None:
+    def __init__(self, sink: AppendFile, width: int, height: int, fps: int, crf: int) -> None:
         self.sink = sink
         self.frames = 0
         self.size = (width, height)
@@ -52,7 +61,7 @@ class VideoWriter:
             },
         )
         # zerolatency: every frame comes out as it goes in, none waits in a look-ahead.
-        options = {"preset": PRESET, "crf": str(CRF), "tune": "zerolatency", "bf": "0"}
+        options = {"preset": PRESET, "crf": str(crf), "tune": "zerolatency", "bf": "0"}
         stream = self._container.add_stream("libx264", rate=fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = self._time_base
@@ -148,11 +157,11 @@ def probe(path: Path) -> dict[str, object]:
         }
 
 
-def encoder_info(fps: int) -> dict[str, object]:
+def encoder_info(fps: int, crf: int) -> dict[str, object]:
     """How robotd encodes, under the keys where LeRobot notes its encoder's settings."""
     return {
         "video.g": gop_frames(fps),
-        "video.crf": CRF,
+        "video.crf": crf,
         "video.preset": PRESET,
         "video.fast_decode": 0,
         "video.video_backend": "pyav",
@@ -188,11 +197,7 @@ def transcode(source: Path, target: Path, frames: int, fps: int, info: dict[str,
     """
     codec = str(info["video.codec"])
     name = {"av1": "libsvtav1", "h264": "libx264", "hevc": "libx265"}.get(codec, codec)
-    options = {
-        key: str(info[f"video.{key}"])
-        for key in ("crf", "preset")
-        if info.get(f"video.{key}") is not None
-    }
+    options = _encoder_options(name, info)
     done = 0
     with av.open(str(source)) as reader, _mp4(target) as writer:
         origin = reader.streams.video[0]
@@ -210,6 +215,21 @@ def transcode(source: Path, target: Path, frames: int, fps: int, info: dict[str,
             done += 1
         writer.mux(stream.encode(None))
     _check_count(source, done, frames)
+
+
+def _encoder_options(encoder: str, info: dict[str, Any]) -> dict[str, str]:
+    """Those of the settings that `info` names which `encoder` knows.
+
+    A dataset may have been encoded on a GPU, whose presets ("p4") its software namesake refuses.
+    """
+    crf, preset = info.get("video.crf"), info.get("video.preset")
+    highest = _HIGHEST_CRF.get(encoder, -1)
+    options = {}
+    if isinstance(crf, int | float) and 0 <= crf <= highest:
+        options["crf"] = str(int(crf))
+    if preset is not None and str(preset) in _PRESETS.get(encoder, ()):
+        options["preset"] = str(preset)
+    return options
 
 
 @contextmanager

@@ -4,6 +4,7 @@ The row loop must not wait for a dataset, so it posts jobs here and collects the
 and file work release the interpreter; rows wait in their rings meanwhile.
 """
 
+import logging
 import os
 import queue
 import threading
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from robotd.errors import RobotdError
+
+log = logging.getLogger(__name__)
 
 type Job = Callable[[], Any]
 type Finished = Callable[[Any, RobotdError | None], None]
@@ -58,8 +61,7 @@ class Worker:
         self._thread.join()
 
     def _work(self) -> None:
-        if hasattr(os, "setpriority"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        _step_back()
         while (entry := self._jobs.get()) is not None:
             job, finished = entry
             try:
@@ -69,3 +71,11 @@ class Worker:
             except BaseException as error:
                 self._crash = error
                 raise
+
+
+def _step_back() -> None:
+    """Lower this thread's priority. Only Linux has one for each thread; elsewhere it is nobody's."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+    except OSError as error:
+        log.info("publishing runs at the recorder's own priority: %s", error)

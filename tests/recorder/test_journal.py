@@ -10,7 +10,7 @@ import pytest
 from daemon.recorder import tables
 from daemon.recorder.durable import AppendFile
 from daemon.recorder.journal import SYNC_PERIOD_NS, EpisodeJournal
-from daemon.recorder.schema import TASK_LIMIT_BYTES, EpisodeSpec, Row
+from daemon.recorder.schema import TASK_LIMIT_CHARACTERS, EpisodeSpec, Row
 from daemon.recorder.stored import EVIDENCE, ROWS, read_manifest, recover_journal, verify
 from daemon.recorder.video import count_frames, decode_frames
 from robotd.errors import DatasetError, StateError
@@ -168,7 +168,8 @@ def test_a_row_of_another_robot_is_refused(tmp_path: Path, spec: EpisodeSpec) ->
 
 
 def test_a_task_of_ten_megabytes_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    for task in ("x" * 10_000_000, "é" * (TASK_LIMIT_BYTES // 2 + 1), "  "):
+    strange = ("wave\nrm -rf", "wave\x1b[2J", "wave\u2028now", "\ud800")
+    for task in ("x" * 10_000_000, "é" * (TASK_LIMIT_CHARACTERS + 1), "  ", *strange):
         spec = make_spec(tmp_path / "d", task=task)
         with pytest.raises(DatasetError, match="task"):
             EpisodeJournal.create(tmp_path / "e", spec, started=STARTED)

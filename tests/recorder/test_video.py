@@ -8,7 +8,10 @@ import av
 import numpy as np
 import pytest
 
+from daemon.recorder import dataset
 from daemon.recorder.durable import AppendFile
+from daemon.recorder.info import load_info
+from daemon.recorder.journal import EpisodeJournal
 from daemon.recorder.video import (
     VideoWriter,
     count_frames,
@@ -17,10 +20,11 @@ from daemon.recorder.video import (
     gop_frames,
     probe,
     remux,
+    transcode,
 )
 from robotd.errors import DatasetError
 
-from .episodes import HEIGHT, WIDTH, number_in, picture
+from .episodes import HEIGHT, STARTED, WIDTH, make_row, make_spec, number_in, picture
 
 type Write = Callable[[int, int], Path]
 
@@ -32,7 +36,7 @@ def write_video(tmp_path: Path) -> Write:
     def write(count: int, fps: int) -> Path:
         path = tmp_path / f"{count}-{fps}.mp4"
         with AppendFile(path) as sink:
-            writer = VideoWriter(sink, WIDTH, HEIGHT, fps)
+            writer = VideoWriter(sink, WIDTH, HEIGHT, fps, crf=23)
             for number in range(count):
                 writer.append(picture(number))
             writer.close()
@@ -95,3 +99,35 @@ def test_a_file_that_is_no_video_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\0" * 5000)
     with pytest.raises(DatasetError, match="broken"):
         count_frames(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "preset", "crf"),
+    [("hevc", "p4", 30), ("av1", "ultrafast", 30), ("av1", "12", 30), ("mpeg4", "fast", 99)],
+)
+def test_settings_of_another_encoder_are_left_out_not_passed_on(
+    tmp_path: Path, write_video: Write, codec: str, preset: str, crf: int
+) -> None:
+    target = tmp_path / "again.mp4"
+    info = {"video.codec": codec, "video.preset": preset, "video.crf": crf, "video.g": 2}
+    transcode(write_video(6, 15), target, 6, 15, info)
+    assert count_frames(target) == 6
+
+
+def test_the_quality_that_was_set_is_the_one_encoded_and_noted(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    sizes = []
+    for crf in (15, 40):
+        root = tmp_path / f"dataset-{crf}"
+        spec = make_spec(root, video_crf=crf)
+        journal = EpisodeJournal.create(tmp_path / f"j{crf}", spec, started=STARTED)
+        for number in range(4):
+            frames = {camera.name: noise for camera in spec.cameras}
+            journal.append(make_row(spec, number), frames)
+        journal.close(kept=True)
+        sizes.append((journal.folder / "wrist.mp4").stat().st_size)
+        dataset.publish(journal.folder)
+        info = load_info(root)
+        assert info is not None
+        assert info["features"]["observation.images.wrist"]["info"]["video.crf"] == crf
+    assert sizes[0] > 2 * sizes[1]
