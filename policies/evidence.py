@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
+from drivers.units import units_of
 from policies.folder import TRAINING, CheckpointFolder, Stats, read_json
 from robotd import paths
 from robotd.errors import CheckpointError
@@ -20,8 +21,6 @@ from robotd.errors import CheckpointError
 SIDECAR = "robotd_ckpt.json"
 UNITS = ("degrees", "range_m100_100")
 Units = Literal["degrees", "range_m100_100"]
-
-_OVERSHOOT = 100.5  # ±100 is clamped by the driver; half a unit allows for rounding
 
 
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,18 +101,6 @@ def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Ev
         units_source=named.source if named else "statistics of the action",
         joints=next((w.joints for w in witnesses if w.joints), ()),
     )
-
-
-def units_of(action: Mapping[str, Any]) -> str:
-    """The units that an action's statistics prove: "degrees" beyond ±100, else "" (both fit).
-
-    `action` maps `min`/`max` to [A]. Every sixth joint is a gripper, 0..100 in both.
-    """
-    if "min" not in action or "max" not in action:
-        return ""
-    reach = np.maximum(np.abs(action["min"]), np.abs(action["max"])).reshape(-1)
-    body = np.arange(len(reach)) % 6 != 5
-    return "degrees" if bool((reach[body] > _OVERSHOOT).any()) else ""
 
 
 def _sidecar(folder: Path) -> list[_Found]:

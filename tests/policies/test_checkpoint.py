@@ -13,9 +13,10 @@ from lerobot.policies.factory import make_pre_post_processors
 from safetensors.torch import load_file, save_file
 
 from config.schema import Config
+from drivers.units import units_of
 from policies.border import load_calibrations, robot_features
 from policies.checkpoint import load_checkpoint
-from policies.evidence import SIDECAR, Sidecar, find_evidence, units_of, write_sidecar
+from policies.evidence import SIDECAR, Sidecar, find_evidence, write_sidecar
 from policies.fit import fit
 from policies.folder import read_folder
 from policies.loaded import load_policy
