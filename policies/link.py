@@ -97,15 +97,23 @@ class RuntimeLink:
 
     def frame(self, camera: str, deadline_ns: int) -> Frame | None:
         """The camera's newest frame captured at or before `deadline_ns`."""
-        if camera not in self._cameras:
-            self._cameras[camera] = _File(self._runtime / f"frames-{camera}", FrameRingReader)
-        ring = self._cameras[camera].get()
+        ring = self._ring(camera)
         return None if ring is None else ring.newest_at(deadline_ns)
+
+    def latest_capture_ns(self, camera: str) -> int | None:
+        """When the newest picture that has arrived was captured; None before the first."""
+        ring = self._ring(camera)
+        return None if ring is None else ring.latest_stamp_ns()
 
     def environment(self) -> dict[str, Any] | None:
         """The newest environment state; None where there is none."""
         slot = self._environment.get()
         return None if slot is None else slot.read()
+
+    def _ring(self, camera: str) -> FrameRingReader | None:
+        if camera not in self._cameras:
+            self._cameras[camera] = _File(self._runtime / f"frames-{camera}", FrameRingReader)
+        return self._cameras[camera].get()
 
     def propose(self, proposal: Proposal) -> None:
         """Hand a plan to the twin."""

@@ -19,6 +19,7 @@ from policies.observation import Observation
 from policies.plan import parse_ensemble
 from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.errors import CheckpointError
+from robotd.frames import PICTURE_WAIT_NS
 from robotd.policy_channel import Load
 from robotd.states import Source
 
@@ -94,7 +95,9 @@ def load_policy(
         joints=len(robot.joints),
         n_action_steps=max(1, min(steps, checkpoint.chunk)),
         row_ns=row_ns,
-        first_delay_ns=inference_ns + int(config.twin.verdict_budget_ms * NS_PER_MS),
+        first_delay_ns=inference_ns
+        + int(config.twin.verdict_budget_ms * NS_PER_MS)
+        + (PICTURE_WAIT_NS if fitted.cameras else 0),
         crossfade_ns=int(config.policy.crossfade_ms * NS_PER_MS),
         ensemble=ensemble,
         late_passes=config.twin.late_rule == "pass",

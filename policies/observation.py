@@ -21,6 +21,10 @@ class NotObservedError(Exception):
     """No observation can be made now; `str()` says why, for the person at the robot."""
 
 
+class NotYetObservedError(Exception):
+    """A picture of before the row's deadline is still on its way: ask again for the same row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What was seen at `deadline_ns`. `oldest_ns` is when the oldest input was captured."""

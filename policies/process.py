@@ -53,12 +53,11 @@ class PlanProcess:
         except zmq.Again:
             sys.stderr.write(f"nobody takes {type(message).__name__} from the channel\n")
 
-    def fail(self, error: RobotdError) -> None:
-        """Tell the supervisor what went wrong, and the log too."""
+    def fail(self, error: RobotdError, load_id: int = 0) -> None:
+        """Tell the supervisor what went wrong, and the log too. `load_id`: with which load."""
         sys.stderr.write(f"{error}\n")
-        self.send(
-            Failed(kind=type(error).__name__, what=error.what, likely=error.likely, do=error.do)
-        )
+        kind = type(error).__name__
+        self.send(Failed(id=load_id, kind=kind, what=error.what, likely=error.likely, do=error.do))
 
     def close(self) -> None:
         self._socket.close()

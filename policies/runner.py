@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.executor import Executor, Proposal, Refusal
-from policies.observation import NotObservedError, Observation
+from policies.observation import NotObservedError, NotYetObservedError, Observation
 from policies.plan import Chunk
 from robotd.clock import Clock
+from robotd.errors import CheckpointError
 from robotd.states import PlanReason, State, Verdict
 
 
@@ -66,7 +67,12 @@ class Inference:
 
 
 Observe = Callable[[Mapping[str, Any]], Observation]
-"""Make the observation of a row's tick. Raises NotObservedError."""
+"""Make the observation of a row's tick.
+
+Raises NotYetObservedError when it has to be asked for again, NotObservedError when there is none.
+"""
+
+_NO_ACTIONS = (Refusal.NOT_FINITE, Refusal.WRONG_SHAPE)
 
 
 class Runner:
@@ -96,6 +102,7 @@ class Runner:
         self._state = state
         self._next_id = first_chunk_id
         self._latency_ns = latency_ns
+        self._looking: Mapping[str, Any] | None = None  # the row whose pictures are on their way
         self._thinking: tuple[int, Chunk] | None = None
 
     def step(
@@ -105,21 +112,27 @@ class Runner:
         observe: Observe,
         answer: Answer | None = None,
     ) -> Proposal | None:
-        """One pass. `tick` is the newest tick, `row` the newest one at a row's deadline."""
+        """One pass. `tick` is the newest tick, `row` the newest one at a row's deadline.
+
+        Raises CheckpointError for a chunk that is no action: the next one would be none either.
+        """
         if tick["state"] != self._state:
             self.executor.stop()
-            self._thinking = None
+            self._looking = self._thinking = None
             self.trouble = ""
             return None
         version = int(tick["handover_version"])
         if version != self.executor.version:
             self._predictor.reset()
             self.executor.hand_over(version, int(tick["handover_ns"]))
-            self._thinking = None
+            self._looking = self._thinking = None
         if answer is not None:
             self._judged(answer)
-        if self._thinking is None and row is not None and row["handover_version"] == version:
-            self._think(row, int(tick["handover_ns"]), observe)
+        if self._thinking is None and self._looking is None and row is not None:
+            wanted = self.executor.wants(int(row["deadline_ns"]))
+            self._looking = row if wanted and row["handover_version"] == version else None
+        if self._looking is not None:
+            self._think(self._looking, int(tick["handover_ns"]), observe)
         self._think_to_the_end()
         return self.executor.propose(self._clock.now_ns(), np.asarray(tick["applied_rad"]))
 
@@ -128,14 +141,15 @@ class Runner:
             self.trouble = answer.words
 
     def _think(self, row: Mapping[str, Any], handover_ns: int, observe: Observe) -> None:
-        deadline_ns = int(row["deadline_ns"])
-        if not self.executor.wants(deadline_ns):
-            return
         try:
             observation = observe(row)
+        except NotYetObservedError:
+            return
         except NotObservedError as error:
+            self._looking = None
             self.trouble = str(error)
             return
+        self._looking = None
         if observation.oldest_ns <= handover_ns:
             return  # a picture from before the hand-over; the next row has a newer one
         began_ns = self._clock.now_ns()
@@ -161,5 +175,12 @@ class Runner:
         chunk = self._thinking[1]
         self._thinking = None
         refusal = self.executor.offer(chunk, now_ns)
+        if refusal in _NO_ACTIONS:
+            raise CheckpointError(
+                f"The policy gave no action for what it sees now: {refusal.value}.",
+                "Its weights or the statistics of its processors overflow away from what it was "
+                "trained on, or training diverged.",
+                "Choose an earlier step of the training run, and start from a pose as in its data.",
+            )
         if refusal is not None and refusal is not Refusal.OLD_HANDOVER:
             self.trouble = f"a chunk was refused: {refusal.value}"

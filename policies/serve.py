@@ -17,8 +17,9 @@ from policies.link import RuntimeLink
 from policies.loaded import LoadedPolicy, frame_stale_ns, load_policy, row_stride
 from policies.observation import Observation, build_observation
 from policies.process import PlanProcess, read_config
+from policies.row_inputs import RowInputs
 from policies.runner import Runner
-from robotd.clock import MonotonicClock
+from robotd.clock import NS_PER_S, MonotonicClock
 from robotd.errors import RobotdError, StateError
 from robotd.policy_channel import (
     POLICY_SOCKET,
@@ -50,31 +51,48 @@ class PolicyServer:
         self._told_trouble = ""
         self._reported = 0
         self._busy = False
+        self._load_id = 0
+        self._inputs: RowInputs | None = None
 
     def pass_once(self) -> bool:
         """Take one message, make one step. False: the supervisor asked to end."""
         message = self._process.receive(_BUSY_WAIT_MS if self._busy else _IDLE_WAIT_MS)
+        while isinstance(message, Load) and (newer := self._process.receive(0)) is not None:
+            message = newer  # a load that was superseded while this process was busy
         if isinstance(message, Shutdown):
             return False
-        if isinstance(message, Load):
-            try:
+        try:
+            if isinstance(message, Load):
                 self._load(message)
-            except RobotdError as error:
-                self._process.fail(error)
-        self._step()
+            self._step()
+        except RobotdError as error:
+            self._unload()
+            self._process.fail(error, self._load_id)
         return True
 
-    def _load(self, request: Load) -> None:
+    def _unload(self) -> None:
+        """From here on nothing is proposed: neither by a checkpoint that failed nor by the one
+        before it."""
+        self._policy = self._runner = None
+        self._busy = False
+
+    def _refuse_in_motion(self) -> None:
         tick = self._link.latest()
         if tick is not None and tick["state"] == State.POLICY:
             raise StateError(
                 "A checkpoint cannot be exchanged while a policy moves the arm.",
-                "Another run is still going on.",
-                "Hold first (robotd hold, or Space in the TUI), then load.",
+                "Another run is still going on, or was started while this one was loading.",
+                "The arm holds now. Load again.",
             )
+
+    def _load(self, request: Load) -> None:
+        self._load_id = request.id
+        self._refuse_in_motion()
+        self._unload()
         self._process.send(Progress(phase="loading"))
         calibrations = load_calibrations(self._config)
         policy = load_policy(request, self._config, calibrations, threads=self._threads)
+        self._refuse_in_motion()
         self._policy = policy
         self._runner = Runner(
             policy,
@@ -84,10 +102,14 @@ class PolicyServer:
             # Above every id that an earlier process of this boot can have used.
             first_chunk_id=self._clock.now_ns() // 1_000_000,
         )
+        fit, cameras = policy.fit, self._config.cameras
+        periods_ns = {name: round(NS_PER_S / cameras[name].fps) for name in fit.cameras}
+        self._inputs = RowInputs(self._link, periods_ns, self._clock, told=fit.environment)
         evidence, folder = policy.checkpoint.evidence, policy.checkpoint.folder
         self._link.report(self._clock.now_ns(), None, 0, ready=True, finished=False)
         self._process.send(
             Ready(
+                id=request.id,
                 path=str(folder.path),
                 kind=folder.kind,
                 fps=evidence.fps,
@@ -122,15 +144,15 @@ class PolicyServer:
             self._process.send(Trouble(reason=runner.trouble))
 
     def _observe(self, row: Mapping[str, Any]) -> Observation:
-        assert self._policy is not None
-        fit, deadline_ns = self._policy.fit, int(row["deadline_ns"])
+        assert self._policy is not None and self._inputs is not None
+        frames, world = self._inputs.of(int(row["deadline_ns"]))
         return build_observation(
             row,
             self._policy.border,
-            {name: self._link.frame(name, deadline_ns) for name in fit.cameras},
-            self._link.environment() if fit.environment else None,
+            frames,
+            world,
             frame_stale_ns(self._config),
-            told=fit.environment,
+            told=self._policy.fit.environment,
         )
 
 

@@ -8,7 +8,12 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+from robotd.clock import NS_PER_MS
 from robotd.shm import Field, Layout, RingReader, RingWriter, _open
+
+PICTURE_WAIT_NS = 120 * NS_PER_MS
+"""How long a row waits for the picture that belongs to it: one over USB may still be on its way.
+Recorder and policy wait alike, so that a policy sees what a row of the same tick would hold."""
 
 _STAMP = struct.Struct("<qQII")
 _FRAME_VERSION = 1

@@ -84,7 +84,10 @@ class Goal(Request, frozen=True, kw_only=True, tag="goal"):
 
 
 class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
-    """Load a checkpoint folder in the policy process and warm it up. Moves nothing."""
+    """Load a checkpoint folder in the policy process and warm it up. Moves nothing.
+
+    Newest wins: an earlier load that is not answered yet is refused with a StateError.
+    """
 
     path: str
     task: str = ""
@@ -191,7 +194,7 @@ class Ok(msgspec.Struct, frozen=True, tag_field="type", tag="ok", kw_only=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="failed", kw_only=True):
-    """Not done, and nothing changed."""
+    """Not done. What it leaves behind, `docs/api.md` says; a refused one leaves all as it was."""
 
     id: int
     kind: str  # the name of the RobotdError type
@@ -304,7 +307,11 @@ class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The loaded policy. `phase`: none, loading, ready, running, failed."""
+    """The loaded policy. `phase`: none, loading, ready, running, failed.
+
+    `error`, `likely` and `do` are the three parts of why it failed; while it runs, `error` alone
+    says why no plan can be made now.
+    """
 
     phase: str = "none"
     path: str = ""
@@ -315,6 +322,25 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     observation_age_ms: float = 0.0
     chunks: int = 0
     error: str = ""
+    likely: str = ""
+    do: str = ""
+
+
+class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest replay. `phase`: none, loading, running, finished, failed.
+
+    `finished` means that the last recorded action was due while an approved plan was followed;
+    whatever else ended it is `failed`, with `error`, `likely` and `do`. `number` counts the replays
+    of this daemon; the reply to `Replay` has it as `replay`.
+    """
+
+    phase: str = "none"
+    number: int = 0
+    dataset: str = ""
+    episode: int = -1
+    error: str = ""
+    likely: str = ""
+    do: str = ""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -340,6 +366,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     recording: RecordingStatus = RecordingStatus()
     twin: TwinStatus = TwinStatus()
     policy: PolicyStatus = PolicyStatus()
+    replay: ReplayStatus = ReplayStatus()
     leader_ready: bool | None = None
     processes: dict[str, str] = {}
 

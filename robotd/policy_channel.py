@@ -15,11 +15,14 @@ REPLAY_SOCKET = "replay.sock"
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="load"):
     """Supervisor to policy: load this checkpoint folder and warm it up.
 
+    `id` comes back in what is said of this load, so that the answer to an earlier one is not taken
+    for it. What was loaded before is gone from the moment this arrives, whatever becomes of it.
     `n_action_steps` None: the configuration's. `fps` None: from the checkpoint's evidence. `units`
     empty: likewise. `ensemble`: "", "newest" or "oldest", optionally with a coefficient
     ("newest:0.01"). `rename` maps keys of the checkpoint to keys of the robot.
     """
 
+    id: int = 0
     path: str
     task: str = ""
     n_action_steps: int | None = None
@@ -40,12 +43,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ready"):
-    """Process to supervisor: the arm can be given to it now.
+    """Process to supervisor: the arm can be given to it now. `id` is that of its `Load`.
 
     `told` names what the policy is told that a camera would have to see; `sha256` is that of the
     files that decide what it does; `inference_ms` that of one warm chunk.
     """
 
+    id: int = 0
     path: str
     kind: str
     fps: float
@@ -60,8 +64,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="failed"):
-    """Process to supervisor: it could not be done; `kind` is the name of the RobotdError type."""
+    """Process to supervisor: it could not be done, and nothing is loaded.
 
+    `kind` is the name of the RobotdError type; `id` that of the `Load`, 0 when it concerns none.
+    """
+
+    id: int = 0
     kind: str
     what: str
     likely: str

@@ -2,6 +2,11 @@
 
 Both write the same slots, so only one of them runs. Neither is started again by itself: a policy
 that died has lost its model, and nothing may move because a process started.
+
+Loads and replays are numbered and the newest wins: what a process says of an earlier one is not
+heard, and whoever waits for an earlier one is told so. Whenever control says that the arm is a
+policy's or a replay's and nobody plays, the arm is taken back: that one rule covers a failure, an
+end and every race between them.
 """
 
 import logging
@@ -20,7 +25,7 @@ from daemon.supervisor.pending import Data, Pending
 from daemon.supervisor.recording import named_error
 from robotd import messages, policy_channel
 from robotd.errors import DaemonError, RobotdError, StateError
-from robotd.messages import PolicyStatus
+from robotd.messages import PolicyStatus, ReplayStatus
 from robotd.states import RequestKind, Source, State
 
 log = logging.getLogger(__name__)
@@ -43,6 +48,7 @@ class PlanDesk:
         observed: Observed,
     ) -> None:
         self.sha256 = ""
+        self.replay_status = ReplayStatus()
         self._runtime = runtime
         self._config = config
         self._children = children
@@ -54,23 +60,22 @@ class PlanDesk:
         }
         self._status = PolicyStatus()
         self._failure: dict[str, RobotdError] = {}
+        self._load_number = 0
         self._replay_ready = False
+        self._taken_back = -1  # the hand-over whose arm was taken back
 
     # --- requests ---------------------------------------------------------------------------------
 
     def load(self, request: messages.LoadPolicy) -> Pending:
-        """Load a checkpoint; answered when it is warm."""
-        if self._observed.state in (State.POLICY, State.REPLAY):
-            raise StateError(
-                "A policy or a replay has the arm.",
-                "Another one cannot be loaded while it moves.",
-                "Stop it first: robotd hold, or Ctrl-C in its terminal.",
-            )
-        self._end(REPLAY)
-        self._start(POLICY)
-        self.sha256 = ""
-        self._status = PolicyStatus(phase="loading", path=request.path)
+        """Load a checkpoint; answered when it is warm. Takes the place of an unanswered load."""
+        self._refuse_while_moving()
+        self._drop_replay()
+        self._load_number += 1
+        number = self._load_number
+        self._forget_policy(PolicyStatus(phase="loading", path=request.path))
+        self._start_policy()
         load = policy_channel.Load(
+            id=number,
             path=request.path,
             task=request.task,
             n_action_steps=request.n_action_steps,
@@ -79,9 +84,12 @@ class PlanDesk:
             rename=request.rename,
             units=request.units,
         )
-        self._lines[POLICY].send(policy_channel.encode(load))
+        if not self._lines[POLICY].send(policy_channel.encode(load)):
+            self._fail(POLICY, _deaf())
 
         def poll() -> Data | None:
+            if number != self._load_number:
+                raise _superseded(f"The load of {request.path}")
             if POLICY in self._failure:
                 raise self._failure[POLICY]
             if self._status.phase == "ready":
@@ -89,7 +97,7 @@ class PlanDesk:
                 return data
             return None
 
-        return Pending(poll, _LOAD_S, "policy")
+        return Pending(poll, _LOAD_S, POLICY)
 
     def run(self) -> Pending:
         """Give the arm to the loaded policy."""
@@ -109,88 +117,119 @@ class PlanDesk:
             raise StateError(
                 "The arm is not armed.", "A replay moves it.", "Arm it first: robotd arm."
             )
-        if self._observed.state in (State.POLICY, State.REPLAY):
-            raise StateError(
-                "A policy or a replay has the arm.",
-                "It has not finished.",
-                "Stop it first: robotd hold.",
-            )
-        self._end(POLICY)
-        self._status = PolicyStatus()
-        self.sha256 = ""
-        self._replay_ready = False
-        self._start(REPLAY, request)
+        self._refuse_while_moving()
+        self._drop_policy()
+        number = self.replay_status.number + 1
+        self._start_replay(request, number)
         given: list[Pending] = []
 
         def poll() -> Data | None:
+            if number != self.replay_status.number:
+                raise _superseded(f"The replay of episode {request.episode}")
             if REPLAY in self._failure:
                 raise self._failure[REPLAY]
             if not self._replay_ready:
                 return None
-            if not given:
-                given.append(self._motion.ask(RequestKind.REPLAY, Source.REPLAY))
-            return given[0].poll()
+            try:
+                if not given:
+                    given.append(self._motion.ask(RequestKind.REPLAY, Source.REPLAY))
+                    self._replay_is("running")
+                taken = given[0].poll()
+            except RobotdError as error:
+                self._fail(REPLAY, error)
+                self._end(REPLAY)
+                raise
+            return None if taken is None else taken | {"replay": number}
 
-        return Pending(poll, _REPLAY_S, "replay")
+        return Pending(poll, _REPLAY_S, REPLAY)
+
+    def _refuse_while_moving(self) -> None:
+        if self._observed.state in (State.POLICY, State.REPLAY):
+            raise StateError(
+                "A policy or a replay has the arm.",
+                "It has not finished, and another one cannot take its place while the arm moves.",
+                "Stop it first: robotd hold, or Ctrl-C in its terminal.",
+            )
 
     # --- what they say ----------------------------------------------------------------------------
 
     def receive(self) -> None:
-        """Take what both processes said."""
-        for name, line in self._lines.items():
-            for body in line.receive():
-                try:
-                    message = policy_channel.decode_from_process(body)
-                except msgspec.DecodeError as error:
-                    log.error("%s said something that is not understood: %s", name, error)
-                    continue
-                self._heard(name, message)
+        """Take what both processes said, and the arm from one that does not play."""
+        for name in self._lines:
+            self._listen(name)
+        self._take_back()
+
+    def _listen(self, name: str) -> None:
+        for body in self._lines[name].receive():
+            try:
+                message = policy_channel.decode_from_process(body)
+            except msgspec.DecodeError as error:
+                log.error("%s said something that is not understood: %s", name, error)
+                continue
+            self._heard(name, message)
 
     def _heard(self, name: str, message: policy_channel.FromProcess) -> None:
         match message:
             case policy_channel.Ready() if name == POLICY:
-                self.sha256 = message.sha256
-                self._status = PolicyStatus(
-                    phase="ready",
-                    path=message.path,
-                    kind=message.kind,
-                    fps=message.fps,
-                    told=message.told,
-                    inference_ms=message.inference_ms,
-                )
+                if message.id == self._load_number:
+                    self._loaded(message)
             case policy_channel.Ready():
                 self._replay_ready = True
             case policy_channel.Failed():
-                error = named_error(message.kind, message.what, message.likely, message.do)
-                self._fail(name, error)
+                if name == REPLAY or message.id in (0, self._load_number):
+                    error = named_error(message.kind, message.what, message.likely, message.do)
+                    self._fail(name, error)
             case policy_channel.Trouble():
-                if name == POLICY:
+                if name == POLICY and self._status.phase == "ready":
                     self._status = msgspec.structs.replace(self._status, error=message.reason)
                 if message.reason:
                     log.warning("%s: %s", name, message.reason)
             case policy_channel.Finished():
-                self._motion.hold_if_moving()
+                self._failure.pop(REPLAY, None)
+                self._replay_is("finished")
             case policy_channel.Progress():
                 log.info("%s: %s", name, message.phase)
 
+    def _loaded(self, ready: policy_channel.Ready) -> None:
+        self.sha256 = ready.sha256
+        self._status = PolicyStatus(
+            phase="ready",
+            path=ready.path,
+            kind=ready.kind,
+            fps=ready.fps,
+            told=ready.told,
+            inference_ms=ready.inference_ms,
+        )
+
     def ended(self, name: str) -> None:
         """A plan process is gone: nobody follows a dead one's plans."""
-        if name == REPLAY and self._observed.state is State.REPLAY:
-            self._motion.hold_if_moving()
-        if name == POLICY and self._observed.state is State.POLICY:
-            self._motion.hold_if_moving()
+        self._listen(name)  # its own words are better than those of its end
         child = self._children.get(name)
-        if child is None or not child.wanted or (name == REPLAY and child.exit_code == 0):
+        over = name in self._failure or (name == REPLAY and self.replay_status.phase == "finished")
+        if child is not None and child.wanted and not over:
+            words = self._children.last_words(name).splitlines()
+            self._fail(
+                name,
+                DaemonError(
+                    f"The {name} process ended ({child.word}).",
+                    words[-1] if words else "It was killed, or ran out of memory.",
+                    f"Look: robotd logs {name}; then start it again.",
+                ),
+            )
+        self._take_back()
+
+    def _take_back(self) -> None:
+        """Hold, once per hand-over, when the arm is given to a process that does not play."""
+        tick = self._observed.tick()
+        if tick is None:
             return
-        words = self._children.last_words(name).splitlines()
-        self._fail(
-            name,
-            DaemonError(
-                f"The {name} process ended ({child.word}).",
-                words[-1] if words else "It was killed, or ran out of memory.",
-                f"Look: robotd logs {name}; then load it again.",
-            ),
+        state = State(tick["state"])
+        idle = (state is State.POLICY and self._status.phase != "ready") or (
+            state is State.REPLAY and self.replay_status.phase != "running"
         )
+        if idle and tick["handover_version"] != self._taken_back:
+            self._taken_back = tick["handover_version"]
+            self._motion.hold_if_moving()
 
     @property
     def status(self) -> PolicyStatus:
@@ -213,31 +252,68 @@ class PlanDesk:
 
     # --- processes --------------------------------------------------------------------------------
 
-    def _start(self, name: str, request: messages.Replay | None = None) -> None:
-        self._failure.pop(name, None)
-        child = self._children.get(name)
-        if name == POLICY and child is not None and child.running and child.wanted:
+    def _start_policy(self) -> None:
+        child = self._children.get(POLICY)
+        if child is not None and child.running and child.wanted:
             return  # it takes another checkpoint without a new import of torch
+        self._make_room(POLICY)
+        self._children.start(policy_spec(self._runtime, self._config))
+
+    def _start_replay(self, request: messages.Replay, number: int) -> None:
+        self._failure.pop(REPLAY, None)
+        self._replay_ready = False
+        self.replay_status = ReplayStatus(
+            phase="loading", number=number, dataset=request.dataset, episode=request.episode
+        )
+        self._make_room(REPLAY)
+        self._children.start(replay_spec(self._runtime, self._config, request))
+
+    def _make_room(self, name: str) -> None:
+        child = self._children.get(name)
         if child is not None and child.running:
             self._children.kill(name)
         self._lines[name].bind()
-        if request is None:
-            self._children.start(policy_spec(self._runtime, self._config))
-        else:
-            self._children.start(replay_spec(self._runtime, self._config, request))
 
     def _end(self, name: str) -> None:
         self._children.ask_to_end(name)
         self._lines[name].close()
 
+    def _drop_policy(self) -> None:
+        """Nothing is loaded any more; whoever waits for a load is told."""
+        self._end(POLICY)
+        self._load_number += 1
+        self._forget_policy(PolicyStatus())
+
+    def _forget_policy(self, status: PolicyStatus) -> None:
+        self._failure.pop(POLICY, None)
+        self.sha256 = ""
+        self._status = status
+
+    def _drop_replay(self) -> None:
+        if self.replay_status.phase in ("loading", "running"):
+            self._fail(REPLAY, _superseded(f"The replay of episode {self.replay_status.episode}"))
+        self._end(REPLAY)
+
     def _fail(self, name: str, error: RobotdError) -> None:
-        # The process's own words are better than those of its end.
-        self._failure.setdefault(name, error)
-        if name == POLICY:
-            self._status = msgspec.structs.replace(
-                self._status, phase="failed", error=self._failure[name].what
+        log.error("%s: %s", name, error)
+        self._failure[name] = error
+        if name == REPLAY:
+            self._replay_is("failed", error)
+        else:
+            self.sha256 = ""
+            self._status = PolicyStatus(
+                phase="failed",
+                path=self._status.path,
+                error=error.what,
+                likely=error.likely,
+                do=error.do,
             )
-        log.error("%s", error)
+
+    def _replay_is(self, phase: str, error: RobotdError | None = None) -> None:
+        what, likely, do = ("", "", "") if error is None else (error.what, error.likely, error.do)
+        self.replay_status = msgspec.structs.replace(
+            self.replay_status, phase=phase, error=what, likely=likely, do=do
+        )
 
     def _need_twin(self) -> None:
         if not self._observed.twin.alive:
@@ -246,3 +322,19 @@ class PlanDesk:
                 "It is starting, or it ended.",
                 "Look: robotd status; robotd logs twin.",
             )
+
+
+def _superseded(what: str) -> StateError:
+    return StateError(
+        f"{what} was given up: another load or replay was asked for after it.",
+        "Another terminal or client uses this robot too.",
+        "Look at robotd status, agree who has the robot, then try again.",
+    )
+
+
+def _deaf() -> DaemonError:
+    return DaemonError(
+        "The policy process takes no messages.",
+        "It hangs: it has not read its line for a long time.",
+        "Look: robotd logs policy; then stop and start robotd.",
+    )

@@ -332,6 +332,7 @@ class Supervisor:
             recording=self._recorder.status,
             twin=self._observed.twin,
             policy=self._plans.status,
+            replay=self._plans.replay_status,
             leader_ready=self._observed.leader_ready if self._observed.leader_wanted else None,
             processes=self._words(),
         )

@@ -16,6 +16,7 @@ from policies.observation import Observation
 from policies.plan import parse_ensemble
 from policies.runner import Answer
 from robotd.clock import NS_PER_MS, NS_PER_S, VirtualClock
+from robotd.errors import CheckpointError
 from robotd.policy_channel import Load
 from robotd.states import State, Verdict
 
@@ -165,13 +166,14 @@ def test_ensembling_as_often_as_rows_come_blends_what_chunks_say(
     assert CHUNK - 2 <= len(world.proposals[-1][1].goals_rad) <= CHUNK
 
 
-def test_chunks_that_are_no_numbers_move_nothing_and_say_why(
+def test_a_chunk_that_is_no_number_moves_nothing_and_ends_the_run_in_three_parts(
     policy: LoadedPolicy, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(policy, config)
     poison = np.full((CHUNK, 6), np.nan)
     monkeypatch.setattr(LoadedPolicy, "predict", lambda _self, _observation: poison)
-    world.run(100)
+    with pytest.raises(CheckpointError, match="not a finite number") as caught:
+        world.run(100)
+    assert caught.value.likely and caught.value.do
     assert not world.proposals
-    assert "not a finite number" in world.runner.runner.trouble
     assert world.runner.runner.executor.starved(world.clock.now_ns())

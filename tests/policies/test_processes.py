@@ -159,11 +159,14 @@ def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handov
     stage: Stage, saved_act: Path
 ) -> None:
     process = stage.start("policies.serve", POLICY_SOCKET)
-    stage.send(POLICY_SOCKET, Load(path=str(saved_act / "nowhere")))
-    stage.send(POLICY_SOCKET, Load(path=str(saved_act), task="put it there"))
+    stage.send(POLICY_SOCKET, Load(id=1, path=str(saved_act / "nowhere")))
+    stage.until(lambda: stage.heard(Failed), 120)
+    failed = stage.heard(Failed)[0]
+    assert (failed.id, failed.kind) == (1, "CheckpointError")
+    stage.send(POLICY_SOCKET, Load(id=2, path=str(saved_act), task="put it there"))
     stage.until(lambda: stage.heard(Ready), 120)
-    assert stage.heard(Failed)[0].kind == "CheckpointError"
     ready = stage.heard(Ready)[0]
+    assert ready.id == 2
     assert (ready.kind, ready.fps, ready.units, ready.chunk) == ("act", 15, "degrees", CHUNK)
     assert stage.policy_slot()["ready"] and not stage.policy_slot()["chunks"]
     for _ in range(30):
@@ -204,6 +207,34 @@ def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handov
 
 
 @pytest.mark.slow
+def test_after_a_failed_load_nothing_is_loaded_and_superseded_loads_are_skipped(
+    stage: Stage, saved_act: Path
+) -> None:
+    """The checkpoint before must not move the arm for somebody who asked for another."""
+    stage.start("policies.serve", POLICY_SOCKET)
+    for number in (1, 2, 3):
+        stage.send(POLICY_SOCKET, Load(id=number, path=str(saved_act)))
+    stage.until(lambda: stage.heard(Ready) and stage.heard(Ready)[-1].id == 3, 120)
+    assert len(stage.heard(Ready)) < 3
+    stage.give_to(State.POLICY)
+    stage.until(lambda: stage.proposals)
+
+    stage.send(POLICY_SOCKET, Load(id=4, path=str(saved_act)))  # while it moves the arm
+    stage.until(lambda: stage.heard(Failed), 120)
+    assert stage.heard(Failed)[-1].id == 4
+    stage.give_to(State.HOLDING)
+    stage.send(POLICY_SOCKET, Load(id=5, path=str(saved_act)))
+    stage.until(lambda: stage.heard(Ready)[-1].id == 5, 120)
+    stage.send(POLICY_SOCKET, Load(id=6, path=str(saved_act / "nowhere")))
+    stage.until(lambda: stage.heard(Failed)[-1].id == 6)
+    count = len(stage.proposals)
+    stage.give_to(State.POLICY)
+    for _ in range(60):
+        stage.tick()
+    assert len(stage.proposals) == count
+
+
+@pytest.mark.slow
 def test_a_policy_with_pictures_waits_for_them_and_says_so(
     stage: Stage, saved_image_act: Path
 ) -> None:
@@ -217,7 +248,7 @@ def test_a_policy_with_pictures_waits_for_them_and_says_so(
     assert "no picture" in stage.heard(Trouble)[0].reason
     assert not stage.proposals
     cameras = [
-        FrameRingWriter(stage.runtime / f"frames-{name}", 64, 64, 8)
+        FrameRingWriter(stage.runtime / f"frames-{name}", 64, 64, 64)
         for name in ("overhead", "wrist")
     ]
 
