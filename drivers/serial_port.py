@@ -6,6 +6,7 @@ named by its link under /dev/serial/by-id, which follows the adapter's serial nu
 in which adapters were plugged in.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -61,15 +62,20 @@ class PySerialPort:
             # `exclusive` takes the flock before the settings or the input buffer are touched, so
             # that a refused second opener does not disturb the owner's traffic.
             self._serial = serial.Serial(self.path, baud, timeout=0, exclusive=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, termios.error) as error:
             raise _open_error(self.path, error) from error
         self._fd: int = self._serial.fileno()
-        os.set_inheritable(self._fd, False)
-        os.set_blocking(self._fd, False)
-        self._exclusive = not _is_pty(self._fd)
-        if self._exclusive:
-            fcntl.ioctl(self._fd, termios.TIOCEXCL)
-        _tell_silence_from_hangup(self._fd)
+        self._exclusive = False
+        try:
+            os.set_inheritable(self._fd, False)
+            os.set_blocking(self._fd, False)
+            self._exclusive = not _is_pty(self._fd)
+            if self._exclusive:
+                fcntl.ioctl(self._fd, termios.TIOCEXCL)
+            _tell_silence_from_hangup(self._fd)
+        except (OSError, termios.error) as error:  # it vanished while it was being opened
+            self.close()
+            raise _open_error(self.path, error) from error
 
     def write(self, data: bytes) -> None:
         try:
@@ -106,14 +112,13 @@ class PySerialPort:
     def close(self) -> None:
         if not self._serial.is_open:
             return
-        if self._exclusive:
-            # The flag lives as long as anybody has the device open: take it back ourselves.
-            try:
+        # The flag lives as long as anybody has the device open: take it back ourselves. A device
+        # that went away has no flag any more, and nothing is left to close.
+        with contextlib.suppress(OSError, termios.error):
+            if self._exclusive:
                 fcntl.ioctl(self._fd, termios.TIOCNXCL)
-            except OSError as error:
-                if error.errno not in (errno.EIO, errno.ENODEV, errno.ENXIO):
-                    raise
-        self._serial.close()
+        with contextlib.suppress(OSError, termios.error):
+            self._serial.close()
         self._fd = -1
 
     def _gone(self, error: BaseException) -> BusError:
@@ -204,7 +209,7 @@ def _is_pty(fd: int) -> bool:
     return os.major(os.fstat(fd).st_rdev) in _UNIX98_PTY_MAJORS
 
 
-def _open_error(path: str, error: OSError | ValueError) -> BusError:
+def _open_error(path: str, error: Exception) -> BusError:
     number = error.errno if isinstance(error, OSError) else None
     if number in (errno.EBUSY, errno.EAGAIN, errno.EWOULDBLOCK):
         holder = _holder_of(path)

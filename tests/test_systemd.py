@@ -19,7 +19,7 @@ def _service() -> configparser.SectionProxy:
 
 def test_a_stop_gives_the_arm_time_and_asks_the_supervisor_alone() -> None:
     service = _service()
-    assert service["KillMode"] == "mixed"
+    assert service["KillMode"] == "process"
     assert int(service["TimeoutStopSec"]) >= 60
     assert service["Type"] == "notify"
     assert service["OOMPolicy"] == "continue"

@@ -24,6 +24,8 @@ from robotd.clock import MonotonicClock
 
 log = logging.getLogger("control")
 
+_FAILURES_ALLOWED = 50  # of ticks on the way down; then the way down itself does not work
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m daemon.control")
@@ -58,13 +60,21 @@ def run(runtime: Path, config: Config) -> None:
     log.info("ticking at %d Hz, %s", config.control.tick_hz, obtained.scheduler)
     sys.stdout.write("READY\n")  # the supervisor's handshake
     sys.stdout.flush()
-    index = 0
+    index = failures = 0
     while not core.stopped:
         deadline_ns = schedule.deadline_ns(index)
         clock.sleep_until_ns(deadline_ns)
         if terminate.asked:
             core.stop(deadline_ns)
-        core.tick(index, deadline_ns)
+        try:
+            core.tick(index, deadline_ns)
+        except Exception:
+            # Whatever it is, ending here would leave the arm stiff with nobody at it.
+            log.exception("tick %d failed; letting the arm down", index)
+            failures += 1
+            if failures > _FAILURES_ALLOWED:
+                raise
+            core.release(deadline_ns)
         index = schedule.next_index(index, clock.now_ns())
     core.close()
     exchange.close()

@@ -12,16 +12,19 @@ from daemon.control.link import BusLink
 from daemon.control.watch import ServoView
 from drivers.bus import ServoBus, Telemetry
 from drivers.joint_map import JointMap
-from drivers.registers import GOAL_POSITION, TORQUE_ENABLE, TORQUE_LIMIT
+from drivers.registers import GOAL_POSITION, MAX_TORQUE_LIMIT, TORQUE_ENABLE, TORQUE_LIMIT
 from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.errors import BusError
 from robotd.states import Torque
 
 JOINTS = 6
 SERVO_IDS = (1, 2, 3, 4, 5, 6)
-_VELOCITY_WINDOW = 7  # readings: 50 ms at 120 Hz
+_VELOCITY_S = 0.05  # one encoder tick in 10 ms already reads as 0.15 rad/s
 _READ_BACK_NS = 3 * NS_PER_MS
-_REFRESH_TICKS = 12  # an unchanged goal is written again ten times a second: writes are unacked
+_REFRESH_HZ = 10  # an unchanged goal is written again: writes are unacknowledged
+_SILENT_S = 1.0  # then what is known of a servo's torque is of the past
+_CONTROL_BLOCK = 40  # torque enable, acceleration, goal, time, speed, torque limit
+_CONTROL_LENGTH = 10
 
 
 class FollowerArm:
@@ -34,6 +37,7 @@ class FollowerArm:
         joint_map: JointMap,
         limits: ArmLimits,
         torque_limit_permille: Sequence[int],
+        tick_hz: int,
     ) -> None:
         self.name = name
         self.link = link
@@ -49,7 +53,13 @@ class FollowerArm:
         self.torque = [Torque.UNKNOWN] * JOINTS
         self.goal_ticks = [-1] * JOINTS
         self.limit_now_permille = [-1] * JOINTS
-        self._history: deque[tuple[int, tuple[float, ...]]] = deque(maxlen=_VELOCITY_WINDOW)
+        self.restarted = [False] * JOINTS
+        self._acceleration_now = [-1] * JOINTS
+        self._acceleration = [-1] * JOINTS  # register 41 as arming left it; -1: not armed by us
+        window = 1 + max(1, round(_VELOCITY_S * tick_hz))
+        self._history: list[deque[tuple[int, float]]] = [deque(maxlen=window) for _ in SERVO_IDS]
+        self._refresh_ticks = max(1, tick_hz // _REFRESH_HZ)
+        self._silent_reads = round(_SILENT_S * tick_hz)
         self._unwritten_ticks = 0
         self._next_slow = 0
 
@@ -66,6 +76,16 @@ class FollowerArm:
         words = set(self.torque)
         return words.pop() if len(words) == 1 else Torque.MIXED
 
+    def silent(self, joint: int) -> bool:
+        """Whether a servo has not answered for so long that its state is not known any more."""
+        return self.misses[joint] > self._silent_reads
+
+    @property
+    def released(self) -> bool:
+        """Whether every servo that answers, and at least one does, says that its torque is off."""
+        said = [self.torque[joint] for joint in range(JOINTS) if not self.silent(joint)]
+        return bool(said) and all(word is Torque.OFF for word in said)
+
     def forget(self) -> None:
         """The bus was opened anew: nothing that was known of the registers still holds."""
         self.telemetry = [None] * JOINTS
@@ -73,7 +93,10 @@ class FollowerArm:
         self.torque = [Torque.UNKNOWN] * JOINTS
         self.goal_ticks = [-1] * JOINTS
         self.limit_now_permille = [-1] * JOINTS
-        self._history.clear()
+        self.restarted = [False] * JOINTS
+        self._acceleration = [-1] * JOINTS
+        for history in self._history:
+            history.clear()
 
     def take(self, answers: Mapping[int, Telemetry | None]) -> bool:
         """Take one tick's answers; returns whether every servo answered."""
@@ -87,10 +110,11 @@ class FollowerArm:
             self.misses[joint] = 0
             self.telemetry[joint] = reading
             self.position_ticks[joint] = reading.position_ticks
-        if self.seen:
-            self.position_rad = self.joint_map.rad_from_ticks(self.position_ticks).tolist()
-            if complete:
-                self._differentiate()
+        here = self.joint_map.rad_from_ticks(self.position_ticks).tolist()
+        for joint, reading in enumerate(self.telemetry):
+            if reading is not None and self.misses[joint] == 0:
+                self.position_rad[joint] = here[joint]
+                self._differentiate(joint, reading.stamp_ns)
         return complete
 
     def missed_all(self) -> None:
@@ -109,6 +133,7 @@ class FollowerArm:
                 0 if reading is None else reading.status | reading.error,
                 0.0 if reading is None else float(reading.temperature_c),
                 self.torque[joint],
+                self.restarted[joint],
             )
             for joint, reading in enumerate(self.telemetry)
         ]
@@ -128,7 +153,7 @@ class FollowerArm:
         self.gate = applied.state
         goal: list[int] = self.joint_map.ticks_from_rad(applied.goal_rad).tolist()
         self._unwritten_ticks += 1
-        if goal == self.goal_ticks and self._unwritten_ticks < _REFRESH_TICKS:
+        if goal == self.goal_ticks and self._unwritten_ticks < self._refresh_ticks:
             return False
         self.open_bus().sync_write(GOAL_POSITION, dict(zip(SERVO_IDS, goal, strict=True)))
         self.goal_ticks = goal
@@ -170,11 +195,39 @@ class FollowerArm:
         for joint in range(JOINTS):
             self._read_back(joint, retries=2)
 
+    def read_back_answering(self) -> None:
+        """Read torque and limit back from the servos that answered last. Raises BusError."""
+        for joint in range(JOINTS):
+            if self.misses[joint] == 0:
+                self._read_back(joint, retries=2)
+
+    def restore_torque_limit(self) -> None:
+        """Give register 48 back what it holds at power-on (16), on a limp arm. Raises BusError.
+
+        Other programs never write 48: after our release they would find an arm without strength.
+        """
+        limits = {
+            SERVO_IDS[joint]: self.open_bus().read(SERVO_IDS[joint], MAX_TORQUE_LIMIT)
+            for joint in range(JOINTS)
+            if self.misses[joint] == 0
+        }
+        self.open_bus().sync_write(TORQUE_LIMIT, limits)
+        self.read_back_answering()
+
+    def mark(self) -> None:
+        """Remember what a servo that restarts would forget: see `restarted`."""
+        self.restarted = [False] * JOINTS
+        self._acceleration = list(self._acceleration_now)
+
     def _read_back(self, joint: int, retries: int) -> None:
         try:
             # A lost reply may cost this tick a little, never the next one.
             block = self.open_bus().read_block(
-                SERVO_IDS[joint], 40, 10, retries, timeout_ns=_READ_BACK_NS
+                SERVO_IDS[joint],
+                _CONTROL_BLOCK,
+                _CONTROL_LENGTH,
+                retries,
+                timeout_ns=_READ_BACK_NS,
             )
         except BusError:
             if retries:
@@ -182,6 +235,11 @@ class FollowerArm:
             return  # one lost read of six a second: the telemetry misses tell a silent servo
         self.torque[joint] = Torque.ON if block[0] else Torque.OFF
         self.limit_now_permille[joint] = block[8] | block[9] << 8
+        self._acceleration_now[joint] = block[1]
+        # A restarted servo comes back limp, and the next goal would drive it at full torque; by
+        # the time that 40 is read it may say "on" again. Acceleration lives in its RAM too.
+        known = self._acceleration[joint]
+        self.restarted[joint] |= known >= 0 and block[1] != known
 
     def open_bus(self) -> ServoBus:
         """The bus, or the BusError that says that it is closed."""
@@ -193,11 +251,10 @@ class FollowerArm:
             )
         return self.link.bus
 
-    def _differentiate(self) -> None:
-        stamps = [reading.stamp_ns for reading in self.telemetry if reading is not None]
-        self._history.append((max(stamps), tuple(self.position_rad)))
-        began_ns, then = self._history[0]
-        ended_ns, now = self._history[-1]
-        if ended_ns > began_ns:
-            span_s = (ended_ns - began_ns) / NS_PER_S
-            self.velocity_rad_s = [(b - a) / span_s for a, b in zip(then, now, strict=True)]
+    def _differentiate(self, joint: int, stamp_ns: int) -> None:
+        history = self._history[joint]
+        history.append((stamp_ns, self.position_rad[joint]))
+        began_ns, then_rad = history[0]
+        if stamp_ns > began_ns:
+            moved_rad = self.position_rad[joint] - then_rad
+            self.velocity_rad_s[joint] = moved_rad * NS_PER_S / (stamp_ns - began_ns)

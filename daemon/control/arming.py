@@ -119,7 +119,7 @@ class BusArmingSteps:
             eprom = _bus(arm).read_block(servo_id, 0, _EPROM_LENGTH)
             yield
             self._compare(arm, joint, servo_id, eprom)
-            supply += self._supply(joint, servo_id, eprom)
+            supply += _supply(arm, joint, servo_id, eprom)
             yield
         arm.read_back_all()
         yield
@@ -175,21 +175,6 @@ class BusArmingSteps:
             )
         here = self._differences.setdefault(arm.name, [])
         here += find_differences(joint, servo_id, settings, found)
-
-    def _supply(self, joint: str, servo_id: int, eprom: bytes) -> list[str]:
-        reading = self._reading(servo_id)
-        low = eprom[registers.MIN_VOLTAGE_LIMIT.address] / 10
-        high = eprom[registers.MAX_VOLTAGE_LIMIT.address] / 10
-        if reading is None or low <= reading <= high:
-            return []
-        return [f"{joint} sees {reading:.1f} V, its limits are {low:.1f}…{high:.1f} V"]
-
-    def _reading(self, servo_id: int) -> float | None:
-        for arm in self._arms:
-            telemetry = arm.telemetry[SERVO_IDS.index(servo_id)]
-            if telemetry is not None:
-                return telemetry.voltage_v
-        return None
 
     def _registers(self, arm: FollowerArm) -> None:
         settings = [d for d in self._differences[arm.name] if d.register not in _CALIBRATED]
@@ -263,10 +248,11 @@ class BusArmingSteps:
     def _take(self, arm: FollowerArm) -> Iterator[None]:
         """Torque limit low, goal := where the arm is, torque on, read back."""
         bus = _bus(arm)
-        held = arm.torque_word is not Torque.OFF
-        if held:
-            # Attaching to a stiff arm: its own goal is kept. Taking the measured pose instead would
-            # take away what holds it against gravity, and it would dip (LeRobot PR 4610).
+        held = [word is Torque.ON for word in arm.torque]
+        pose = list(arm.position_rad)
+        if any(held):
+            # A stiff joint keeps its own goal. Taking the measured pose instead would take away
+            # what holds it against gravity, and it would dip (LeRobot PR 4610).
             goals = [
                 registers.GOAL_POSITION.decode(
                     bus.read_block(servo_id, registers.GOAL_POSITION.address, 2)
@@ -274,13 +260,20 @@ class BusArmingSteps:
                 for servo_id in SERVO_IDS
             ]
             yield
-            wanted = arm.joint_map.rad_from_ticks(goals).tolist()
-            near = max(abs(a - b) for a, b in zip(wanted, arm.position_rad, strict=True))
-            pose = wanted if near < arm.limits.step_rad else list(arm.position_rad)
-        else:
-            pose = list(arm.position_rad)
-            arm.write_torque_limit([self._settings.arming_torque_permille] * JOINTS)
-            yield
+            kept = arm.joint_map.rad_from_ticks(goals).tolist()
+            pose = [
+                goal if stiff and abs(goal - here) < arm.limits.step_rad else here
+                for stiff, goal, here in zip(held, kept, arm.position_rad, strict=True)
+            ]
+        # A limp joint is taken gently, whatever the others are.
+        low = self._settings.arming_torque_permille
+        arm.write_torque_limit(
+            [
+                max(limit, low) if stiff else low
+                for stiff, limit in zip(held, arm.limit_now_permille, strict=True)
+            ]
+        )
+        yield
         self.wrote_goal = True
         arm.goal_ticks = [-1] * JOINTS
         arm.write_goal(Applied(GateState.at_rest(pose), _NONE))
@@ -318,6 +311,17 @@ class BusArmingSteps:
                     "A write was lost, or a servo restarted while it was being switched on.",
                     "Arm again; if it stays, check the supply and the cables.",
                 )
+            arm.mark()
+
+
+def _supply(arm: FollowerArm, joint: str, servo_id: int, eprom: bytes) -> list[str]:
+    """What is wrong with one servo's supply, in its own limits; nothing when it is fine."""
+    telemetry = arm.telemetry[SERVO_IDS.index(servo_id)]
+    low = eprom[registers.MIN_VOLTAGE_LIMIT.address] / 10
+    high = eprom[registers.MAX_VOLTAGE_LIMIT.address] / 10
+    if telemetry is None or low <= telemetry.voltage_v <= high:
+        return []
+    return [f"{joint} sees {telemetry.voltage_v:.1f} V, its limits are {low:.1f}…{high:.1f} V"]
 
 
 def _bus(arm: FollowerArm) -> ServoBus:

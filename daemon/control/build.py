@@ -52,6 +52,7 @@ def build_core(
                 joint_map,
                 arm_limits(config.limits, joint_map),
                 config.limits.torque_limit_permille,
+                config.control.tick_hz,
             )
         )
         if arm.leader is not None:

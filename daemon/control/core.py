@@ -6,11 +6,12 @@ the read deadline.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from daemon.control import watch
 from daemon.control.arm import JOINTS, FollowerArm
+from daemon.control.bounded import BoundedTorque
 from daemon.control.exchange import ControlRequest, Exchange
 from daemon.control.gate import Applied, Asked, GateState, apply
 from daemon.control.leader import LeaderArm
@@ -30,7 +31,9 @@ from robotd.states import Fault, RequestKind, Source, State, Torque
 log = logging.getLogger(__name__)
 
 ESTOP_FREEZE_NS = 200 * NS_PER_MS
-_SLOW_READ_TICKS = 10
+_SLOW_READS_HZ = 12
+_ARMED_SLOW_READS_HZ = 30  # a servo that restarts is found within 0.2 s
+_HOT_C = 3.0  # above the stopping temperature: the servo's own cut-off drops the arm soon after
 _UNREACHABLE_S = 10
 # Nothing is driven, or the arm is on its way down already: a lost read only delays that.
 _UNJUDGED = (State.DISARMED, State.FAULT, State.ESTOP, State.RELEASING)
@@ -98,6 +101,7 @@ class ControlCore:
         self._readout = Readout(self.arms, self.leaders)
         self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
+        self._bounded = BoundedTorque(self.arms, 1.0 / settings.tick_hz)
         self._estop_ns = 0
         self._presses = exchange.estop_presses()
         self._last_request = 0
@@ -119,6 +123,11 @@ class ControlCore:
         if not self._stopping:
             self._stopping = True
             self._happen(Event.DISARM, now_ns)
+
+    def release(self, now_ns: int) -> None:
+        """Let the arm down where it is, then `stopped`: for a loop that cannot go on."""
+        self._stopping = True
+        self._happen(Event.RELEASE, now_ns)
 
     def close(self) -> None:
         """Give the serial devices back."""
@@ -153,7 +162,8 @@ class ControlCore:
         gated_ns = self._clock.now_ns()
         wrote = self._write(applied, deadline_ns)
         written_ns = self._clock.now_ns()
-        if self._ticks % _SLOW_READ_TICKS == 0:
+        slow_hz = _ARMED_SLOW_READS_HZ if self.state.armed else _SLOW_READS_HZ
+        if self._ticks % max(1, self._settings.tick_hz // slow_hz) == 0:
             for arm in self.arms:
                 arm.read_slow()
         self._exchange.publish(
@@ -236,7 +246,7 @@ class ControlCore:
         """Apply an event to the state machine and do what entering the new state takes."""
         facts = Facts(
             park_clear=self._exchange.park_clear(now_ns),
-            holds_torque=any(arm.torque_word is not Torque.OFF for arm in self.arms),
+            holds_torque=not all(arm.released for arm in self.arms),
             fault=self.fault.fault,
         )
         after = next_state(self.state, event, facts)
@@ -270,12 +280,18 @@ class ControlCore:
         elif state is State.ESTOP:
             self._estop_ns = now_ns
             self._down.begin()
+        elif state is State.FAULT:
+            self._try(self._bounded.bound)
         elif event is Event.CLEAR:
             self.fault = watch.Finding(Fault.NONE, -1)
+            if state is State.HOLDING:
+                self._bounded.retarget()
 
     # --- judging ----------------------------------------------------------------------------------
 
     def _judge(self, now_ns: int) -> None:
+        if self.state is State.FAULT:
+            self._judge_faulted(now_ns)
         if self.state in _UNJUDGED:
             return
         for number, arm in enumerate(self.arms):
@@ -287,11 +303,22 @@ class ControlCore:
             )
             if finding is None:
                 continue
+            if finding.fault is Fault.STALLED and self._bounded.rising:
+                continue  # a servo forgets an overload only after its next goal
             joint = finding.joint if finding.joint < 0 else number * JOINTS + finding.joint
             self.fault = watch.Finding(finding.fault, joint)
             log.error("%s at joint %d", finding.fault.name, joint)
             self._happen(Event.FAULT, now_ns)
             return
+
+    def _judge_faulted(self, now_ns: int) -> None:
+        """A latched fault waits for a person, except where waiting would drop the arm."""
+        hot = any(max(arm.temperatures_c()) >= arm.limits.stop_at_c + _HOT_C for arm in self.arms)
+        if hot and self.fault.fault is Fault.OVERHEATED:
+            log.error("still heating: letting the arm down before the servo cuts out")
+            self._happen(Event.RELEASE, now_ns)
+        elif self._stopping:
+            self._happen(Event.RELEASE, now_ns)
 
     # --- deciding ---------------------------------------------------------------------------------
 
@@ -311,6 +338,7 @@ class ControlCore:
                 self._arm_a_step(now_ns)
             elif self.state.armed:
                 sent = [arm.write_goal(pose) for arm, pose in zip(self.arms, applied, strict=True)]
+                self._bounded.rise()
                 return any(sent)
             elif self._letting_down(now_ns) and self._down.step():
                 self._happen(Event.RELEASED, now_ns)
@@ -333,6 +361,13 @@ class ControlCore:
             return now_ns - self._estop_ns >= ESTOP_FREEZE_NS
         return self.state is State.RELEASING
 
+    def _try(self, write: Callable[[], None]) -> None:
+        """Write what helps but is not needed for what follows."""
+        try:
+            write()
+        except BusError as error:
+            self._complain(error)
+
     def _complain(self, error: BusError) -> None:
         """Log a failed write once, not in every tick that it goes on."""
         if error.what != self._complaint:
@@ -350,7 +385,7 @@ class ControlCore:
             return True
         dead_ticks = _UNREACHABLE_S * self._settings.tick_hz
         return self.state in (State.RELEASING, State.ESTOP, State.FAULT) and all(
-            arm.torque_word is Torque.OFF or arm.link.opened == 0 or min(arm.misses) > dead_ticks
+            arm.released or arm.link.opened == 0 or min(arm.misses) > dead_ticks
             for arm in self.arms
         )
 

@@ -42,7 +42,7 @@ class TorqueRule(Enum):
     HOLD = "streams goals through the gate"
     PARK = "streams the way to the rest pose"
     GOVERNED_RELEASE = "goal kept, torque limit falls while the joints are slow, then torque off"
-    BOUNDED_HOLD = "no goal passes; the last one is held with the torque it has"
+    BOUNDED_HOLD = "no goal passes; the last one is held with no more torque than it needed"
     FREEZE_RELEASE = "no goal passes; freeze 0.2 s, then governed release; a second press: limp now"
 
 
@@ -150,10 +150,11 @@ def _from_fault(event: Event, facts: Facts) -> State | Refusal:
 def _from_disarmed(event: Event, facts: Facts) -> State | Refusal:
     if event is Event.ARM:
         return State.ARMING
-    if event in (Event.DISARM, Event.RELEASE):
-        # After a crash `disarmed` may be stiff: the person who asks for limp gets it, slowly.
+    if event in (Event.DISARM, Event.RELEASE, Event.SUPERVISOR_GONE):
+        # After a crash `disarmed` may be stiff: the person who asks for limp gets it, slowly; and
+        # control must not end and leave it so.
         return State.RELEASING if facts.holds_torque else State.DISARMED
-    if event in (Event.CLEAR, Event.HOLD, Event.SUPERVISOR_GONE, Event.RELEASED):
+    if event in (Event.CLEAR, Event.HOLD, Event.RELEASED):
         return State.DISARMED
     return Refusal("The arm is not armed.", "Arm it first: robotd arm.")
 

@@ -148,9 +148,9 @@ class LeaderFollower:
         keep_offset: bool,
     ) -> Followed:
         """What is asked for, given the leader's newest pose and its age."""
-        if leader_rad is None or leader_age_ns < 0:
-            return Followed(Asked(None, LimitedBy.STALE))
-        if leader_age_ns > self._stale_ns:
+        if leader_rad is None or leader_age_ns < 0 or leader_age_ns > self._stale_ns:
+            # When it is back it may stand elsewhere: its motion is taken from there anew.
+            self._offset = None
             return Followed(Asked(None, LimitedBy.STALE), leader_age_ns)
         if self._offset is None:
             self._offset = [a - b for a, b in zip(applied_rad, leader_rad, strict=True)]

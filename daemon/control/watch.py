@@ -1,8 +1,8 @@
 """What is wrong with the arm, judged once a tick from what the servos said. Pure.
 
 A single lost read is nothing. Three in a row are *degraded*; ten are a fault with a name. A servo
-that reports torque off while the arm is armed has lost its supply or rebooted: it is never switched
-on again blindly.
+that reports torque off while the arm is armed, or has forgotten what arming wrote, has lost its
+supply or rebooted: that is a fault, and nothing but arming switches it on again.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,7 @@ class ServoView:
     status: int
     temperature_c: float
     torque: Torque
+    restarted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def judge(
     if not armed:
         return None
     for joint, servo in enumerate(servos):
-        if servo.torque is Torque.OFF:
+        if servo.torque is Torque.OFF or servo.restarted:
             return Finding(Fault.SERVO_REBOOTED, joint)
         if servo.temperature_c >= stop_at_c or servo.status & TEMPERATURE_BIT:
             return Finding(Fault.OVERHEATED, joint)

@@ -38,6 +38,7 @@ def test_nothing_but_arming_leads_from_limp_to_torque() -> None:
                 (State.ARMING, Event.ARM),
                 (State.RELEASING, Event.DISARM),
                 (State.RELEASING, Event.RELEASE),
+                (State.RELEASING, Event.SUPERVISOR_GONE),
                 (State.ESTOP, Event.ESTOP),
             }
 
