@@ -1,10 +1,14 @@
-"""`robotd eval`: success of the scripted expert or of a checkpoint over many seeds, in lock-step."""
+"""`robotd eval`: success of the scripted expert or of a checkpoint over many seeds, in lock-step.
+
+A policy with cameras is shown rendered pictures: slower, and for one trained on real pictures no evidence.
+"""
 
 import argparse
 import json
 import sys
 from pathlib import Path
 
+from daemon.cli.checkpoint import add_policy_options, renames
 from learning.episode import EpisodeResult
 from learning.evaluate import (
     Evaluated,
@@ -14,25 +18,29 @@ from learning.evaluate import (
     write_results,
 )
 from learning.world import lockstep_config
+from robotd.errors import StateError
 from robotd.policy_channel import Load
 from sim.tasks.spec import load_task
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument("--policy", type=Path, help="a checkpoint folder (pretrained_model)")
-    who.add_argument("--source", choices=("scripted",), help="the scripted expert")
+    add_policy_options(parser, required=False)
+    parser.add_argument("--source", choices=("scripted",), help="the scripted expert, no policy")
     parser.add_argument("--task", default="block_in_bowl", help="a shipped task")
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--n-action-steps", type=int, help="steps played of one chunk")
-    parser.add_argument("--ensemble", default="", help="newest, oldest, or one with a coefficient")
     parser.add_argument("--latency-ms", type=float, default=30.0, help="virtual time of a chunk")
     parser.add_argument("--results", type=Path, help="write results.json there")
     parser.add_argument("--json", action="store_true", help="print results.json instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
+    if (args.policy is None) == (args.source is None):
+        raise StateError(
+            "Nobody, or two, were named to be evaluated.",
+            "One of --policy and --source is needed, and only one.",
+            "Say robotd eval --policy FOLDER, or robotd eval --source scripted.",
+        )
     task = load_task(args.task)
     config = lockstep_config()
     seeds = range(args.first_seed, args.first_seed + args.episodes)
@@ -40,10 +48,13 @@ def run(args: argparse.Namespace) -> int:
         done = evaluate_expert(config, task, seeds, _progress)
     else:
         request = Load(
-            path=str(args.policy),
+            path=args.policy,
             task=task.instruction,
             n_action_steps=args.n_action_steps,
+            fps=args.fps,
+            units=args.units,
             ensemble=args.ensemble,
+            rename=renames(args.rename),
         )
         done = evaluate_policy(config, task, request, seeds, args.latency_ms, _progress)
     content = results_json(done, task, args.n_action_steps, args.ensemble)
@@ -66,4 +77,10 @@ def _table(done: Evaluated, ci95: list[float]) -> str:
     lines = [f"  {name:26s} {count}" for name, count in sorted(counts.items())]
     episodes = len(done.results)
     head = f"{done.successes} of {episodes} succeeded ({ci95[0]:.0%} to {ci95[1]:.0%} at 95 % confidence)"
+    if done.told:
+        lines.append(f"  it was told {done.told}")
+    if done.cameras:
+        lines.append(
+            f"  it saw rendered pictures ({', '.join(done.cameras)}): no evidence for a policy trained on real ones"
+        )
     return "\n".join([head, *lines, f"  in {done.wall_s:.0f} s of machine time"])

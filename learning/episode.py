@@ -11,12 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from daemon.control.exchange import Plan
+from learning.pictures import Pictures
 from learning.world import LockStepWorld, RowTruth, Tick
 from policies.executor import Proposal
 from policies.loaded import LoadedPolicy
 from policies.lockstep import PolicyRunner
 from policies.runner import Answer
 from robotd.clock import NS_PER_S
+from robotd.frames import Frame
 from robotd.states import RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
 from sim.expert import Scene, ScriptedExpert, Step
@@ -68,17 +70,25 @@ class ExpertDriver:
 
 
 class PolicyDriver:
-    """A policy with its executor; `judge` is the twin. `latency_ns` is the virtual time a chunk takes."""
+    """A policy with its executor; `judge` is the twin. `latency_ns` is the virtual time a chunk takes; `pictures`
+    draws what a policy with cameras looks at."""
 
     def __init__(
-        self, policy: LoadedPolicy, world: LockStepWorld, judge: Judge, latency_ns: int = 0
+        self,
+        policy: LoadedPolicy,
+        world: LockStepWorld,
+        judge: Judge,
+        latency_ns: int = 0,
+        pictures: Pictures | None = None,
     ) -> None:
+        if policy.fit.cameras and pictures is None:
+            raise ValueError(f"the policy looks through {policy.fit.cameras} and is shown nothing")
         self._judge = judge
         self._runner = PolicyRunner(
             policy,
             world.config,
             world.clock,
-            frame_at=_no_pictures,
+            frame_at=_blind if pictures is None else pictures.at,
             environment_now=world.environment,
             latency_ns=latency_ns,
         )
@@ -101,10 +111,9 @@ class PolicyDriver:
         return False
 
 
-def _no_pictures(camera: str, _stamp_ns: int) -> None:
-    raise NotImplementedError(
-        f"lock-step evaluation draws no pictures; the policy looks at {camera}"
-    )
+def _blind(_camera: str, _stamp_ns: int) -> Frame | None:
+    """Never asked: a policy without cameras looks at nothing."""
+    return None
 
 
 def _plan(proposal: Proposal, verdict: Verdict) -> Plan:

@@ -10,7 +10,8 @@ import json
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from learning.episode import (
     PolicyDriver,
     run_episode,
 )
+from learning.pictures import Pictures
 from learning.world import (
     LockStepWorld,
     Tick,
@@ -67,6 +69,8 @@ class Evaluated:
     inference_ms: tuple[float, ...]
     verdict_ms: tuple[float, ...]
     wall_s: float
+    cameras: tuple[str, ...] = ()  # a policy saw rendered pictures of these
+    told: str = ""  # what it was told that a camera would have to see
 
     @property
     def successes(self) -> int:
@@ -145,7 +149,8 @@ def evaluate_policy(
     """A checkpoint over `seeds`, each episode ended by success or the task's time limit.
 
     `latency_ms` is the virtual time from observation to chunk: about what a small ACT takes on a busy CPU. Imports
-    torch. Raises CheckpointError when the checkpoint cannot be loaded or does not fit.
+    torch. A policy with cameras is shown rendered pictures. Raises CheckpointError when the checkpoint cannot be
+    loaded, does not fit, or gives what is no action, ModelError when nothing can draw its pictures.
     """
     from policies.loaded import load_policy
 
@@ -157,14 +162,17 @@ def evaluate_policy(
     for seed in seeds:
         with lockstep_world(config, seed, evaluation_plant(seed)) as world:
             judge = _TwinJudge(config)
-            driver = PolicyDriver(policy, world, judge, round(latency_ms * 1e6))
-            result = run_episode(world, task, _Watched(driver, judge), stop_at_success=True)
+            with _pictures(world, policy.fit.cameras) as pictures:
+                driver = PolicyDriver(policy, world, judge, round(latency_ms * 1e6), pictures)
+                result = run_episode(world, task, _Watched(driver, judge), stop_at_success=True)
             results.append(_tell(result, progress))
             plans += driver.plans
             rejected += driver.rejected
             verdict_ms += judge.verdict_ms
     return Evaluated(
         source=request.path,
+        cameras=policy.fit.cameras,
+        told=policy.fit.told,
         results=tuple(results),
         max_steps=_max_steps(config, task),
         plans=plans,
@@ -173,6 +181,19 @@ def evaluate_policy(
         verdict_ms=tuple(verdict_ms),
         wall_s=time.monotonic() - began_s,
     )
+
+
+@contextmanager
+def _pictures(world: LockStepWorld, cameras: tuple[str, ...]) -> Iterator[Pictures | None]:
+    """What the policy looks at, drawn; None for one without eyes, which then needs no GL."""
+    if not cameras:
+        yield None
+        return
+    pictures = Pictures(world, cameras)
+    try:
+        yield pictures
+    finally:
+        pictures.close()
 
 
 def _tell(result: EpisodeResult, progress: Progress | None) -> EpisodeResult:
@@ -205,6 +226,8 @@ def results_json(
         "seeds": [result.seed for result in results],
         "n_action_steps": n_action_steps,
         "ensemble": ensemble,
+        "rendered_cameras": list(evaluated.cameras),
+        "told": evaluated.told,
         "per_episode": [
             {
                 "seed": result.seed,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.evidence import Evidence, find_evidence
+from policies.extra import extra_missing
 from policies.folder import WEIGHTS, CheckpointFolder, read_folder
 from robotd.errors import CheckpointError
 
@@ -116,11 +117,7 @@ def _import_torch() -> Any:
         import lerobot.policies  # noqa: F401 (both are needed, and come together)
         import torch
     except ImportError as error:
-        raise CheckpointError(
-            f"No policy can be loaded: {error}.",
-            "robotd was installed without the policy extra (the light set).",
-            "Install it: uv sync --extra policy.",
-        ) from error
+        raise extra_missing(error) from error
     return torch
 
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from policies.extra import extra_missing
 from robotd.errors import CheckpointError
 
 CONFIG = "config.json"
@@ -198,8 +199,10 @@ def _stats(path: Path, name: str) -> dict[str, Stats]:
 
 
 def _load_stats(path: Path) -> Stats:
-    from safetensors.numpy import load_file
-
+    try:
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise extra_missing(error) from error
     read_safetensors_header(path)
     return {key: np.asarray(value, np.float64) for key, value in load_file(path).items()}
 

@@ -20,7 +20,10 @@ def add_policy_options(parser: argparse.ArgumentParser, *, required: bool) -> No
     )
     parser.add_argument("--n-action-steps", type=int, help="actions played of each chunk")
     parser.add_argument(
-        "--ensemble", choices=("newest", "oldest"), default="", help="temporal ensembling"
+        "--ensemble",
+        default="",
+        metavar="newest|oldest[:COEFFICIENT]",
+        help="temporal ensembling: which chunk counts most",
     )
     parser.add_argument(
         "--rename",
@@ -43,7 +46,7 @@ def load_policy(robot: Robot, args: argparse.Namespace) -> None:
         fps=args.fps,
         units=args.units,
         ensemble=args.ensemble,
-        rename=_renames(args.rename),
+        rename=renames(args.rename),
     )
     loaded = robot.request(request, timeout_s=_LOAD_TIMEOUT_S)
     if not getattr(args, "json", False):
@@ -58,7 +61,8 @@ def absolute(name: str) -> str:
     return str(path.resolve()) if path.exists() else name
 
 
-def _renames(pairs: list[str]) -> dict[str, str]:
+def renames(pairs: list[str]) -> dict[str, str]:
+    """`--rename A=B` as a table. Raises CheckpointError for what is no such pair."""
     found: dict[str, str] = {}
     for pair in pairs:
         key, sign, value = pair.partition("=")

@@ -1,6 +1,7 @@
 """Checkpoints load as LeRobot's own path would, or say what is wrong with them."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -297,3 +298,13 @@ def test_joints_in_another_order_do_not_fit(act: Path, config: Config) -> None:
     folder = read_folder(act)
     with pytest.raises(CheckpointError, match="another order"):
         fit(folder, find_evidence(folder, None, ""), robot_features(config), {})
+
+
+@pytest.mark.parametrize("absent", ["safetensors.numpy", "torch", "lerobot.policies"])
+def test_the_light_set_says_how_to_install_what_a_policy_needs(
+    saved_act: Path, monkeypatch: pytest.MonkeyPatch, absent: str
+) -> None:
+    monkeypatch.setitem(sys.modules, absent, None)  # as where it is not installed
+    with pytest.raises(CheckpointError, match="No policy can be loaded") as caught:
+        load_checkpoint(saved_act)
+    assert "uv sync --extra policy" in caught.value.do
