@@ -41,6 +41,7 @@ def build_core(
     followers: list[FollowerArm] = []
     leaders: list[LeaderArm] = []
     calibrations: dict[str, Calibration] = {}
+    leader_calibrations: dict[str, Calibration] = {}
     for name, arm in config.arms.items():
         offsets_rad = radians(arm.joint_offset_deg)
         calibrations[name] = find_calibration(name, "follower")
@@ -56,11 +57,14 @@ def build_core(
             )
         )
         if arm.leader is not None:
-            leader_map = JointMap(find_calibration(name, "leader"), offsets_rad)
+            leader_calibrations[name] = find_calibration(name, "leader")
+            leader_map = JointMap(leader_calibrations[name], offsets_rad)
             link = BusLink(f"{name} leader", partial(open_port, name, "leader"), SERVO_IDS, clock)
             leaders.append(LeaderArm(name, link, leader_map))
     settings = settings_of(config)
-    return ControlCore(followers, leaders, exchange, clock, settings, BusArming(calibrations))
+    return ControlCore(
+        followers, leaders, exchange, clock, settings, BusArming(calibrations, leader_calibrations)
+    )
 
 
 def settings_of(config: Config) -> CoreSettings:

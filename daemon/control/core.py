@@ -7,10 +7,10 @@ the read deadline.
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from daemon.control import watch
 from daemon.control.arm import JOINTS, FollowerArm
+from daemon.control.arming_run import Arming, ArmingRun
 from daemon.control.bounded import BoundedTorque
 from daemon.control.exchange import ControlRequest, Exchange
 from daemon.control.gate import Applied, Asked, GateState, apply
@@ -53,27 +53,6 @@ _EVENTS = {
 }
 
 
-class ArmingSteps(Protocol):
-    """The arming of all arms, one bounded transaction an iteration.
-
-    Raises BusError, or StopIteration when finished.
-    """
-
-    checks: tuple[Check, ...]
-    wrote_goal: bool
-    passed: bool
-
-    def __next__(self) -> None: ...
-
-
-class Arming(Protocol):
-    """Makes the arming sequence; passed in so that the core knows no register."""
-
-    def begin(
-        self, arms: Sequence[FollowerArm], settings: CoreSettings, consent: bool
-    ) -> ArmingSteps: ...
-
-
 class ControlCore:
     """The state of control between ticks."""
 
@@ -95,9 +74,7 @@ class ControlCore:
         self._exchange = exchange
         self._clock = clock
         self._settings = settings
-        self._arming = arming
-        self._steps: ArmingSteps | None = None
-        self._arm_request = 0
+        self._arming = ArmingRun(arming, self.arms, self.leaders, settings, exchange)
         self._readout = Readout(self.arms, self.leaders)
         self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
@@ -138,7 +115,7 @@ class ControlCore:
     def tick(self, index: int, deadline_ns: int) -> None:
         """Do tick `index`, due at `deadline_ns`. Never raises for what a servo or cable does."""
         began_ns = self._clock.now_ns()
-        if self._index >= 0 and self._steps is None:
+        if self._index >= 0 and not self._arming.active:
             # Looking at registers takes whole ticks; nothing moves then, so those do not count.
             self._missed += missed_between(self._index, index)
         self._index = index
@@ -228,19 +205,19 @@ class ControlCore:
         if request.kind is RequestKind.STOP:
             self._stopping = True
         if request.kind in (RequestKind.ARM, RequestKind.CHECK):
-            self._arm_request = request.id
+            self._arming.request = request.id
         if request.kind is RequestKind.CHECK:
-            self._check(request)
+            self._check()
         else:
             self._happen(_EVENTS[request.kind], now_ns, request.source)
 
-    def _check(self, request: ControlRequest) -> None:
+    def _check(self) -> None:
         """Begin the arming list without consent; only a limp, idle loop has the time for it."""
         if self.state is State.DISARMED:
-            self._steps = self._arming.begin(self.arms, self._settings, consent=False)
+            self._arming.begin(consent=False)
             return
-        armed = Check(name="state", outcome="pass", detail=f"the arm is {self.state.name.lower()}")
-        self._exchange.report(request.id, (armed,), done=True)
+        detail = f"the arm is {self.state.name.lower()}"
+        self._arming.report(Check(name="state", outcome="pass", detail=detail))
 
     def _happen(self, event: Event, now_ns: int, source: Source = Source.NONE) -> None:
         """Apply an event to the state machine and do what entering the new state takes."""
@@ -262,7 +239,7 @@ class ControlCore:
     def _enter(self, event: Event, source: Source, now_ns: int) -> None:
         state = self.state
         if state is not State.ARMING:
-            self._steps = None
+            self._arming.cancel()
         if event in _NEW_HANDOVER:
             owner = _OWNERS.get(event, source)
             self.handover = Handover(self.handover.version + 1, now_ns, owner)
@@ -272,7 +249,7 @@ class ControlCore:
             self.handover = Handover(self.handover.version + 1, now_ns, Source.NONE)
         if state is State.ARMING:
             self.fault = watch.Finding(Fault.NONE, -1)
-            self._steps = self._arming.begin(self.arms, self._settings, consent=True)
+            self._arming.begin(consent=True)
         elif state in (State.HOMING, State.PARKING):
             self._pilot.set_out(state, now_ns)
         elif state is State.RELEASING:
@@ -334,8 +311,10 @@ class ControlCore:
     def _write(self, applied: Sequence[Applied], now_ns: int) -> bool:
         """Do what the state's torque rule says; returns whether a goal was sent."""
         try:
-            if self._steps is not None:
-                self._arm_a_step(now_ns)
+            if self._arming.active:
+                outcome = self._arming.step()
+                if outcome is not None and self.state is State.ARMING:
+                    self._happen(outcome, now_ns)
             elif self.state.armed:
                 sent = [arm.write_goal(pose) for arm, pose in zip(self.arms, applied, strict=True)]
                 self._bounded.rise()
@@ -388,27 +367,6 @@ class ControlCore:
             arm.released or arm.link.opened == 0 or min(arm.misses) > dead_ticks
             for arm in self.arms
         )
-
-    def _arm_a_step(self, now_ns: int) -> None:
-        steps = self._steps
-        if steps is None:
-            return
-        try:
-            next(steps)
-            self._exchange.report(self._arm_request, steps.checks, done=False)
-            return
-        except StopIteration:
-            outcome = Event.ARMED if steps.passed else Event.ARMING_REFUSED
-        except BusError as error:
-            lines = (Check(name="bus", outcome="fail", detail=error.what, do=error.do),)
-            steps.checks = (*steps.checks, *lines)
-            outcome = Event.ARMING_REFUSED
-        if outcome is Event.ARMING_REFUSED and steps.wrote_goal:
-            outcome = Event.ARMING_ABORTED
-        self._steps = None
-        self._exchange.report(self._arm_request, steps.checks, done=True)
-        if self.state is State.ARMING:
-            self._happen(outcome, now_ns)
 
 
 _NEW_HANDOVER = {Event.TELEOP, Event.POLICY, Event.REPLAY, Event.CORRECT, Event.HOME}
