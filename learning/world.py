@@ -67,7 +67,7 @@ def _calibration(config: Config, arm_name: str) -> Calibration:
     return {name: MotorCalibration(**motor) for name, motor in content.items()}
 
 
-class _PlantPort:
+class PlantPort:
     """The plant's port as `drivers.serial_port.SerialPort`: replies are there as soon as asked for."""
 
     def __init__(self, port: VirtualPort) -> None:
@@ -124,7 +124,7 @@ class LockStepWorld:
         self._index = -1
 
     def _open(self, arm_name: str, _role: Role) -> SerialPort:
-        return _PlantPort(self.plant.port(_device(self.config, arm_name)))
+        return PlantPort(self.plant.port(_device(self.config, arm_name)))
 
     def close(self) -> None:
         """Give the virtual device back."""
