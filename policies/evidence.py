@@ -76,7 +76,13 @@ def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Ev
     witnesses += _sidecar(folder.path)
     witnesses += _dataset(folder.path)
     rate = next((w for w in witnesses if w.fps is not None), None)
-    if rate is None or rate.fps is None or not 0 < rate.fps < 1000:
+    if rate is not None and rate.fps is not None and not 0 < rate.fps < 1000:
+        raise CheckpointError(
+            f"{rate.fps:g} is no number of steps a second ({rate.source}).",
+            "It was mistyped, or the file that says it was edited.",
+            "Say the fps of the dataset it was trained on: --fps 30.",
+        )
+    if rate is None or rate.fps is None:
         raise CheckpointError(
             f"Nothing says at how many steps a second {folder.path} was trained.",
             f"Its training dataset is not on this machine and there is no {SIDECAR}; "

@@ -13,6 +13,8 @@ from daemon.cli.main import add_name, add_yes
 from daemon.cli.operator import source
 from daemon.cli.session import STOP_WORDS, arm_with_consent
 from robotd.client import Robot
+from robotd.errors import StateError
+from robotd.messages import Status
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -43,9 +45,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _episode(robot: Robot, keys: Keys, episode: int, args: argparse.Namespace) -> bool:
-    """Run one episode; False when the person wants no more, or the arm went to a stop."""
+    """Run one episode; False when the person wants no more, or somebody took the arm.
+
+    Raises StateError when the policy failed or the arm stopped itself.
+    """
     print(f"episode {episode + 1} of {args.episodes}  (q: hold, x: software stop)", flush=True)
     with source(robot, "policy"):
+        began_ns = time.monotonic_ns()  # what was published before shows the arm without it
         end_s = time.monotonic() + args.seconds
         while time.monotonic() < end_s:
             key = keys.read(timeout_s=0.1)
@@ -55,7 +61,21 @@ def _episode(robot: Robot, keys: Keys, episode: int, args: argparse.Namespace) -
             if key == "stop":
                 return False
             status = robot.watch(timeout_s=0.2)
-            if status is not None and status.state != "policy":
-                print(f"  {status.state}: {status.fault or status.message or 'taken over'}")
-                return False
+            if status is None or status.stamp_ns < began_ns or status.state == "policy":
+                continue
+            raise_if_failed(status)
+            print(f"  {status.state}: {status.message or 'taken over'}")
+            return False
     return True
+
+
+def raise_if_failed(status: Status) -> None:
+    """Raise StateError when the arm is not the policy's because one of both failed."""
+    if status.state in ("fault", "estop"):
+        raise StateError(
+            f"The arm went to {status.state}: {status.fault or 'software stop pressed'}.",
+            status.message or "The arm stopped itself, or a person stopped it.",
+            status.fault_do or "Look at the arm, then: robotd clear.",
+        )
+    if status.policy.phase == "failed":
+        raise StateError(status.policy.error, status.policy.likely, status.policy.do)

@@ -308,3 +308,10 @@ def test_the_light_set_says_how_to_install_what_a_policy_needs(
     with pytest.raises(CheckpointError, match="No policy can be loaded") as caught:
         load_checkpoint(saved_act)
     assert "uv sync --extra policy" in caught.value.do
+
+
+@pytest.mark.parametrize("fps", [0, -15, 2000])
+def test_a_rate_that_is_none_is_named_with_who_said_it(act: Path, fps: int) -> None:
+    with pytest.raises(CheckpointError, match=r"asked for") as caught:
+        find_evidence(read_folder(act), fps, "")
+    assert str(fps) in caught.value.what and "--fps" in caught.value.do
