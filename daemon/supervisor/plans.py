@@ -207,7 +207,8 @@ class PlanDesk:
         child = self._children.get(name)
         over = name in self._failure or (name == REPLAY and self.replay_status.phase == "finished")
         if child is not None and child.wanted and not over:
-            words = self._children.last_words(name).splitlines()
+            killed = (child.exit_code or 0) < 0  # then what it said last was about something else
+            words = [] if killed else self._children.last_words(name).splitlines()
             self._fail(
                 name,
                 DaemonError(

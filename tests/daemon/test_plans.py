@@ -203,10 +203,11 @@ def test_an_arm_given_to_a_policy_while_it_loads_is_taken_back(robot: Robot) -> 
 def test_a_policy_that_dies_is_a_hold_and_no_person_loses_the_arm_for_it(robot: Robot) -> None:
     robot.has_loaded()
     robot.desk.run()
-    robot.children[POLICY].running = False
+    robot.children[POLICY].running, robot.children[POLICY].exit_code = False, -9
     robot.desk.ended(POLICY)
     assert robot.asked[-1] is RequestKind.HOLD
     assert "ended" in robot.desk.status.error and robot.desk.status.do
+    assert "killed" in robot.desk.status.likely  # not what its log says of an earlier load
     robot.give_to(State.HOLDING)
     robot.has_loaded()
     robot.give_to(State.TELEOP)
