@@ -12,6 +12,16 @@ ARM_JOINTS = (
 )
 """One SO-101 in bus-id order 1..6, by LeRobot's names."""
 
+MODEL_RANGE_DEG = (
+    (-110.0, 110.0),
+    (-100.0, 100.0),
+    (-96.83, 96.83),
+    (-95.0, 95.0),
+    (-157.21, 162.79),
+    (-10.0, 100.0),
+)
+"""How far each joint goes, model frame: the joint ranges of the SO-101's MJCF."""
+
 
 def arm_prefixes(config: Config) -> tuple[str, ...]:
     """What stands before the joint names of each arm: nothing for one arm, `left_` and `right_`

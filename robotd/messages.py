@@ -354,6 +354,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     fault: str = ""
     fault_do: str = ""
+    left_stiff: str = ""  # robotd ends and the arm is not down: why, and what to do
     message: str = ""
     stamp_ns: int
     uptime_s: float

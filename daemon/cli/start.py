@@ -12,14 +12,17 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from robotd import errors, paths
 from robotd.client import Robot, running_instances
 from robotd.messages import Shutdown
 
 READY_TIMEOUT_S = 40.0
-_STOP_TIMEOUT_S = 90.0
+_ANSWER_S = 15.0  # of a busy daemon
+_SILENT_S = 20.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +66,9 @@ def start_daemon(
     )
     os.close(writer)
     try:
-        line = _read_line(reader, process)
+        answer = _read_answer(reader, process)
     finally:
         os.close(reader)
-    answer = json.loads(line)
     if "what" in answer:
         kind = getattr(errors, str(answer.get("kind")), errors.DaemonError)
         raise kind(answer["what"], answer["likely"], answer["do"])
@@ -75,22 +77,42 @@ def start_daemon(
     return {"name": chosen, "seconds": round(time.monotonic() - began_s, 2)}
 
 
-def stop_daemon(name: str) -> None:
-    """Ask a daemon to stop and wait until it is gone. Does nothing when none of that name runs."""
+def stop_daemon(name: str, said: Callable[[str], None] = lambda _: None) -> None:
+    """Ask a daemon to stop and wait until it is gone. Does nothing when none of that name runs.
+
+    It knows how long its arm takes, so it is waited for as long as it publishes its state; `said`
+    is told what it is at. Raises DaemonError when it goes silent, or when it could not let the arm
+    down.
+    """
     instance = running_instances().get(name)
     if instance is None:
         return
+    left_stiff, message = "", ""
     with Robot(instance) as robot:
-        robot.request(Shutdown(), timeout_s=_STOP_TIMEOUT_S)
-    deadline_s = time.monotonic() + _STOP_TIMEOUT_S
-    while name in running_instances():
-        if time.monotonic() > deadline_s:
-            raise errors.DaemonError(
-                f"{name} has not ended after {_STOP_TIMEOUT_S:g} s.",
-                "The arm is being parked, or a process hangs.",
-                f"Look: robotd status --name {name}, robotd logs --name {name}.",
-            )
-        time.sleep(0.05)
+        robot.watch(0.2)  # listens from now on
+        robot.request(Shutdown(), timeout_s=_ANSWER_S)
+        heard_s = time.monotonic()
+        while name in running_instances() or left_stiff == "":
+            status = robot.watch(0.2)
+            if status is not None:
+                heard_s, left_stiff = time.monotonic(), status.left_stiff
+                if status.message != message:
+                    message = status.message
+                    said(message)
+            elif name not in running_instances():
+                break
+            elif time.monotonic() - heard_s > _SILENT_S:
+                raise errors.DaemonError(
+                    f"{name} has said nothing for {_SILENT_S:g} s and has not ended.",
+                    "It hangs. The arm may be stiff.",
+                    "Support the arm and pull the plug of the servo supply; then look: "
+                    f"robotd logs --name {name}.",
+                )
+    if left_stiff:
+        what, likely, do = (*left_stiff.splitlines(), "", "")[:3]
+        raise errors.DaemonError(
+            what, likely.removeprefix("  likely: "), do.removeprefix("  do:").strip()
+        )
 
 
 def _command(name: str | None, simulated: bool, config: str | None) -> list[str]:
@@ -106,20 +128,27 @@ def _command(name: str | None, simulated: bool, config: str | None) -> list[str]
     return command
 
 
-def _read_line(descriptor: int, process: "subprocess.Popen[bytes]") -> bytes:
-    """The one line that the daemon says of itself. Raises DaemonError when none comes."""
+def _read_answer(descriptor: int, process: "subprocess.Popen[bytes]") -> dict[str, Any]:
+    """What the daemon says of itself: up, or why not. Raises DaemonError when it says nothing.
+
+    Before that it may say what it waits for (the arm of a killed daemon comes down first): that is
+    passed on, and waited for.
+    """
     found = b""
     deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while not found.endswith(b"\n") and (left_s := deadline_s - time.monotonic()) > 0:
+    while (left_s := deadline_s - time.monotonic()) > 0:
         readable, _, _ = select.select([descriptor], [], [], left_s)
-        if not readable:
-            break
-        data = os.read(descriptor, 65_536)
+        data = os.read(descriptor, 65_536) if readable else b""
         if not data:
             break
-        found += data
-    if found.endswith(b"\n"):
-        return found
+        *lines, found = (found + data).split(b"\n")
+        for line in lines:
+            answer: dict[str, Any] = json.loads(line)
+            if "waiting" not in answer:
+                return answer
+            seconds = float(answer["seconds"])
+            print(f"{answer['waiting']} (up to {seconds:.0f} s) …", file=sys.stderr, flush=True)
+            deadline_s = max(deadline_s, time.monotonic() + seconds + READY_TIMEOUT_S)
     died = process.poll()
     happened = f"ended with {died}" if died is not None else f"is silent after {READY_TIMEOUT_S} s"
     raise errors.DaemonError(

@@ -20,8 +20,9 @@ from config.loader import Loaded, load
 from config.schema import Config
 from daemon.supervisor.blueprint import environment, resolve
 from daemon.supervisor.notify import Notifier
+from daemon.supervisor.pending import unexpected
 from daemon.supervisor.runtime import RuntimeFolder
-from daemon.supervisor.startup import encode_failure, encode_ready
+from daemon.supervisor.startup import encode_failure, encode_ready, encode_waiting
 from daemon.supervisor.supervisor import Supervisor
 from drivers.calibration import load_robot_calibration, load_teleoperator_calibration
 from drivers.joint_map import JointMap
@@ -32,6 +33,7 @@ from robotd.errors import RobotdError
 from robotd.messages import Instance
 
 _LOG_BYTES = 4 << 20
+_MARGIN_S = 30.0
 
 
 def main() -> int:
@@ -43,20 +45,38 @@ def main() -> int:
     parser.add_argument("--foreground", action="store_true", help="log to the terminal too")
     arguments = parser.parse_args()
     signals: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda which, _: signals.append(which))
+    _hear_signals(signals, arguments.foreground)
     try:
         loaded = load(arguments.name, arguments.config, simulated=arguments.sim)
         _run(loaded, arguments.ready_fd, arguments.foreground, signals)
     except RobotdError as error:
-        logged = bool(logging.getLogger().handlers)
-        if logged:
-            logging.getLogger("supervisor").error("%s", error)
-        _tell(arguments.ready_fd, encode_failure(error))
-        if arguments.ready_fd is None and not (logged and arguments.foreground):
-            sys.stderr.write(f"{error}\n")
-        return error.exit_code
+        return _failed(error, arguments, None)
+    except Exception as error:  # noqa: BLE001 - logged with its traceback
+        return _failed(unexpected("The supervisor", error), arguments, error)
     return 0
+
+
+def _hear_signals(signals: list[int], foreground: bool) -> None:
+    """Note what stops the robot. A terminal that hangs up stops the one that runs in it, unless
+    nohup said otherwise; a detached daemon has no terminal to lose."""
+    heard = [signal.SIGTERM, signal.SIGINT]
+    if foreground and sys.stdin.isatty() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    else:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in heard:
+        signal.signal(number, lambda which, _: signals.append(which))
+
+
+def _failed(error: RobotdError, arguments: argparse.Namespace, cause: Exception | None) -> int:
+    """Say it in the log, to the one who started us, and on stderr; returns the exit status."""
+    logged = bool(logging.getLogger().handlers)
+    if logged:
+        logging.getLogger("supervisor").error("%s", error, exc_info=cause)
+    _tell(arguments.ready_fd, encode_failure(error))
+    if arguments.ready_fd is None and not (logged and arguments.foreground):
+        sys.stderr.write(f"{error}\n")
+    return error.exit_code
 
 
 def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[int]) -> None:
@@ -69,7 +89,13 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
     config = resolve(loaded.config, runtime, yields_priority=simulated and bool(real))
     os.environ.update(environment(config))
     maps = _joint_maps(config)
-    folder = RuntimeFolder.take(runtime)
+    notifier = Notifier()
+
+    def waiting(what: str, seconds: float) -> None:
+        notifier.extend(seconds + _MARGIN_S)
+        _tell(ready_fd, encode_waiting(what, seconds), last=False)
+
+    folder = RuntimeFolder.take(runtime, waiting)
     try:
         folder.write_config(config)
         folder.write_instance(_instance(config, loaded.file))
@@ -77,10 +103,8 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
         def ready(seconds: float) -> None:
             _tell(ready_fd, encode_ready(seconds))
 
-        notifier = Notifier()
         supervisor = Supervisor(config, folder, logs, maps, MonotonicClock(), notifier, ready)
         supervisor.run(signals)
-        notifier.stopping()
     finally:
         folder.close()
 
@@ -130,13 +154,14 @@ def _log_to(logs: Path, foreground: bool) -> None:
     )
 
 
-def _tell(ready_fd: int | None, line: bytes) -> None:
+def _tell(ready_fd: int | None, line: bytes, *, last: bool = True) -> None:
     if ready_fd is None:
         return
     # Whoever started us may have gone away; that changes nothing here.
     with contextlib.suppress(OSError):
         os.write(ready_fd, line)
-        os.close(ready_fd)
+        if last:
+            os.close(ready_fd)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Api:
         self.router.setsockopt(zmq.LINGER, 200)
         self.router.setsockopt(zmq.MAXMSGSIZE, _LONGEST_MESSAGE_BYTES)
         self._state = context.socket(zmq.PUB)
-        self._state.setsockopt(zmq.LINGER, 0)
+        self._state.setsockopt(zmq.LINGER, 200)  # the last state says whether the arm is down
         self._state.setsockopt(zmq.SNDHWM, _STATE_QUEUE)
         self.router.bind(f"ipc://{runtime / messages.API_SOCKET}")
         self._state.bind(f"ipc://{runtime / messages.STATE_SOCKET}")

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from daemon.supervisor.process import ProcessId, identify
 from daemon.supervisor.restart import History, ended, given_up, restart_at_ns
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _LOG_BYTES = 4 << 20  # then it becomes .1; one older one is kept
 _TAIL_BYTES = 4_096
+_NOT_STARTED = 127  # what a shell says of a program that it cannot run
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class Child:
         self.wanted = True
         self.history = History()
         self.exit_code: int | None = None
+        self.started_ns = 0
         self.log_start = 0
+        self.not_started = ""  # why the operating system refused to start it
         self._text = b""
 
     @property
@@ -102,6 +106,8 @@ class Children:
         self._now_ns = now_ns
         self._changed = changed
         self._children: dict[str, Child] = {}
+        self._stillborn: list[Child] = []
+        self._complaint = ""
         logs.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, name: str) -> Child:
@@ -115,7 +121,11 @@ class Children:
         return list(self._children.values())
 
     def start(self, spec: Spec) -> Child:
-        """Start a child, or start it anew under another specification."""
+        """Start a child, or start it anew under another specification.
+
+        One that the operating system refuses to start (no memory, no disk, an argument that it
+        cannot take) has ended: `poll` returns it, and it is started again by the same rule.
+        """
         before = self._children.get(spec.name)
         child = Child(spec)
         if before is not None and before.spec == spec:
@@ -126,7 +136,7 @@ class Children:
 
     def poll(self) -> list[Child]:
         """Hear all children, restart those that are due; returns the ones that ended just now."""
-        gone: list[Child] = []
+        gone, self._stillborn = self._stillborn, []
         for child in self.all():
             child.hear()
             if child.process is not None and child.process.poll() is not None:
@@ -157,6 +167,8 @@ class Children:
 
     def last_words(self, name: str) -> str:
         """What a child wrote to its log since it was started last, the end of it."""
+        if self._children[name].not_started:
+            return self._children[name].not_started
         path = self.logs / f"{name}.log"
         try:
             with path.open("rb") as file:
@@ -175,23 +187,41 @@ class Children:
 
     def _spawn(self, child: Child) -> None:
         spec = child.spec
-        path = self.logs / f"{spec.name}.log"
-        child.log_start = path.stat().st_size if path.exists() else 0
-        with path.open("ab") as errors:
-            child.process = subprocess.Popen(
-                [sys.executable, "-m", spec.module, *spec.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, **spec.environment},
-                start_new_session=True,  # Ctrl-C and systemd's group signals are not for it
-            )
-        if child.process.stdout is not None:
-            os.set_blocking(child.process.stdout.fileno(), False)
         child.ready = False
         child.exit_code = None
+        child.not_started = ""
+        child.started_ns = self._now_ns()
+        try:
+            with self._open_log(child) as errors:
+                child.process = subprocess.Popen(
+                    [sys.executable, "-m", spec.module, *spec.arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env={**os.environ, **spec.environment},
+                    start_new_session=True,  # Ctrl-C and systemd's group signals are not for it
+                )
+        except (OSError, ValueError) as error:
+            log.error("%s cannot be started: %s", spec.name, error)
+            child.not_started = str(error)
+            child.exit_code = _NOT_STARTED
+            child.history = ended(child.history, self._now_ns())
+            self._stillborn.append(child)
+            return
+        if child.process.stdout is not None:
+            os.set_blocking(child.process.stdout.fileno(), False)
         child.identity = identify(spec.name, child.process.pid)
         self._note()
+
+    def _open_log(self, child: Child) -> BinaryIO:
+        """The child's log file. Control has to start also where no file can be made any more."""
+        path = self.logs / f"{child.spec.name}.log"
+        try:
+            child.log_start = path.stat().st_size if path.exists() else 0
+            return path.open("ab")
+        except OSError as error:
+            log.error("%s runs without a log: %s", child.spec.name, error)
+            return Path(os.devnull).open("ab")
 
     def _ended(self, child: Child) -> None:
         process = child.process
@@ -208,4 +238,10 @@ class Children:
         self._note()
 
     def _note(self) -> None:
-        self._changed([c.identity for c in self._children.values() if c.identity is not None])
+        """Tell who keeps the list. It serves a successor; ours goes on when it cannot be kept."""
+        try:
+            self._changed([c.identity for c in self._children.values() if c.identity is not None])
+        except OSError as error:
+            if str(error) != self._complaint:
+                log.error("the list of processes cannot be written: %s", error)
+            self._complaint = str(error)

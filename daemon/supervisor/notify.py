@@ -28,6 +28,10 @@ class Notifier:
     def stopping(self) -> None:
         self._send("STOPPING=1")
 
+    def extend(self, seconds: float) -> None:
+        """Ask for more time to start or to stop than the unit gives: an arm is on its way down."""
+        self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
     def watchdog(self) -> None:
         self._send("WATCHDOG=1")
 

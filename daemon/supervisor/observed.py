@@ -96,12 +96,9 @@ class Observed:
             self.control_rss_mb = resident_mb(control.process.pid)
         try:
             self.realtime = msgspec.json.decode(self._realtime_file.read_bytes(), type=dict)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError):
             self.realtime = {}  # control has not written it yet
-        folder = lerobot_home()
-        while not folder.exists():
-            folder = folder.parent
-        self.disk_free_gb = shutil.disk_usage(folder).free / 1e9
+        self.disk_free_gb = _free_gb(lerobot_home())
 
     def _camera(self, name: str, watch: FrameWatch, now_ns: int) -> CameraStatus:
         camera = self._config.cameras[name]
@@ -109,3 +106,14 @@ class Observed:
         return CameraStatus(
             name=name, age_ms=age_ms, fps=fps, width=camera.width, height=camera.height
         )
+
+
+def _free_gb(folder: Path) -> float | None:
+    """Free space where `folder` is or will be; None when its disk does not answer (EIO, EACCES, a
+    mount that is gone): the arming list then says so."""
+    try:
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free / 1e9
+    except OSError:
+        return None

@@ -3,12 +3,15 @@
 A request handler returns the reply's data, or a `Pending` that will have it.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from robotd.errors import DaemonError, RobotdError
 from robotd.messages import Failed, Ok, Reply
+
+log = logging.getLogger(__name__)
 
 type Data = dict[str, Any]
 
@@ -65,6 +68,9 @@ def _poll(waiting: _Waiting, now_ns: int) -> Reply | None:
         data = waiting.pending.poll()
     except RobotdError as error:
         return failure(waiting.id, error)
+    except Exception as error:  # a mistake of ours: this answer fails, the others are still given
+        log.exception("waiting for %s failed", waiting.pending.whose)
+        return failure(waiting.id, unexpected("the request", error))
     if data is not None:
         return Ok(id=waiting.id, data=data)
     if now_ns < waiting.deadline_ns:
@@ -88,4 +94,13 @@ def failure(request_id: int, error: RobotdError) -> Failed:
         what=error.what,
         likely=error.likely,
         do=error.do,
+    )
+
+
+def unexpected(what: str, error: Exception) -> DaemonError:
+    """An exception that nobody foresaw, as an error in three parts."""
+    return DaemonError(
+        f"{what} failed: {type(error).__name__}: {error}.",
+        "A full or broken disk, a value that nobody foresaw, or a mistake in robotd.",
+        "The arm is as it was. Look: robotd status; robotd logs supervisor has the details.",
     )

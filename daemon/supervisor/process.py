@@ -49,9 +49,8 @@ def alive(process: ProcessId) -> bool:
     return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
-def end(process: ProcessId, patience_s: float) -> bool:
-    """Ask it to end, and kill it when it has not after `patience_s`. Returns whether it was asked
-    nicely enough."""
+def ask_to_end(process: ProcessId, patience_s: float) -> bool:
+    """SIGTERM; returns whether it has ended within `patience_s`."""
     if not _signal(process, signal.SIGTERM):
         return True
     give_up_s = time.monotonic() + patience_s
@@ -59,6 +58,14 @@ def end(process: ProcessId, patience_s: float) -> bool:
         if not alive(process):
             return True
         time.sleep(0.05)
+    return False
+
+
+def end(process: ProcessId, patience_s: float) -> bool:
+    """Ask it to end, and kill it when it has not after `patience_s`. Returns whether it was asked
+    nicely enough."""
+    if ask_to_end(process, patience_s):
+        return True
     _signal(process, signal.SIGKILL)
     return False
 

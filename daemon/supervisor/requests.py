@@ -24,6 +24,7 @@ class Requests:
         recorder: RecorderDesk,
         plans: PlanDesk,
         observed: Observed,
+        stop: Callable[[str], None],
         stopping: Stopping,
         status: Callable[[], Status],
         clear: Callable[[], Data | Pending],
@@ -32,6 +33,7 @@ class Requests:
         self._recorder = recorder
         self._plans = plans
         self._observed = observed
+        self._stop = stop
         self._stopping = stopping
         self._status = status
         self._clear = clear
@@ -69,7 +71,7 @@ class Requests:
             case messages.Replay():
                 return self._plans.replay(request)
             case messages.Shutdown():
-                self._stopping.ask("a client asked for it")
+                self._stop("a client asked for it")
                 return {"pid": os.getpid()}
             case _:
                 return self._handle_recording(request)

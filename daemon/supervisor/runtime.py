@@ -8,12 +8,17 @@ two different files of one name. The descriptor is close-on-exec: a child never 
 import fcntl
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from daemon.supervisor.process import ProcessId, alive, end
+from config.schema import Config
+from daemon.supervisor.blueprint import CONTROL
+from daemon.supervisor.patience import RELEASE_S, arm_down_s
+from daemon.supervisor.process import ProcessId, alive, ask_to_end, end
 from robotd.errors import ConfigError, DaemonError
+from robotd.estop import EstopCounter
 from robotd.messages import INSTANCE_FILE, Instance
 
 log = logging.getLogger(__name__)
@@ -23,7 +28,7 @@ CHILDREN_FILE = "children.json"
 CONFIG_FILE = "config.json"
 _LONGEST_SOCKET = "policy.sock"
 _SOCKET_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, 104 on macOS
-_CONTROL_PATIENCE_S = 20.0  # an orphaned control parks and lets the arm down before it ends
+_UNKNOWN_S = 120.0  # for an orphaned control whose configuration cannot be read any more
 _PATIENCE_S = 3.0
 
 
@@ -35,11 +40,13 @@ class RuntimeFolder:
         self._lock = lock_descriptor
 
     @classmethod
-    def take(cls, path: Path) -> "RuntimeFolder":
+    def take(
+        cls, path: Path, waiting: Callable[[str, float], None] = lambda _what, _seconds: None
+    ) -> "RuntimeFolder":
         """Lock the folder, end what an earlier owner left running, and empty it.
 
-        Raises DaemonError when another supervisor owns it, ConfigError for a path too long for a
-        socket.
+        `waiting` is told what is waited for, and how many seconds that may take. Raises
+        DaemonError when another supervisor owns it, ConfigError for a path too long for a socket.
         """
         if len(str(path / "plant" / _LONGEST_SOCKET)) > _SOCKET_PATH_LIMIT:
             raise ConfigError(
@@ -60,7 +67,7 @@ class RuntimeFolder:
                 f"--name {path.name}.",
             ) from error
         folder = cls(path, descriptor)
-        folder._end_orphans()
+        folder._end_orphans(waiting)
         folder._empty()
         return folder
 
@@ -87,7 +94,7 @@ class RuntimeFolder:
         partial.write_bytes(data)
         partial.replace(self.path / name)
 
-    def _end_orphans(self) -> None:
+    def _end_orphans(self, waiting: Callable[[str, float], None]) -> None:
         try:
             data = (self.path / CHILDREN_FILE).read_bytes()
             orphans = msgspec.json.decode(data, type=list[ProcessId])
@@ -98,10 +105,42 @@ class RuntimeFolder:
             return
         log.warning("taking over from a killed robotd: ending %s", ", ".join(o.name for o in left))
         # Control first, while twin and plant still serve it: it lets the arm down on its way out.
-        for orphan in sorted(left, key=lambda each: each.name != "control"):
-            patience_s = _CONTROL_PATIENCE_S if orphan.name == "control" else _PATIENCE_S
-            if not end(orphan, patience_s):
+        for orphan in sorted(left, key=lambda each: each.name != CONTROL):
+            if orphan.name == CONTROL:
+                self._end_control(orphan, waiting)
+            elif not end(orphan, _PATIENCE_S):
                 log.error("%s (pid %d) did not end and was killed", orphan.name, orphan.pid)
+
+    def _end_control(self, orphan: ProcessId, waiting: Callable[[str, float], None]) -> None:
+        """SIGTERM parks; when that takes too long the e-stop counter asks for a release in place,
+        the one way to control that needs no supervisor's ring. Only then it is killed."""
+        patience_s = self._control_patience_s()
+        waiting("the control of a killed robotd parks and lets the arm down", patience_s)
+        if ask_to_end(orphan, patience_s):
+            return
+        log.error("control (pid %d) takes longer than %.0f s: no parking", orphan.pid, patience_s)
+        try:
+            counter = EstopCounter(self.path)
+        except OSError as error:
+            log.error("its e-stop counter is gone: %s", error)
+        else:
+            counter.press()
+            counter.close()
+        waiting("it is asked to let the arm down where it is", RELEASE_S)
+        if not end(orphan, RELEASE_S):
+            log.error(
+                "control (pid %d) did not end and was killed: the servos may keep their last goal "
+                "and torque. Support the arm; robotd disarm lets it down, the plug drops it",
+                orphan.pid,
+            )
+
+    def _control_patience_s(self) -> float:
+        """How long the orphan may take at the speed that it was given."""
+        try:
+            data = (self.path / CONFIG_FILE).read_bytes()
+            return arm_down_s(msgspec.json.decode(data, type=Config))
+        except (OSError, msgspec.DecodeError):
+            return _UNKNOWN_S
 
     def _empty(self) -> None:
         for path in sorted(self.path.rglob("*"), reverse=True):

@@ -1,4 +1,5 @@
-"""What is said to the one who started the daemon: one JSON line, that it is up or why not. Pure."""
+"""What is said to the one who started the daemon: one JSON line, that it is up or why not; before
+that, perhaps lines that say what it waits for. Pure."""
 
 import msgspec
 
@@ -27,6 +28,11 @@ def start_failure(name: str, word: str, last_words: str) -> RobotdError:
 def encode_ready(seconds: float) -> bytes:
     """What is said to the one who started us: one JSON line."""
     return msgspec.json.encode({"ready": True, "seconds": round(seconds, 2)}) + b"\n"
+
+
+def encode_waiting(what: str, seconds: float) -> bytes:
+    """Said before either, when the start has to wait: for what, and how long it may take."""
+    return msgspec.json.encode({"waiting": what, "seconds": round(seconds, 1)}) + b"\n"
 
 
 def encode_failure(error: RobotdError) -> bytes:

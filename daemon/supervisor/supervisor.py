@@ -1,51 +1,58 @@
 """The supervisor's loop: one thread, one poll, nobody waited for.
 
 Each pass: signals, requests, what recorder and policy said, children that ended, answers that are
-due; twenty times a second the heartbeat, ten times the published state.
+due; twenty times a second the heartbeat, ten times the published state. The parts are guarded: one
+that fails is logged and the rest goes on, because control holds the arm for as long as this lives.
 """
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import zmq
 
 from config.joints import joint_names
 from config.schema import Config
 from daemon.supervisor.api import Api
-from daemon.supervisor.blueprint import CONTROL, PLANT, RECORDER, TWIN, body_specs, robot_specs
+from daemon.supervisor.arm_down import ArmDown
+from daemon.supervisor.blueprint import CONTROL, RECORDER, body_specs, robot_specs
 from daemon.supervisor.checks import Surroundings, surroundings_checks
-from daemon.supervisor.children import Child, Children, Spec
+from daemon.supervisor.children import Child, Children
+from daemon.supervisor.control_care import ControlCare
 from daemon.supervisor.control_link import ControlWriter
+from daemon.supervisor.guarded import Guarded
 from daemon.supervisor.idle import IdleWatch
 from daemon.supervisor.motion import Motion
 from daemon.supervisor.notify import Notifier
 from daemon.supervisor.observed import Observed
-from daemon.supervisor.pending import Data, Pending, Waiters, failure
+from daemon.supervisor.patience import arm_down_s
+from daemon.supervisor.pending import Pending, Waiters, failure, unexpected
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
+from daemon.supervisor.readiness import Readiness
 from daemon.supervisor.recording import RecorderDesk
 from daemon.supervisor.requests import Requests
 from daemon.supervisor.runtime import RuntimeFolder
 from daemon.supervisor.startup import start_failure
 from daemon.supervisor.status import joints_status, loop_status
 from daemon.supervisor.stopping import Phase, Stopping
-from daemon.supervisor.words import CONTROL_DIED, fault_words
 from drivers.joint_map import JointMap
 from robotd import messages
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import RobotdError
 from robotd.messages import Check, Ok, Status
-from robotd.states import Fault, State, Torque
 from robotd.states import Source as SourceOf
+from robotd.states import State, Torque
 
 log = logging.getLogger(__name__)
 
 _BEAT_NS = 50 * NS_PER_MS
 _STATUS_NS = 100 * NS_PER_MS
 _LOGS_NS = 60 * NS_PER_S
-_WAIT_FOR_ALL_NS = 12 * NS_PER_S  # then it is up without the twin or a camera, and says so
+_MORE_TIME_S = 10.0  # asked of systemd again and again while the arm is on its way down
+_OTHERS_STOP_S = 180.0  # a release that is extended, then the recorder, then the rest
+_CLOSING_S = 0.02
 
 
 class Supervisor:
@@ -69,7 +76,6 @@ class Supervisor:
         self._clock = clock
         self._notifier = notifier
         self._ready = ready
-        self._up = False
         self._began_ns = clock.now_ns()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._children = Children(logs, clock.now_ns, folder.write_children)
@@ -80,7 +86,13 @@ class Supervisor:
         self._plans = PlanDesk(
             self._context, runtime, config, self._children, self._motion, self._observed
         )
-        self._stopping = Stopping(self._children, self._control, clock)
+        self._readiness = Readiness(self._children, self._observed, clock.now_ns, self._began_ns)
+        self._guarded = Guarded(clock.now_ns)
+        self._care = ControlCare(config, self._children, self._observed, self._motion, clock.now_ns)
+        stop_s = arm_down_s(config)
+        self._longest_stop_ns = int((stop_s + _OTHERS_STOP_S) * NS_PER_S)
+        arm = ArmDown(self._children, self._control, self._observed, clock, stop_s)
+        self._stopping = Stopping(self._children, arm, clock)
         self._idle = IdleWatch(config.control.idle_release_s, clock)
         self._api = Api(self._context, runtime)
         self._waiters = Waiters()
@@ -89,12 +101,13 @@ class Supervisor:
             self._recorder,
             self._plans,
             self._observed,
+            self._stop,
             self._stopping,
             self.status,
-            self._clear,
+            self._care.clear,
         )
-        self._control_died_armed = False
-        self._waits_for_plant: Spec | None = None
+        self._cannot_start: RobotdError | None = None
+        self._told_stopping = False
         self._message = ""
         self._watched_ticks = 0
         self._due_ns = dict.fromkeys(("beat", "status", "logs"), 0)
@@ -103,16 +116,21 @@ class Supervisor:
 
     def run(self, signals: list[int]) -> None:
         """Start everything and serve until told to stop by a request or by `signals` (a list that
-        the signal handler appends to). Raises RobotdError when a needed process cannot start."""
+        the signal handler appends to). Raises RobotdError when a needed process cannot start, or
+        when the arm could not be let down."""
         try:
             self._start()
             poller = zmq.Poller()
             poller.register(self._api.router, zmq.POLLIN)
-            while self._stopping.phase is not Phase.DOWN:
+            while self._stopping.phase is not Phase.DOWN and self._cannot_start is None:
                 poller.poll(self._wait_ms())
                 self.step(signals)
         finally:
-            self._close()
+            self._close(signals)
+        if self._cannot_start is not None:
+            raise self._cannot_start
+        if self._stopping.left_stiff is not None:
+            raise self._stopping.left_stiff
 
     def _start(self) -> None:
         self._control.beat(self._clock.now_ns(), os.getpid())
@@ -122,32 +140,45 @@ class Supervisor:
             if spec.name == RECORDER:
                 self._recorder.before_start()
             if spec.name == CONTROL and body:
-                self._waits_for_plant = spec
+                self._readiness.waits_for_plant = spec
             else:
                 self._children.start(spec)
 
     def step(self, signals: list[int]) -> None:
-        """One pass of the loop."""
-        while signals:
-            self._stopping.ask(f"signal {signals.pop(0)}")
-        now_ns = self._clock.now_ns()
+        """One pass of the loop. Never raises."""
+        run, now_ns = self._guarded.run, self._clock.now_ns()
+        run("signals", lambda: self._hear_signals(signals))
         if self._due("beat", now_ns, _BEAT_NS):
-            self._control.beat(now_ns, os.getpid())
+            run("the heartbeat", lambda: self._control.beat(now_ns, os.getpid()))
+        run("looking after the processes", self._poll_children)
+        run("listening to the recorder", self._recorder.receive)
+        run("listening to the policy", self._plans.receive)
+        run("serving requests", self._serve_all)
+        if self._due("status", now_ns, _STATUS_NS):
+            run("reading the state", self._observed.refresh)
+            run("looking after the arm", self._look_after)
+            run("publishing the state", lambda: self._api.publish(self.status()))
+        run("answering", self._answer)
+        run("stopping", self._stopping.step)
+        if self._due("logs", now_ns, _LOGS_NS):
+            run("trimming the logs", self._children.trim_logs)
+
+    def _hear_signals(self, signals: list[int]) -> None:
+        while signals:
+            self._stop(f"signal {signals.pop(0)}")
+
+    def _stop(self, reason: str) -> None:
+        self._stopping.ask(reason, died_stiff=self._care.died_stiff)
+
+    def _poll_children(self) -> None:
         for child in self._children.poll():
             self._child_ended(child)
-        self._recorder.receive()
-        self._plans.receive()
-        while (received := self._api.receive()) is not None:
-            self._serve(*received)
-        if self._due("status", now_ns, _STATUS_NS):
-            self._observed.refresh()
-            self._look_after()
-            self._api.publish(self.status())
+        if self._stopping.phase is Phase.RUNNING:
+            self._care.step()
+
+    def _answer(self) -> None:
         for client, reply in self._waiters.answers(self._clock.now_ns()):
             self._api.reply(client, reply)
-        self._stopping.step()
-        if self._due("logs", now_ns, _LOGS_NS):
-            self._children.trim_logs()
 
     def _wait_ms(self) -> int:
         if len(self._waiters):
@@ -161,85 +192,77 @@ class Supervisor:
         self._due_ns[what] = now_ns
         return True
 
-    def _close(self) -> None:
+    def _close(self, signals: list[int]) -> None:
+        """End what still runs, the arm first and with the same patience as ever, then the sockets.
+
+        Only after a failed start or a mistake of ours does anything run here. Control is never
+        killed for that: it is told by ring and by signal, and waited for. Should even that fail,
+        it is left to itself: without a supervisor it holds, parks and lets the arm down.
+        """
+        if self._stopping.phase is not Phase.DOWN:
+            log.error("the supervisor breaks off: the arm is let down first")
+            self._guarded.run("breaking off", self._stopping.broke_off)
+        give_up_ns = self._clock.now_ns() + self._longest_stop_ns
+        while self._stopping.phase is not Phase.DOWN and self._clock.now_ns() < give_up_ns:
+            self.step(signals)
+            time.sleep(_CLOSING_S)
         for client, reply in self._waiters.answers(1 << 62):
             self._api.reply(client, reply)
-        for child in self._children.all():
-            if child.running:  # only after a failed start; otherwise all have ended
-                self._children.kill(child.spec.name)
-                if child.process is not None:
-                    child.process.wait()
-        self._api.close()
-        self._recorder.close()
-        self._plans.close()
-        self._control.close()
+        self._guarded.run("publishing the state", lambda: self._api.publish(self.status()))
+        for part in (self._api, self._recorder, self._plans, self._control):
+            self._guarded.run("closing", part.close)
         self._context.destroy(linger=200)
 
     # --- looking after ----------------------------------------------------------------------------
 
     def _look_after(self) -> None:
         """What is judged ten times a second: readiness, the watchdog, an arm that idles."""
-        if not self._up:
-            self._see_whether_up()
+        waited_s = self._readiness.look()
+        if waited_s is not None:
+            self._notifier.ready()
+            self._ready(waited_s)
+            log.info("ready after %.1f s", waited_s)
         if self._observed.ticks.ticks != self._watched_ticks:
             # A completed tick was seen: that, and nothing else, proves the loop.
             self._watched_ticks = self._observed.ticks.ticks
             self._notifier.watchdog()
         self._notifier.status(f"{self._observed.state.name.lower()} {self._message}".strip())
-        if self._stopping.phase is Phase.RUNNING:
+        if self._stopping.phase is not Phase.RUNNING:
+            self._tell_stopping()
+        else:
             verdict = self._idle.look(self._observed.state)
             self._message = verdict.message
             if verdict.release:
                 log.warning("idle: parking and letting the arm down")
                 self._motion.let_down()
 
-    def _see_whether_up(self) -> None:
-        if self._waits_for_plant is not None and self._children[PLANT].ready:
-            self._children.start(self._waits_for_plant)
-            self._waits_for_plant = None
-        control = self._children.get(CONTROL)
-        if control is not None and self._observed.fresh_tick() is not None:
-            control.ready = True
-        if self._observed.twin.alive:
-            self._children[TWIN].ready = True
-        needed = control is not None and control.ready and self._children[RECORDER].ready
-        waited_ns = self._clock.now_ns() - self._began_ns
-        # The plant's renderer says nothing; its pictures do, in the camera processes.
-        others = all(
-            c.ready or c.given_up for c in self._children.all() if c.spec.name != "plant-cameras"
-        )
-        if needed and (others or waited_ns > _WAIT_FOR_ALL_NS):
-            self._up = True
-            self._notifier.ready()
-            self._ready(waited_ns / NS_PER_S)
-            log.info("ready after %.1f s", waited_ns / NS_PER_S)
+    def _tell_stopping(self) -> None:
+        if not self._told_stopping:
+            self._told_stopping = True
+            self._notifier.stopping()
+        self._notifier.extend(_MORE_TIME_S)
 
     def _child_ended(self, child: Child) -> None:
         name = child.spec.name
         if self._stopping.phase is not Phase.RUNNING:
             return
-        if not self._up and name in (CONTROL, PLANT, RECORDER):
-            raise start_failure(name, child.word, self._children.last_words(name))
+        if not self._readiness.up and name in Readiness.needed:
+            words = self._children.last_words(name)
+            self._cannot_start = start_failure(name, child.word, words)
+            return
         if name == RECORDER:
             self._recorder.ended()
             self._recorder.before_start()
         elif name in (POLICY, REPLAY):
             self._plans.ended(name)
         elif name == CONTROL:
-            self._control_ended(child)
-
-    def _control_ended(self, child: Child) -> None:
-        """Control may only be started again by itself when it held nothing."""
-        tick = self._observed.tick()
-        limp = tick is None or (tick["state"] == State.DISARMED and tick["torque"] == Torque.OFF)
-        if limp and child.exit_code != 0:
-            log.warning("control died while the arm was limp; starting it again")
-            self._children.start(child.spec)
-            return
-        self._control_died_armed = not limp
-        log.error("control is gone; %s", CONTROL_DIED[0] if not limp else "the arm is limp")
+            self._care.ended(child)
 
     # --- requests ---------------------------------------------------------------------------------
+
+    def _serve_all(self) -> None:
+        while (received := self._api.receive()) is not None:
+            self._serve(*received)
 
     def _serve(self, client: bytes, envelope: messages.Envelope) -> None:
         self._idle.touch()
@@ -248,26 +271,15 @@ class Supervisor:
         except RobotdError as error:
             self._api.reply(client, failure(envelope.id, error))
             return
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not let go of the arm
+            kind = type(envelope.request).__name__
+            self._guarded.complain(f"answering {kind}", error)
+            self._api.reply(client, failure(envelope.id, unexpected(kind, error)))
+            return
         if isinstance(answer, Pending):
             self._waiters.add(client, envelope.id, answer, self._clock.now_ns())
         else:
             self._api.reply(client, Ok(id=envelope.id, data=answer))
-
-    def _clear(self) -> Data | Pending:
-        child = self._children[CONTROL]
-        if child.running:
-            return self._motion.clear()
-        self._control_died_armed = False
-        self._children.start(child.spec)
-        began = self._clock.now_ns()
-
-        def poll() -> dict[str, Any] | None:
-            tick = self._observed.fresh_tick()
-            if tick is None or tick["deadline_ns"] < began:
-                return None
-            return {"state": State(tick["state"]).name.lower(), "control": "started again"}
-
-        return Pending(poll, 10.0, CONTROL)
 
     def _surroundings(self) -> tuple[Check, ...]:
         self._observed.refresh()
@@ -299,11 +311,14 @@ class Supervisor:
         """Everything that clients show."""
         now_ns = self._clock.now_ns()
         tick = self._observed.tick()
-        state, fault, fault_do = self._condition(tick)
+        state, fault, fault_do = self._care.condition()
+        stiff = self._stopping.left_stiff
+        if stiff is not None:
+            state, fault, fault_do = State.FAULT, stiff.what, stiff.do
         message = self._message
         if self._stopping.phase is not Phase.RUNNING:
             message = f"stopping: {self._stopping.phase.value}"
-        elif not self._up:
+        elif not self._readiness.up:
             message = "starting"
         return Status(
             name=self._config.name,
@@ -313,6 +328,7 @@ class Supervisor:
             source=SourceOf(0 if tick is None else tick["source"]).name.lower(),
             fault=fault,
             fault_do=fault_do,
+            left_stiff="" if stiff is None else str(stiff),
             message=message,
             stamp_ns=now_ns,
             uptime_s=(now_ns - self._began_ns) / NS_PER_S,
@@ -336,14 +352,3 @@ class Supervisor:
             leader_ready=self._observed.leader_ready if self._observed.leader_wanted else None,
             processes=self._words(),
         )
-
-    def _condition(self, tick: dict[str, Any] | None) -> tuple[State, str, str]:
-        """State and fault in words; a dead control is a fault whatever its last tick said."""
-        if self._control_died_armed:
-            return State.FAULT, *CONTROL_DIED
-        if tick is None:
-            return State.DISARMED, "", ""
-        names = joint_names(self._config)
-        joint = tick["fault_joint"]
-        name = names[joint] if 0 <= joint < len(names) else None
-        return State(tick["state"]), *fault_words(Fault(tick["fault"]), name)

@@ -42,6 +42,21 @@ CONTROL_DIED = (
     "Support the arm or leave the power on; `robotd clear` starts control again without moving, "
     "then disarm lets the arm down slowly. The plug drops it.",
 )
+CONTROL_DIED_UNKNOWN = (
+    "the control process died before its first tick; whether the arm is stiff is not known",
+    "Look: robotd logs control. `robotd clear` starts control again without moving; then disarm "
+    "lets a stiff arm down slowly.",
+)
+CONTROL_ENDED_LIMP = (
+    "the control process ended while the arm was limp",
+    "It is started again by itself unless it ends too often; then: robotd logs control, and "
+    "robotd clear.",
+)
+CONTROL_SILENT = (
+    "control is silent; the servos keep their last goal and torque",
+    "No software can release them now: support the arm and pull the plug of the servo supply. "
+    "Then: robotd stop, robotd logs control.",
+)
 
 
 def fault_words(fault: Fault, joint: str | None) -> tuple[str, str]:

@@ -54,7 +54,9 @@ class Daemon:
         )
         os.close(writer)
         with os.fdopen(reader) as line:
-            self.said: dict[str, Any] = json.loads(line.readline() or "{}")
+            said = [json.loads(each) for each in line]
+        self.said: dict[str, Any] = said[-1] if said else {}
+        self.waited = [each["waiting"] for each in said[:-1]]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
@@ -193,6 +195,7 @@ def test_a_killed_daemon_is_taken_over_with_its_children(bench: Daemon, tmp_path
     again = Daemon()
     try:
         assert again.said["ready"] is True
+        assert "parks and lets the arm down" in again.waited[0]
         assert pid_of(runtime, "control") != orphan.pid
         assert not alive(orphan)
     finally:

@@ -10,8 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daemon.supervisor.process import alive, identify
-from daemon.supervisor.runtime import CHILDREN_FILE, LOCK_FILE, RuntimeFolder
+from config.loader import load
+from daemon.supervisor.patience import arm_down_s
+from daemon.supervisor.process import ProcessId, alive, ask_to_end, identify
+from daemon.supervisor.runtime import CHILDREN_FILE, CONFIG_FILE, LOCK_FILE, RuntimeFolder
+from robotd import estop
 from robotd.errors import ConfigError, DaemonError
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +74,52 @@ def test_a_killed_owners_folder_is_taken_over_and_its_children_are_ended(tmp_pat
         folder.close()
     finally:
         process.kill()
+
+
+_SLOW_CONTROL = """
+import signal, sys, time
+from pathlib import Path
+from robotd.estop import EstopCounter
+signal.signal(signal.SIGTERM, lambda *_: None)  # it parks, and parks
+counter = EstopCounter(Path(sys.argv[1]))
+print("up", flush=True)
+while counter.presses == 0:
+    time.sleep(0.01)
+time.sleep(0.2)
+(Path(sys.argv[1]).parent / "down").write_text("down")
+"""
+
+
+def test_an_orphaned_control_gets_the_time_of_its_own_speed_then_a_release_and_no_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    estop.create(path)
+    config = load(file="so101-sim").config
+    slow = msgspec.structs.replace(config.poses, move_speed_deg_s=5.0)
+    config = msgspec.structs.replace(config, poses=slow)
+    (path / CONFIG_FILE).write_bytes(msgspec.json.encode(config))
+    control = subprocess.Popen(
+        [sys.executable, "-c", _SLOW_CONTROL, str(path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert control.stdout is not None
+    control.stdout.readline()
+    orphan = identify("control", control.pid)
+    (path / CHILDREN_FILE).write_bytes(msgspec.json.encode([orphan]))
+    waits: list[float] = []
+
+    def half_a_second(process: ProcessId, patience_s: float) -> bool:
+        return ask_to_end(process, min(patience_s, 0.5))
+
+    monkeypatch.setattr("daemon.supervisor.runtime.ask_to_end", half_a_second)
+    RuntimeFolder.take(path, lambda _, seconds: waits.append(seconds)).close()
+    assert waits[0] == arm_down_s(config)
+    assert waits[0] > 83.0
+    assert control.wait(5) == 0
+    assert (tmp_path / "down").read_text() == "down"
 
 
 def test_a_stranger_with_an_old_childs_pid_is_left_alone(tmp_path: Path) -> None:
