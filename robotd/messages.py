@@ -115,16 +115,25 @@ class Replay(Request, frozen=True, kw_only=True, tag="replay"):
 
 
 class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):
-    """Choose the dataset that episodes go to. Creates it on the first kept episode."""
+    """Choose the dataset that episodes go to. Creates it on the first kept episode.
+
+    A session that is open but not recording is replaced. `units`: "degrees" says so of a dataset
+    that does not tell its own. The reply's `interrupted` counts the episodes of `ListInterrupted`.
+    """
 
     dataset: str
     task: str
     episodes: int = 50
     episode_limit_s: float | None = None
+    units: str = ""
 
 
 class CloseSession(Request, frozen=True, kw_only=True, tag="close_session"):
-    """End the recording session; an open episode is kept as interrupted."""
+    """End the recording session; an open episode is kept as interrupted.
+
+    Answered when every kept episode was published, or could not be: `kept`, `published`, `root`,
+    and `error`, `error_likely`, `error_do` (why kept episodes are not in the dataset, else empty).
+    """
 
 
 class SetTask(Request, frozen=True, kw_only=True, tag="set_task"):
@@ -151,6 +160,23 @@ class UndoEpisode(Request, frozen=True, kw_only=True, tag="undo_episode"):
     """Take the last kept episode of this session back out of the dataset."""
 
 
+class ListInterrupted(Request, frozen=True, kw_only=True, tag="list_interrupted"):
+    """List the episodes that wait for a person: interrupted ones, and kept ones that could not be
+    saved. `interrupted` in the reply holds `journal`, `state`, `dataset`, `task`, `frames`,
+    `seconds`, `why` and `do` of each."""
+
+
+class DecideInterrupted(Request, frozen=True, kw_only=True, tag="decide_interrupted"):
+    """Keep or discard one of them, by its journal id. `into` keeps it in another dataset.
+
+    The reply says `published`, and `error`, `error_likely`, `error_do` where it still could not be.
+    """
+
+    journal: str
+    keep: bool
+    into: str = ""
+
+
 class Shutdown(Request, frozen=True, kw_only=True, tag="shutdown"):
     """Stop the daemon: park, let the arm down, close every file."""
 
@@ -174,6 +200,8 @@ AnyRequest = (
     | KeepEpisode
     | DiscardEpisode
     | UndoEpisode
+    | ListInterrupted
+    | DecideInterrupted
     | Shutdown
 )
 
@@ -284,6 +312,7 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     task: str = ""
     episodes_wanted: int = 0
     episodes_kept: int = 0
+    episodes_published: int = 0
     frames: int = 0
     gaps: int = 0
     repeated: int = 0
@@ -291,6 +320,8 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     limit_s: float | None = None
     disk_left_s: float | None = None
     last_error: str = ""
+    last_error_likely: str = ""
+    last_error_do: str = ""
     episodes: tuple[EpisodeLine, ...] = ()
 
 

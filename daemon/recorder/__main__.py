@@ -63,7 +63,7 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
     service = RecorderService(
         config,
         runtime,
-        lambda: Session(journals, limits=limits),
+        Session(journals, limits=limits),
         clock,
         lambda message: socket.send(channel.encode(message)),
     )

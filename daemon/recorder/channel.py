@@ -21,12 +21,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 
 class Open(Command, frozen=True, kw_only=True, tag="open"):
-    """Begin a session: where episodes go. Checks that they would fit; creates nothing."""
+    """Begin a session: where episodes go. Checks that they would fit; creates nothing.
+
+    A session that is open is ended, unless it is recording. `units` is what a person says of a
+    dataset that does not tell its own.
+    """
 
     dataset: str
     task: str
     episodes: int
     episode_limit_s: float | None = None
+    units: str = ""
 
 
 class Close(Command, frozen=True, kw_only=True, tag="close"):
@@ -59,6 +64,21 @@ class Undo(Command, frozen=True, kw_only=True, tag="undo"):
     """Take the last kept episode back out."""
 
 
+class ListInterrupted(Command, frozen=True, kw_only=True, tag="list_interrupted"):
+    """Which episodes wait for a person: interrupted ones, and kept ones that could not be saved."""
+
+
+class Decide(Command, frozen=True, kw_only=True, tag="decide"):
+    """Keep or discard one of them. Answered when it is in the dataset, or why it is not.
+
+    `into` names another dataset than the one it was recorded for.
+    """
+
+    journal: str
+    keep: bool
+    into: str = ""
+
+
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="done"):
     """The command was carried out."""
 
@@ -82,7 +102,7 @@ class Now(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="now"
     status: RecordingStatus
 
 
-ToRecorder = Open | Close | SetTask | Start | Keep | Discard | Undo
+ToRecorder = Open | Close | SetTask | Start | Keep | Discard | Undo | ListInterrupted | Decide
 FromRecorder = Done | Refused | Now
 
 encode = msgspec.json.encode

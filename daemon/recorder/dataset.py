@@ -14,6 +14,7 @@ import msgspec
 from daemon.recorder.durable import disk_error, sha256_of
 from daemon.recorder.info import INFO, STATS, TASKS, check_fits, load_info
 from daemon.recorder.schema import EpisodeSpec, Manifest
+from daemon.recorder.soundness import check_units
 from daemon.recorder.staging import BEFORE, episode_folder, is_ours, stage_episode
 from daemon.recorder.stored import read_manifest, save_manifest, verify
 from daemon.recorder.transaction import (
@@ -24,6 +25,7 @@ from daemon.recorder.transaction import (
     finish,
     locked,
     read_commits,
+    read_intent,
     roll_back,
     standing,
     unsettled,
@@ -36,10 +38,14 @@ type WallClock = Callable[[], int]
 
 
 def check_dataset(root: Path, spec: EpisodeSpec) -> None:
-    """Raise DatasetError when episodes of `spec` could not join `root`. Changes nothing."""
+    """Raise DatasetError when episodes of `spec` could not join `root`. Changes nothing.
+
+    Reads no more than the first file; whether all others are whole is `soundness.check_sound`.
+    """
     info = load_info(root)
     if info is not None:
         check_fits(info, spec, root)
+        check_units(root, spec)
     elif (
         any((root / name).exists() for name in ("data", "videos", "meta"))
         and not (root / SIDECAR).exists()
@@ -104,8 +110,18 @@ def recover(root: Path, journals: Path) -> list[Commit]:
     return [finished] if finished is not None else []
 
 
-def remove_last(root: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
+def holds(root: Path, journal_id: str) -> bool:
+    """Whether the episode of that journal is in the dataset, or on its way beyond return."""
+    intent = read_intent(root)
+    if intent is not None and intent.commit.journal_id == journal_id:
+        return intent.commit.kind == "keep"
+    return journal_id in standing(read_commits(root))
+
+
+def remove_last(root: Path, *, journal_id: str = "", wall_ns: WallClock = time.time_ns) -> Commit:
     """Take the last episode out of the dataset again; returns the record of the removal.
+
+    With `journal_id`, only if the last episode is the one of that journal.
 
     The dataset is byte for byte what it was before that episode. The episode's files stay under
     `robotd/removed/` until `purge` needs the space. Raises StateError when the last episode was not
@@ -126,6 +142,13 @@ def remove_last(root: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
                 f"The last episode of {root} cannot be undone.",
                 "It was not recorded by robotd, or another program changed the dataset since.",
                 "Use `lerobot-edit-dataset --operation.type delete_episodes`.",
+            )
+        if journal_id and last.journal_id != journal_id:
+            raise StateError(
+                f"Episode {journal_id} is not the last one of {root}.",
+                "Another was saved after it, or it was taken out already.",
+                "Nothing was changed. Take it out by its number: "
+                "`lerobot-edit-dataset --operation.type delete_episodes`.",
             )
         begin(root, _removal(root, last, wall_ns()))
         done = finish(root)

@@ -30,7 +30,8 @@ class TickFollower:
     """Finds the tick of each row: the first at or after every `ticks_per_row`-th tick index.
 
     A skipped tick shifts a row by the ticks that were skipped; when a whole row's worth is missing,
-    or was overwritten before it was read, the rows are counted as lost.
+    or was overwritten before it was read, the rows are counted as lost. Once a new control process
+    has `replaced` the ring there are no rows until `begin`: nobody knows what happened in between.
     """
 
     def __init__(self, path: Path, joints: int, ticks_per_row: int) -> None:
@@ -41,12 +42,14 @@ class TickFollower:
         self._inode = 0
         self._next_record = 0
         self._next_row: int | None = None
+        self.replaced = False
 
     def begin(self) -> None:
         """Start with the next row that is not yet due: what was before is not wanted."""
         self._open()
         self._next_record = 0 if self._reader is None else self._reader.count
         self._next_row = None
+        self.replaced = False
 
     def latest(self) -> dict[str, Any] | None:
         """The newest tick, or None before the first."""
@@ -56,7 +59,7 @@ class TickFollower:
     def rows(self) -> list[RowTick]:
         """The rows whose ticks were published since the last call, oldest first."""
         self._open()
-        if self._reader is None:
+        if self._reader is None or self.replaced:
             return []
         found: list[RowTick] = []
         count = self._reader.count
@@ -96,6 +99,7 @@ class TickFollower:
             return
         if self._reader is not None:
             self._reader.close()
+            self.replaced = True
         # A new control process counts its ticks from zero again.
         self._reader, self._inode = reader, inode
         self._next_record, self._next_row = 0, None

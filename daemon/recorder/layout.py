@@ -130,8 +130,7 @@ def read_episodes(root: Path, columns: Sequence[str] | None = None) -> list[dict
             raise DatasetError(
                 f"{path} cannot be read: {error}.",
                 "LeRobot was killed while it recorded; its files have no end then.",
-                "Remove the torn files and lower the counts in meta/info.json, or record into a "
-                "new dataset.",
+                "Record into a new dataset (--dataset NAME); what is whole in this one stays.",
             ) from error
     return sorted(rows, key=lambda row: int(row["episode_index"]))
 
@@ -166,7 +165,7 @@ def last_places(root: Path, info: Info) -> dict[str, Place]:
             f"{root} counts {info['total_episodes']} episodes but lists {len(rows)} under "
             f"{EPISODES_PATH.split('/chunk', maxsplit=1)[0]}.",
             "LeRobot was killed while it recorded into this dataset.",
-            "Open it once with LeRobot to see what is left, or record into a new dataset.",
+            "Record into a new dataset (--dataset NAME); LeRobot cannot open this one either.",
         )
     return {
         kind: max((int(row[f"{at}/chunk_index"]), int(row[f"{at}/file_index"])) for row in rows)

@@ -6,7 +6,6 @@ from daemon.recorder.schema import EpisodeSpec
 from robotd.messages import EpisodeLine
 
 _LINES_KEPT = 50
-KEPT = ("success", "fail", "kept")
 
 
 class Plan:
@@ -17,13 +16,25 @@ class Plan:
         self.task = spec.task
         self.episodes = episodes
         self.limit_s = limit_s
-        self.kept = 0
-        self.lines: deque[EpisodeLine] = deque(maxlen=_LINES_KEPT)
-        self.undo: list[str] = []  # journals kept in this session, newest last
+        self.kept: list[str] = []  # journals kept in this session and not undone, newest last
+        self.published: set[str] = set()  # those of them that are in the dataset
+        self._lines: deque[tuple[str, EpisodeLine]] = deque(maxlen=_LINES_KEPT)
         self._ended = 0
 
+    @property
+    def lines(self) -> tuple[EpisodeLine, ...]:
+        """The session's newest episodes, oldest first."""
+        return tuple(line for _, line in self._lines)
+
     def note(
-        self, frames: int, seconds: float, outcome: str, note: str, gaps: int, repeated: int
+        self,
+        journal_id: str,
+        frames: int,
+        seconds: float,
+        outcome: str,
+        note: str,
+        gaps: int,
+        repeated: int,
     ) -> None:
         """Add the line of an episode that ended."""
         notes = [note] if note else []
@@ -39,13 +50,18 @@ class Plan:
             note=", ".join(notes) or "ok",
         )
         self._ended += 1
-        self.lines.append(line)
+        self._lines.append((journal_id, line))
 
-    def take_back(self) -> None:
-        """The last kept episode was undone: it is no longer counted or listed."""
-        self.undo.pop()
-        self.kept -= 1
-        for line in reversed(self.lines):
-            if line.outcome in KEPT:
-                self.lines.remove(line)
+    def saved(self, journal_id: str) -> None:
+        """An episode is in its dataset; one of another session is none of ours."""
+        if journal_id in self.kept:
+            self.published.add(journal_id)
+
+    def take_back(self, journal_id: str) -> None:
+        """A kept episode was undone: it is no longer counted or listed."""
+        self.kept.remove(journal_id)
+        self.published.discard(journal_id)
+        for entry in self._lines:
+            if entry[0] == journal_id:
+                self._lines.remove(entry)
                 return

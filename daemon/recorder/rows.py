@@ -60,7 +60,15 @@ class Body:
         ]
         return np.concatenate(parts).astype(np.float32)
 
-    def episode_spec(self, root: str, repo_id: str, task: str, policy_sha256: str) -> EpisodeSpec:
+    def episode_spec(
+        self,
+        root: str,
+        repo_id: str,
+        task: str,
+        policy_sha256: str,
+        *,
+        units_confirmed: bool = False,
+    ) -> EpisodeSpec:
         """What an episode of this robot records."""
         recording = self.config.recording
         names = tuple(f"{name}.pos" for name in joint_names(self.config))
@@ -83,6 +91,7 @@ class Body:
             robot_name=self.config.name,
             calibration_sha256=self.calibration_sha256,
             policy_sha256=policy_sha256,
+            units_confirmed=units_confirmed,
         )
 
 

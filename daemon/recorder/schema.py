@@ -109,6 +109,17 @@ def check_task(task: str) -> None:
         )
 
 
+def check_units_word(units: str) -> None:
+    """Raise DatasetError for what a person says of a dataset's units, where it is not ours."""
+    if units in ("", "degrees"):
+        return
+    raise DatasetError(
+        f"Episodes cannot be added to a dataset in {units!r}.",
+        "robotd records degrees (gripper 0 to 100), as LeRobot does unless told otherwise.",
+        "Say --units degrees if the dataset is in degrees; else record into a new dataset.",
+    )
+
+
 def check_spec(spec: EpisodeSpec) -> None:
     """Raise DatasetError when no episode could be recorded by this specification."""
     check_task(spec.task)

@@ -1,12 +1,10 @@
-"""The recorder in real time: rows as their ticks come, commands from the supervisor, publishing.
+"""The recorder in real time: commands from the supervisor, rows as their ticks come, publishing.
 
 One loop that never waits for a disk longer than an encoder does; the rings of ticks (a minute) and
-pictures (two seconds) are its spill. A row is made when each camera has shown a picture later than
-the row, so that the newest one before it is known, or after a short wait without one.
+pictures (two seconds) are its spill.
 """
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,23 +12,23 @@ from typing import Any
 from config.schema import Config
 from daemon.recorder import channel
 from daemon.recorder.catalog import dataset_root
-from daemon.recorder.dataset import check_dataset
-from daemon.recorder.follow import FrameFollower, RowTick, TickFollower, WorldFollower
+from daemon.recorder.follow import RowTick
+from daemon.recorder.intake import Intake
+from daemon.recorder.left import entries
 from daemon.recorder.plan import Plan
-from daemon.recorder.rows import JOINTS_PER_ARM, Body, make_row
-from daemon.recorder.schema import Label, Manifest, check_task
-from daemon.recorder.session import Published, Session
-from daemon.recorder.worker import Worker
-from robotd.clock import NS_PER_S, Clock
-from robotd.errors import CameraError, DatasetError, RobotdError, StateError
-from robotd.frames import PICTURE_WAIT_NS, Frame
+from daemon.recorder.rows import Body
+from daemon.recorder.saving import Saving, three_parts
+from daemon.recorder.schema import Label, check_task, check_units_word
+from daemon.recorder.session import Session
+from robotd.clock import Clock
+from robotd.errors import DatasetError, RobotdError, StateError
 from robotd.messages import RecordingStatus
 from robotd.paths import lerobot_home
 
 log = logging.getLogger(__name__)
 
-_TICKS_STALE_NS = NS_PER_S
 _ROW_BYTES_PER_PIXEL = 0.033  # two 640x480 cameras at 30 fps write about 0.6 MB/s
+_RESTARTED = "control was started again while it recorded"
 
 type Answer = Callable[[channel.FromRecorder], None]
 
@@ -42,35 +40,25 @@ class RecorderService:
         self,
         config: Config,
         runtime: Path,
-        open_session: Callable[[], Session],
+        session: Session,
         clock: Clock,
         answer: Answer,
     ) -> None:
         self._config = config
         self._body = Body.of(config)
-        self._clock = clock
         self._answer = answer
-        self._open_session = open_session
-        self._worker = Worker()
-        joints = JOINTS_PER_ARM * len(config.arms)
-        self._ticks = TickFollower(runtime / "ticks", joints, self._body.ticks_per_row)
-        self._cameras = {name: FrameFollower(runtime / f"frames-{name}") for name in config.cameras}
-        self._world = WorldFollower(runtime / "plant" / "environment_state")
-        self._waiting: deque[RowTick] = deque()
+        self._intake = Intake(config, self._body, runtime, clock)
         self._plan: Plan | None = None
-        self._last_capture_ns: dict[str, int] = {}
-        self._pictures_before: dict[str, Frame] = {}
-        self._gaps = 0
-        self._repeated = 0
-        self._error = ""
-        self._closing = 0  # the id of a Close that waits for publishing
-        self._session = open_session()
-        self._recover()
+        self._closings: list[tuple[int, Plan]] = []  # asked to close; answered when all is saved
+        self._trouble: RobotdError | None = None  # with the rows of the newest episode
+        self._session = session
+        self._saving = Saving(self._session, self._saved)
+        self._saving.recover()
 
     # --- commands ---------------------------------------------------------------------------------
 
     def handle(self, command: channel.ToRecorder) -> None:
-        """Carry out one command; it is answered now or, for `Close` and `Undo`, when it is done."""
+        """Carry out one command; it is answered now or, where it has to be saved first, then."""
         try:
             data = self._do(command)
         except RobotdError as error:
@@ -85,7 +73,6 @@ class RecorderService:
                 return self._open(command)
             case channel.Close():
                 self._close(command.id)
-                return None
             case channel.SetTask(task=task):
                 check_task(task)
                 self._session_plan().task = task
@@ -98,22 +85,30 @@ class RecorderService:
                 return self._discard()
             case channel.Undo():
                 self._undo(command.id)
-                return None
+            case channel.ListInterrupted():
+                return {"interrupted": entries(self._session, self._saving.unsaved)}
+            case channel.Decide():
+                self._decide(command)
+        return None
 
     def _open(self, command: channel.Open) -> dict[str, Any]:
-        if self._plan is not None:
+        if self._plan is not None and self._session.recording is not None:
             raise StateError(
-                f"A session is open: it records into {self._plan.spec.repo_id}.",
-                "It was not closed.",
-                "Close it first (robotd record ends it; q in the record screen).",
+                f"An episode is being recorded into {self._plan.spec.repo_id}.",
+                "Another client began it, and it was neither kept nor discarded.",
+                "End it where it was begun, or in robotd tui: → keeps it, ← discards it.",
             )
+        check_units_word(command.units)
         root = dataset_root(lerobot_home(), command.dataset)
-        spec = self._body.episode_spec(str(root), command.dataset, command.task, "")
-        check_task(command.task)
-        check_dataset(root, spec)
+        spec = self._body.episode_spec(
+            str(root), command.dataset, command.task, "", units_confirmed=bool(command.units)
+        )
+        self._session.check(spec)
+        # A session that was left open ends here; what it kept is published in its turn.
         self._plan = Plan(spec, command.episodes, command.episode_limit_s)
-        self._error = ""
-        return {"dataset": command.dataset, "root": str(root)}
+        self._trouble = None
+        waiting = entries(self._session, self._saving.unsaved)
+        return {"dataset": command.dataset, "root": str(root), "interrupted": len(waiting)}
 
     def _start(self, policy_sha256: str) -> dict[str, Any]:
         plan = self._session_plan()
@@ -123,43 +118,18 @@ class RecorderService:
                 "It was neither kept nor discarded.",
                 "Keep (→) or discard (←) it first.",
             )
-        self._check_inputs()
+        self._intake.check()
         spec = self._body.episode_spec(
-            plan.spec.dataset_root, plan.spec.repo_id, plan.task, policy_sha256
+            plan.spec.dataset_root,
+            plan.spec.repo_id,
+            plan.task,
+            policy_sha256,
+            units_confirmed=plan.spec.units_confirmed,
         )
         manifest = self._session.start(spec)
-        self._ticks.begin()
-        self._waiting.clear()
-        self._last_capture_ns = {}
-        self._pictures_before = {}
-        self._gaps = self._repeated = 0
-        self._error = ""
+        self._intake.begin()
+        self._trouble = None
         return {"journal": manifest.journal_id}
-
-    def _check_inputs(self) -> None:
-        now_ns = self._clock.now_ns()
-        tick = self._ticks.latest()
-        if tick is None or now_ns - tick["deadline_ns"] > _TICKS_STALE_NS:
-            raise StateError(
-                "The control loop gives no ticks.",
-                "It is starting, or it ended.",
-                "Look: robotd status; robotd logs control.",
-            )
-        for name, camera in self._cameras.items():
-            wanted = self._config.cameras[name]
-            if camera.newest_at(now_ns) is None:
-                raise CameraError(
-                    f"Camera {name} has given no picture.",
-                    "It is unplugged, or another program has it.",
-                    f"Look: robotd logs camera-{name}. Recording needs every camera.",
-                )
-            if camera.size() != (wanted.width, wanted.height):
-                raise CameraError(
-                    f"Camera {name} gives {camera.size()} pixels, not "
-                    f"{(wanted.width, wanted.height)}.",
-                    "The device has no such mode.",
-                    f"Set cameras.{name}.width and height to a mode that it has.",
-                )
 
     def _keep(self, label: Label) -> dict[str, Any]:
         plan = self._session_plan()
@@ -167,66 +137,91 @@ class RecorderService:
         rows = self._session.rows
         manifest = self._session.keep(label)
         outcome = {True: "success", False: "fail", None: "kept"}[label.success]
-        self._line(rows, outcome if manifest.kept else "discarded", manifest.reason)
         if manifest.kept:
-            plan.kept += 1
-            plan.undo.append(manifest.journal_id)
-            self._publish()
+            plan.kept.append(manifest.journal_id)
+            self._saving.publish()
+        outcome = outcome if manifest.kept else "discarded"
+        self._line(manifest.journal_id, rows, outcome, manifest.reason)
         return {"journal": manifest.journal_id, "frames": rows, "kept": manifest.kept}
 
     def _discard(self) -> dict[str, Any]:
         self._session_plan()
         rows = self._session.rows
         manifest = self._session.discard()
-        self._line(rows, "discarded", "")
+        self._line(manifest.journal_id, rows, "discarded", "")
         return {"journal": manifest.journal_id, "frames": rows}
 
     def _undo(self, command_id: int) -> None:
         plan = self._session_plan()
-        if self._session.recording is not None or not plan.undo:
+        if self._session.recording is not None:
+            raise StateError(
+                "An episode is being recorded.",
+                "Undo takes out the last kept one, and it is not clear which is meant.",
+                "Keep (→) or discard (←) the running episode first.",
+            )
+        if not plan.kept:
             raise StateError(
                 "There is nothing to undo.",
-                "An episode is being recorded, or none was kept in this session.",
-                "Keep or discard the running episode first.",
+                "No episode was kept in this session.",
+                "An episode of an earlier session is taken out with "
+                "`lerobot-edit-dataset --operation.type delete_episodes`.",
             )
-        session, root = self._session, Path(plan.spec.dataset_root)
+        journal_id = plan.kept[-1]
 
-        def finished(journal_id: str | None, error: RobotdError | None) -> None:
-            if error is not None:
-                self._answer(_refused(command_id, error))
-                return
-            plan.take_back()
+        def undone() -> None:
+            plan.take_back(journal_id)
             self._answer(channel.Done(id=command_id, data={"journal": journal_id}))
 
-        self._worker.post(lambda: session.undo(root), finished)
+        self._saving.undo(
+            Path(plan.spec.dataset_root),
+            journal_id,
+            undone,
+            lambda error: self._answer(_refused(command_id, error)),
+        )
+
+    def _decide(self, command: channel.Decide) -> None:
+        into = (dataset_root(lerobot_home(), command.into), command.into) if command.into else None
+
+        def answered(data: dict[str, Any]) -> None:
+            if self._plan is not None and not command.keep and command.journal in self._plan.kept:
+                self._plan.take_back(command.journal)
+            self._answer(channel.Done(id=command.id, data=data))
+
+        self._saving.decide(
+            command.journal,
+            command.keep,
+            into,
+            answered,
+            lambda error: self._answer(_refused(command.id, error)),
+        )
 
     def _close(self, command_id: int) -> None:
-        self._session_plan()
-        if self._closing:
-            raise StateError(
-                "The session is being closed already.", "It was asked for twice.", "Wait."
-            )
+        plan = self._session_plan()
         if self._session.recording is not None:
             self._drain()
-            self._line(self._session.rows, "interrupted", "the session was closed")
-        self._closing = command_id
+            self._interrupt("the session was closed while it recorded")
+        self._saving.publish()  # what failed may work by now: the disk was full, the folder away
+        self._closings.append((command_id, plan))
+        self._plan = None
 
-    def _finish_close(self) -> None:
-        """Every kept episode is where it belongs: end the core's session too, and begin a new one,
-        which finds what was left undecided."""
-        self._session.close()
-        self._session = self._open_session()
-        self._recover()
-        plan, self._plan = self._session_plan(), None
-        command_id, self._closing = self._closing, 0
-        data = {"episodes": plan.kept, "root": plan.spec.dataset_root, "error": self._error}
-        self._answer(channel.Done(id=command_id, data=data))
+    def _answer_closings(self) -> None:
+        """Everything kept is where it belongs, or it is known why not."""
+        for command_id, plan in self._closings:
+            unsaved = self._saving.unsaved
+            failure = next((unsaved[each] for each in plan.kept if each in unsaved), None)
+            data = {
+                "root": plan.spec.dataset_root,
+                "kept": len(plan.kept),
+                "published": len(plan.published),
+            }
+            self._answer(channel.Done(id=command_id, data=data | three_parts(failure)))
+        self._closings.clear()
 
     def _session_plan(self) -> Plan:
         if self._plan is None:
             raise StateError(
                 "No recording session is open.",
-                "Nobody said yet which dataset the episodes go to.",
+                "Nobody said yet which dataset the episodes go to, or it was closed.",
                 'Open one: robotd record --dataset NAME --task "…"',
             )
         return self._plan
@@ -235,140 +230,126 @@ class RecorderService:
 
     def step(self) -> None:
         """Take what is due: pictures, rows, finished publishing, the time limit."""
-        self._worker.collect()
-        if self._closing and self._worker.idle:
-            self._finish_close()
-        if self._config.recording.environment_state:
-            self._world.sample()
-        if self._session.recording is None or self._closing:
+        self._saving.collect()
+        if self._closings and self._saving.idle:
+            self._answer_closings()
+        self._intake.sample_world()
+        if self._session.recording is None:
             return
-        self._waiting.extend(self._ticks.rows())
-        now_ns = self._clock.now_ns()
-        while self._waiting and self._settled(self._waiting[0], now_ns):
-            self._append(self._waiting.popleft())
-
-    def _settled(self, row: RowTick, now_ns: int) -> bool:
-        deadline_ns = int(row.tick["deadline_ns"])
-        if now_ns - deadline_ns > PICTURE_WAIT_NS:
-            return True
-        return all(camera.passed(deadline_ns) for camera in self._cameras.values())
+        for row_tick in self._intake.due():
+            self._append(row_tick)
+        if self._intake.broken and self._session.recording is not None:
+            self._drain()
+            self._interrupt(_RESTARTED)
 
     def _drain(self) -> None:
         """Make the rows that are due now, with the pictures that are there."""
-        self._waiting.extend(self._ticks.rows())
-        while self._waiting:
-            self._append(self._waiting.popleft())
+        for row_tick in self._intake.rest():
+            self._append(row_tick)
 
     def _append(self, row_tick: RowTick) -> None:
-        self._gaps += row_tick.rows_lost
-        deadline_ns = int(row_tick.tick["deadline_ns"])
-        pictures: dict[str, Frame] = {}
-        for name, camera in self._cameras.items():
-            frame = camera.newest_at(deadline_ns) or self._pictures_before.get(name)
-            if frame is None:
-                self._gaps += 1  # the camera was replaced in the middle and has not started again
-                return
-            pictures[name] = frame
-        self._pictures_before = pictures
         episode = self._session.recording
         if episode is None or self._plan is None:
             return
         limit_s = self._plan.limit_s
         if limit_s is not None and self._session.rows >= limit_s * self._config.recording.fps:
             return  # the episode has its length; it waits for keep or discard
-        world = None
-        if self._config.recording.environment_state:
-            world = self._world.newest_at(deadline_ns)
-        task = episode.spec.task
-        row, frames = make_row(
-            self._body, row_tick.tick, task, pictures, self._last_capture_ns, world
-        )
-        self._last_capture_ns = dict(row.evidence.capture_ns)
-        self._repeated += sum(row.evidence.repeated.values())
+        made = self._intake.row(row_tick, episode.spec.task)
+        if made is None:
+            return
         rows = self._session.rows
         try:
-            self._session.append(row, frames)
+            self._session.append(*made)
         except DatasetError as error:
-            self._trouble(error)
-            if self._session.rows == 0:  # it was ended
-                self._line(rows, "interrupted", error.what)
+            self._note(error)
+            if self._session.recording is None:
+                self._line(episode.journal_id, rows, "interrupted", error.what)
             else:
-                self._gaps += 1
+                self._intake.gaps += 1
 
-    # --- publishing -------------------------------------------------------------------------------
+    def _interrupt(self, reason: str) -> None:
+        episode, rows = self._session.recording, self._session.rows
+        if episode is None:
+            return
+        log.warning("episode %s is interrupted: %s", episode.journal_id, reason)
+        try:
+            self._session.interrupt(reason)
+        except DatasetError as error:  # it is interrupted all the same, by the disk
+            self._note(error)
+        else:
+            self._note(
+                StateError(
+                    f"Episode {episode.journal_id} was interrupted: {reason}.",
+                    "Its rows would not have been one run of the arm, or nobody ended it.",
+                    f"It is whole so far. Keep it: robotd dataset recover --keep "
+                    f"{episode.journal_id}; or --discard.",
+                )
+            )
+        self._line(episode.journal_id, rows, "interrupted", reason)
 
-    def _recover(self) -> None:
-        found = self._session.recover()
-        for manifest in found.offered:
-            log.warning("episode %s is offered: %s", manifest.journal_id, manifest.reason)
-        for name in found.unreadable:
-            log.error("%s", name)
-        if found.pending:
-            self._publish()
+    def _saved(self, journal_id: str) -> None:
+        for plan in (self._plan, *(plan for _, plan in self._closings)):
+            if plan is not None:
+                plan.saved(journal_id)
 
-    def _publish(self) -> None:
-        self._worker.post(self._session.publish_pending, self._published)
-
-    def _published(self, results: list[Published] | None, error: RobotdError | None) -> None:
-        if error is not None:
-            self._trouble(error)
-        for result in results or ():
-            if result.error is not None:
-                self._trouble(result.error)
-            elif result.commit is not None:
-                log.info("episode %d saved", result.commit.episode_index)
-
-    def _trouble(self, error: RobotdError) -> None:
-        if error.what != self._error:
+    def _note(self, error: RobotdError) -> None:
+        if self._trouble is None or error.what != self._trouble.what:
             log.error("%s", error)
-        self._error = error.what
+        self._trouble = error
 
     # --- state ------------------------------------------------------------------------------------
 
-    def _line(self, rows: int, outcome: str, note: str) -> None:
+    def _line(self, journal_id: str, rows: int, outcome: str, note: str) -> None:
         if self._plan is not None:
-            seconds = rows / self._config.recording.fps
-            self._plan.note(rows, seconds, outcome, note, self._gaps, self._repeated)
+            seconds, intake = rows / self._config.recording.fps, self._intake
+            self._plan.note(journal_id, rows, seconds, outcome, note, intake.gaps, intake.repeated)
 
     def status(self) -> RecordingStatus:
         """The state as clients see it."""
-        plan = self._plan
-        recording: Manifest | None = self._session.recording
-        bytes_per_s = _ROW_BYTES_PER_PIXEL * sum(
-            camera.width * camera.height * self._config.recording.fps
-            for camera in self._config.cameras.values()
-        )
-        # Publishing beside an open session stops nobody from recording on.
-        saving = self._closing or (plan is None and not self._worker.idle)
+        # While a closed session is being saved, what it became is still shown.
+        plan = self._plan or (self._closings[-1][1] if self._closings else None)
+        fps = self._config.recording.fps
+        pixels = sum(camera.width * camera.height for camera in self._config.cameras.values())
+        bytes_per_s = _ROW_BYTES_PER_PIXEL * pixels * fps
+        error = self._trouble or next(iter(self._saving.unsaved.values()), None)
         return RecordingStatus(
-            phase="recording"
-            if recording is not None
-            else "saving"
-            if saving
-            else "closed"
-            if plan is None
-            else "ready",
+            phase=self._phase(),
             dataset="" if plan is None else plan.spec.repo_id,
             root="" if plan is None else plan.spec.dataset_root,
             task="" if plan is None else plan.task,
             episodes_wanted=0 if plan is None else plan.episodes,
-            episodes_kept=0 if plan is None else plan.kept,
+            episodes_kept=0 if plan is None else len(plan.kept),
+            episodes_published=0 if plan is None else len(plan.published),
             frames=self._session.rows,
-            gaps=self._gaps,
-            repeated=self._repeated,
-            elapsed_s=self._session.rows / self._config.recording.fps,
+            gaps=self._intake.gaps,
+            repeated=self._intake.repeated,
+            elapsed_s=self._session.rows / fps,
             limit_s=None if plan is None else plan.limit_s,
             disk_left_s=self._session.minutes_left(max(bytes_per_s, 1e4)) * 60.0,
-            last_error=self._error,
-            episodes=() if plan is None else tuple(plan.lines),
+            last_error="" if error is None else error.what,
+            last_error_likely="" if error is None else error.likely,
+            last_error_do="" if error is None else error.do,
+            episodes=() if plan is None else plan.lines,
         )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being saved and every answer was given."""
+        return self._saving.idle and not self._closings
+
+    def _phase(self) -> str:
+        if self._session.recording is not None:
+            return "recording"
+        if self._plan is not None:
+            return "ready"  # publishing beside an open session stops nobody from recording on
+        return "closed" if self.idle else "saving"
 
     def close(self) -> None:
         """End: an open episode is whole and will be offered; what was kept is published."""
         if self._session.recording is not None:
             self._drain()
-        self._worker.close()
-        self._worker.collect()
+        self._saving.close()
+        self._answer_closings()
         self._session.close()
 
 

@@ -28,7 +28,7 @@ from daemon.recorder.info import (
     load_info,
     new_info,
 )
-from daemon.recorder.schema import Manifest
+from daemon.recorder.schema import EpisodeSpec, Manifest
 from daemon.recorder.stats import (
     Stats,
     aggregate,
@@ -40,6 +40,9 @@ from daemon.recorder.stats import (
 from daemon.recorder.stored import EVIDENCE, ROWS
 from daemon.recorder.transaction import SIDECAR, STAGING, Commit, Intent, read_commits
 from robotd.errors import DatasetError
+
+type Places = dict[str, tuple[int, int]]
+"""(chunk, file) by kind of file: "data", "meta", and each video key."""
 
 BEFORE = "before"
 """In an episode's sidecar: the files it replaced, for undoing it to the byte."""
@@ -69,11 +72,7 @@ def stage_episode(root: Path, journal: Path, manifest: Manifest, wall_ns: int) -
     make_folder(staging)
     stage = _Stage(root, staging)
 
-    ends, chunk_files = _ends(root, info), int(info.get("chunks_size", CHUNK_FILES))
-    kinds = ["data", "meta", *(camera.key for camera in spec.cameras)]
-    places = {
-        kind: following_place(ends[kind], chunk_files) if kind in ends else (0, 0) for kind in kinds
-    }
+    places = next_places(root, info, spec)
     rows = tables.read_stream(journal / ROWS).slice(0, manifest.rows)
     tasks = layout.read_tasks(root)
     new_tasks = [task for task in dict.fromkeys(rows["task"].to_pylist()) if task not in tasks]
@@ -132,6 +131,36 @@ def stage_episode(root: Path, journal: Path, manifest: Manifest, wall_ns: int) -
     return Intent(steps=steps, commit=commit, staging=relative)
 
 
+def next_places(root: Path, info: Info, spec: EpisodeSpec) -> Places:
+    """Where the files of the next episode go. Raises DatasetError for a dataset that LeRobot left
+    unfinished."""
+    ends, chunk_files = _ends(root, info), int(info.get("chunks_size", CHUNK_FILES))
+    kinds = ["data", "meta", *(camera.key for camera in spec.cameras)]
+    return {
+        kind: following_place(ends[kind], chunk_files) if kind in ends else (0, 0) for kind in kinds
+    }
+
+
+def new_files(root: Path, places: Places) -> list[Path]:
+    """The files that an episode at `places` makes, none of which may be there yet."""
+    templates = {"data": DATA_PATH, "meta": EPISODES_PATH}
+    return [
+        root
+        / templates.get(kind, VIDEO_PATH).format(chunk_index=chunk, file_index=file, video_key=kind)
+        for kind, (chunk, file) in places.items()
+    ]
+
+
+def check_free(path: Path) -> None:
+    """Raise DatasetError when the file that an episode would make is there already."""
+    if path.exists():
+        raise DatasetError(
+            f"{path} exists, but no episode refers to it.",
+            "Another program was killed while it recorded into this dataset.",
+            "Move that file away, or record into a new dataset (--dataset NAME).",
+        )
+
+
 class _Stage:
     """The staging folder of one change: it mirrors the dataset, in the order of the renames."""
 
@@ -143,12 +172,7 @@ class _Stage:
     def new(self, template: str, place: tuple[int, int], **keys: str) -> Path:
         """A file that the dataset must not have yet."""
         name = template.format(chunk_index=place[0], file_index=place[1], **keys)
-        if (self.root / name).exists():
-            raise DatasetError(
-                f"{self.root / name} exists, but no episode refers to it.",
-                "Another program was killed while it recorded into this dataset.",
-                "Move that file away, or record into a new dataset.",
-            )
+        check_free(self.root / name)
         return self.add(name)
 
     def replace(self, name: str, episode_index: int) -> Path:
@@ -229,7 +253,7 @@ def _total_stats(root: Path, info: Info, episode: Stats) -> Stats:
     return episode
 
 
-def _ends(root: Path, info: Info) -> dict[str, tuple[int, int]]:
+def _ends(root: Path, info: Info) -> Places:
     if info["total_episodes"] == 0:
         return {}
     commits = read_commits(root)

@@ -52,7 +52,7 @@ def verify(folder: Path, manifest: Manifest) -> Manifest:
         raise DatasetError(
             f"Episode {folder.name} has {rows} rows, but {wrong}.",
             "A file was changed while it was recorded, or the disk lost data.",
-            f"Keep {folder} and report it; `robotd dataset recover` cuts it to what is whole.",
+            f"robotd dataset recover --keep {folder.name} cuts it to what is whole and saves that.",
         )
     hashes = {name: sha256_of(folder / name) for name in names}
     return msgspec.structs.replace(manifest, sha256=hashes)

@@ -81,12 +81,18 @@ def begin(root: Path, intent: Intent) -> None:
     write_atomic(root / INTENT, msgspec.json.encode(intent))
 
 
+def read_intent(root: Path) -> Intent | None:
+    """The change that a crash left to be finished, if there is one."""
+    path = root / INTENT
+    return msgspec.json.decode(path.read_bytes(), type=Intent) if path.exists() else None
+
+
 def finish(root: Path) -> Commit | None:
     """Do what is left of the intent under `root`, if there is one; returns its commit record."""
     path = root / INTENT
-    if not path.exists():
+    intent = read_intent(root)
+    if intent is None:
         return None
-    intent = msgspec.json.decode(path.read_bytes(), type=Intent)
     for source, target in intent.steps:
         _step(root / source, root / target)
     if intent.commit not in read_commits(root):

@@ -130,6 +130,11 @@ def cut_torn_tail(path: Path) -> int:
     return size - good_end
 
 
+def has_index(path: Path) -> bool:
+    """Whether an MP4 has the index that its writer adds at the end, or in its header."""
+    return any(kind == b"moov" for kind, _, _ in _boxes(path))
+
+
 def count_frames(path: Path) -> int:
     """The number of coded frames in a video, counted packet by packet; 0 for an empty file.
 

@@ -62,6 +62,7 @@ class RecorderDesk:
                 task=request.task,
                 episodes=request.episodes,
                 episode_limit_s=request.episode_limit_s,
+                units=request.units,
             )
         )
 
@@ -89,6 +90,17 @@ class RecorderDesk:
 
     def undo(self) -> Pending:
         return self._send(lambda number: channel.Undo(id=number), _PUBLISH_S)
+
+    def list_interrupted(self) -> Pending:
+        return self._send(lambda number: channel.ListInterrupted(id=number))
+
+    def decide_interrupted(self, request: messages.DecideInterrupted) -> Pending:
+        return self._send(
+            lambda number: channel.Decide(
+                id=number, journal=request.journal, keep=request.keep, into=request.into
+            ),
+            _PUBLISH_S,
+        )
 
     def receive(self) -> None:
         """Take what the recorder said."""

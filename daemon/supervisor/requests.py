@@ -92,6 +92,10 @@ class Requests:
                 return self._recorder.discard()
             case messages.UndoEpisode():
                 return self._recorder.undo()
+            case messages.ListInterrupted():
+                return self._recorder.list_interrupted()
+            case messages.DecideInterrupted():
+                return self._recorder.decide_interrupted(request)
             case _:
                 raise StateError(
                     f"{type(request).__name__} is not served by this robotd.",

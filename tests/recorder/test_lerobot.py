@@ -16,16 +16,18 @@ from PIL import Image
 from daemon.recorder import catalog, dataset
 from daemon.recorder.info import features_of
 from daemon.recorder.schema import EpisodeSpec, joint_feature_names
+from daemon.recorder.soundness import check_sound
 from daemon.recorder.video import decode_frames
 
 from .episodes import FPS, check_frames, make_frames, make_row, make_spec, write_episode
 
 
 def record_ours(root: Path, journals: Path, episodes: list[range], **changes: Any) -> EpisodeSpec:
-    """Episodes of the given row numbers, recorded by robotd."""
-    spec = make_spec(root, **changes)
+    """Episodes of the given row numbers, recorded by robotd, where a person says the units."""
+    spec = make_spec(root, units_confirmed=True, **changes)
     for numbers in episodes:
         folder = journals / f"{root.name}-{numbers.start}"
+        check_sound(root, spec)
         dataset.publish(write_episode(folder, spec, len(numbers), first=numbers.start))
     return spec
 
