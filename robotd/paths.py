@@ -46,6 +46,24 @@ def runtime_root() -> Path:
     return root
 
 
+def runtime_roots() -> list[Path]:
+    """Every runtime root that a daemon of this user may have been started with, the present one
+    first: a stop has to find an arm whose daemon began in another session, or by systemd."""
+    user = os.getuid()
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    roots = [Path(base) / "robotd"] if base else []
+    roots += [Path(f"/run/user/{user}/robotd"), Path(f"/tmp/robotd-{user}")]
+    found: list[Path] = []
+    for root in roots:
+        try:
+            ours = root.is_dir() and root.stat().st_uid == user
+        except OSError:
+            continue
+        if ours and not any(root.samefile(each) for each in found):
+            found.append(root)
+    return found
+
+
 def runtime_dir(name: str) -> Path:
     """The runtime folder of one robot: sockets, slots and rings."""
     return runtime_root() / name

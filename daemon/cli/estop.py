@@ -1,14 +1,17 @@
 """Software stop: no goal passes, the arm freezes and is let down; again: limp now.
 
-It goes through shared memory, past the daemon's broker. It is not an emergency stop: the plug is.
-With several robots and no --name it stops all of them.
+It goes through shared memory, past the daemon's broker, and works also when the daemon is dead and
+only control still holds the arm. It is not an emergency stop: the plug is. With several robots and
+no --name it stops all of them.
 """
 
 import argparse
 import os
 
 from daemon.cli.main import add_name
-from robotd.client import Robot, choose_instance, running_instances
+from robotd import paths
+from robotd.errors import DaemonError
+from robotd.stop_all import Press, counters, press_all
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,13 +20,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     name = args.name or os.environ.get("ROBOTD_NAME")
-    instances = list(running_instances().values())
-    if name or not instances:
-        instances = [choose_instance(name)]
-    for instance in instances:
-        robot = Robot(instance)
-        robot.estop()
-        robot.close()
-        print(f"{instance.name}: software stop pressed. Pressed again while stopped: limp at once.")
+    roots = paths.runtime_roots()
+    folders = counters(roots, name)
+    if not folders:
+        there = ", ".join(sorted({each.name for each in counters(roots)})) or "none"
+        raise DaemonError(
+            f"No robot{f' named {name!r}' if name else ''} has a software stop to press here "
+            f"(there is: {there}).",
+            "None was started, or it runs as another user.",
+            "To stop an arm that moves now: pull the plug of the servo supply.",
+        )
+    pressed = press_all(folders)
+    for press in pressed:
+        print(_words(press), flush=True)
+    if any(press.state is None for press in pressed):
+        return 1
     print("The plug is the emergency stop. When it is safe: robotd clear.")
     return 0
+
+
+def _words(press: Press) -> str:
+    if press.error:
+        return f"{press.name}: the software stop cannot be pressed ({press.error}): PULL THE PLUG"
+    if press.state is None:
+        return f"{press.name}: pressed, but control does not answer: PULL THE PLUG"
+    return (
+        f"{press.name}: software stop, control is in {press.state.name.lower()}. "
+        "Pressed again while stopped: limp at once."
+    )
