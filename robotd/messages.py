@@ -99,7 +99,12 @@ class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
 
 
 class RunPolicy(Request, frozen=True, kw_only=True, tag="run_policy"):
-    """Give the arm to the loaded policy; the policy is reset first."""
+    """Give the arm to the loaded policy; the policy is reset first.
+
+    After `seconds` the arm holds, whatever became of the client; None: no limit.
+    """
+
+    seconds: float | None = None
 
 
 class Replay(Request, frozen=True, kw_only=True, tag="replay"):

@@ -5,10 +5,13 @@ one that was asked for.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
+import signal
 import sys
+import threading
 from importlib import import_module
 
 from robotd import __version__
@@ -48,17 +51,43 @@ def main(argv: list[str] | None = None) -> int:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     module.configure(parser)
     args = parser.parse_args(arguments[1:])
+    ended = _Ended()
+    ended.listen()
     try:
         return int(module.run(args))
     except RobotdError as error:
         return _report(error, getattr(args, "json", False))
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print("interrupted", file=sys.stderr)
+        return 128 + ended.number
     except BrokenPipeError:
         # `robotd logs | head`: the reader has seen enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+class _Ended:
+    """A hang-up (SSH dropped) and SIGTERM end a command the way Ctrl-C does: what it gave the arm
+    to is taken off it first. Only the first one counts, so that the clean-up is not cut short."""
+
+    def __init__(self) -> None:
+        self.number: int = signal.SIGINT
+
+    def listen(self) -> None:
+        """Hear both, but not a hang-up that nohup has switched off. Only for the program itself:
+        elsewhere the signals are somebody else's."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, self._end)
+
+    def _end(self, number: int, _frame: object) -> None:
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)
+        self.number = number
+        raise KeyboardInterrupt
 
 
 def add_name(parser: argparse.ArgumentParser) -> None:

@@ -14,12 +14,15 @@ from robotd.client import Robot
 from robotd.errors import RobotdError, StateError
 from robotd.messages import Hold, RunPolicy, Teleop
 
+_GRACE_S = 2.0  # a program that lives ends the run itself, before the daemon does
 SOURCES = ("leader", "keyboard", "scripted")
 
 
 @contextmanager
-def source(robot: Robot, name: str) -> Iterator[Callable[[], bool]]:
+def source(robot: Robot, name: str, seconds: float | None = None) -> Iterator[Callable[[], bool]]:
     """Give the arm to `name` for the length of the `with`, then hold.
+
+    A policy holds by itself a moment after `seconds`, should this program die before.
 
     Yields a function that says whether the source has finished by itself (a script does, a person
     does not). Raises StateError for a source that cannot be used here.
@@ -33,7 +36,12 @@ def source(robot: Robot, name: str) -> Iterator[Callable[[], bool]]:
             "The keyboard jog needs a screen of its own.",
             "Use robotd tui for the keyboard; --source leader or scripted here.",
         )
-    robot.request(RunPolicy() if name == "policy" else Teleop(source=name))
+    limit_s = None if seconds is None else seconds + _GRACE_S
+    try:
+        robot.request(RunPolicy(seconds=limit_s) if name == "policy" else Teleop(source=name))
+    except KeyboardInterrupt:
+        _let_go(robot)  # it may have been given before the answer came
+        raise
     try:
         yield lambda: False
     finally:

@@ -142,7 +142,7 @@ def _wait_for_start(robot: Robot, keys: Keys) -> bool:
 
 def _episode(robot: Robot, keys: Keys, who: str, limit_s: float) -> _Outcome:
     """One episode. A finished script keeps by itself; one that lost the arm is set aside."""
-    with source(robot, who) as finished:
+    with source(robot, who, limit_s + SAVE_TIMEOUT_S) as finished:
         robot.request(StartEpisode(), timeout_s=SAVE_TIMEOUT_S)
         verdict = _wait_for_verdict(robot, keys, finished, limit_s, _STATE_OF[who])
     if verdict in ("redo", "estop") or verdict.startswith(_LOST):

@@ -50,7 +50,7 @@ def _episode(robot: Robot, keys: Keys, episode: int, args: argparse.Namespace) -
     Raises StateError when the policy failed or the arm stopped itself.
     """
     print(f"episode {episode + 1} of {args.episodes}  (q: hold, x: software stop)", flush=True)
-    with source(robot, "policy"):
+    with source(robot, "policy", args.seconds):
         began_ns = time.monotonic_ns()  # what was published before shows the arm without it
         end_s = time.monotonic() + args.seconds
         while time.monotonic() < end_s:

@@ -10,6 +10,7 @@ from daemon.supervisor.pending import Data, Pending
 from daemon.supervisor.plans import PlanDesk
 from daemon.supervisor.recording import RecorderDesk
 from daemon.supervisor.stopping import Phase, Stopping
+from daemon.supervisor.time_limit import TimeLimit
 from robotd import messages
 from robotd.errors import StateError
 from robotd.messages import Status
@@ -23,6 +24,7 @@ class Requests:
         motion: Motion,
         recorder: RecorderDesk,
         plans: PlanDesk,
+        limit: TimeLimit,
         observed: Observed,
         stop: Callable[[str], None],
         stopping: Stopping,
@@ -32,6 +34,7 @@ class Requests:
         self._motion = motion
         self._recorder = recorder
         self._plans = plans
+        self._limit = limit
         self._observed = observed
         self._stop = stop
         self._stopping = stopping
@@ -67,7 +70,7 @@ class Requests:
             case messages.LoadPolicy():
                 return self._plans.load(request)
             case messages.RunPolicy():
-                return self._plans.run()
+                return self._limit.on(self._plans.run, request.seconds)
             case messages.Replay():
                 return self._plans.replay(request)
             case messages.Shutdown():

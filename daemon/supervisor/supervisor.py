@@ -23,7 +23,7 @@ from daemon.supervisor.children import Child, Children
 from daemon.supervisor.control_care import ControlCare
 from daemon.supervisor.control_link import ControlWriter
 from daemon.supervisor.guarded import Guarded
-from daemon.supervisor.idle import IdleWatch
+from daemon.supervisor.idle import IdleWatch, held_for_nobody
 from daemon.supervisor.motion import Motion
 from daemon.supervisor.notify import Notifier
 from daemon.supervisor.observed import Observed
@@ -37,6 +37,7 @@ from daemon.supervisor.runtime import RuntimeFolder
 from daemon.supervisor.startup import start_failure
 from daemon.supervisor.status import joints_status, loop_status
 from daemon.supervisor.stopping import Phase, Stopping
+from daemon.supervisor.time_limit import TimeLimit
 from drivers.joint_map import JointMap
 from robotd import messages
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
@@ -96,10 +97,12 @@ class Supervisor:
         self._idle = IdleWatch(config.control.idle_release_s, clock)
         self._api = Api(self._context, runtime)
         self._waiters = Waiters()
+        self._limit = TimeLimit(self._observed, clock.now_ns, self._motion.hold_if_moving)
         self._requests = Requests(
             self._motion,
             self._recorder,
             self._plans,
+            self._limit,
             self._observed,
             self._stop,
             self._stopping,
@@ -158,6 +161,7 @@ class Supervisor:
             run("reading the state", self._observed.refresh)
             run("looking after the arm", self._look_after)
             run("publishing the state", lambda: self._api.publish(self.status()))
+        run("the policy's time", self._limit.step)
         run("answering", self._answer)
         run("stopping", self._stopping.step)
         if self._due("logs", now_ns, _LOGS_NS):
@@ -230,10 +234,10 @@ class Supervisor:
         if self._stopping.phase is not Phase.RUNNING:
             self._tell_stopping()
         else:
-            verdict = self._idle.look(self._observed.state)
+            verdict = self._idle.look(held_for_nobody(self._observed.fresh_tick()))
             self._message = verdict.message
             if verdict.release:
-                log.warning("idle: parking and letting the arm down")
+                log.warning("idle: letting the arm down")
                 self._motion.let_down()
 
     def _tell_stopping(self) -> None:
@@ -265,9 +269,10 @@ class Supervisor:
             self._serve(*received)
 
     def _serve(self, client: bytes, envelope: messages.Envelope) -> None:
-        self._idle.touch()
         try:
             answer = self._requests.handle(envelope.request)
+            if not isinstance(envelope.request, messages.GetStatus):
+                self._idle.touch()  # a monitor that looks is nobody; so is a goal that is refused
         except RobotdError as error:
             self._api.reply(client, failure(envelope.id, error))
             return

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 ROOM_FOLDERS = ("robotd", "config", "drivers", "policies", *ROOMS)
 _TYPED = re.compile(r"robotd ([a-z]+)")
 # After the program's name these words tell what it does; they are not commands.
-_VERBS = {"that", "on", "reopens", "ships", "does", "keeps", "reads", "writes", "correct"}
+_VERBS = {"that", "runs", "on", "reopens", "ships", "does", "keeps", "reads", "writes", "correct"}
 
 
 def _constants(node: ast.AST) -> str:

@@ -1,20 +1,26 @@
 """The supervisor's part of the arming list, the idle watch, the stop order and the notifier."""
 
+import math
 import os
 import socket
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from config.loader import load
 from daemon.supervisor.blueprint import body_specs, resolve, robot_specs
 from daemon.supervisor.checks import Surroundings, failed, surroundings_checks
-from daemon.supervisor.idle import IdleWatch
+from daemon.supervisor.idle import IdleWatch, held_for_nobody
 from daemon.supervisor.notify import Notifier
+from daemon.supervisor.observed import Observed
+from daemon.supervisor.pending import Pending
+from daemon.supervisor.time_limit import TimeLimit
 from daemon.supervisor.words import fault_words
 from robotd.clock import NS_PER_S, VirtualClock
+from robotd.errors import StateError
 from robotd.messages import CameraStatus, PolicyStatus, TwinStatus
-from robotd.states import Fault, State
+from robotd.states import Fault, LimitedBy, State, Torque
 
 FINE = Surroundings(
     tick_age_ms=8.0,
@@ -92,11 +98,11 @@ def test_an_arm_held_for_nobody_is_warned_about_and_then_let_down() -> None:
 
     def after(seconds: int) -> tuple[str, bool]:
         clock.sleep_until_ns(clock.now_ns() + seconds * NS_PER_S)
-        verdict = watch.look(State.HOLDING)
+        verdict = watch.look(True)
         return verdict.message, verdict.release
 
     assert after(500) == ("", False)
-    assert "parks in 50 s" in after(50)[0]
+    assert "goes down in 50 s" in after(50)[0]
     assert after(51)[1]
     assert not after(1)[1]
 
@@ -106,11 +112,96 @@ def test_an_idle_arm_that_somebody_uses_is_left_alone() -> None:
     watch = IdleWatch(600.0, clock)
     for _ in range(10):
         clock.sleep_until_ns(clock.now_ns() + 500 * NS_PER_S)
-        assert not watch.look(State.HOLDING).release
+        assert not watch.look(True).release
         watch.touch()
     clock.sleep_until_ns(clock.now_ns() + 5000 * NS_PER_S)
-    assert not watch.look(State.TELEOP).release
-    assert not IdleWatch(0.0, clock).look(State.HOLDING).release
+    assert not watch.look(False).release
+    assert not IdleWatch(0.0, clock).look(True).release
+
+
+def tick_of(state: State, **known: object) -> dict[str, object]:
+    tick: dict[str, object] = {
+        "state": state,
+        "torque": Torque.ON,
+        "command_age_ns": 5,
+        "plan_id": 0,
+        "limited_by": [0] * 6,
+    }
+    return tick | known
+
+
+@pytest.mark.parametrize(
+    ("tick", "idle"),
+    [
+        (tick_of(State.HOLDING), True),
+        (tick_of(State.TELEOP), False),
+        (tick_of(State.TELEOP, limited_by=[LimitedBy.STALE] * 6), True),
+        (tick_of(State.TELEOP, command_age_ns=-1), True),  # nothing ever came
+        (tick_of(State.POLICY, plan_id=3), False),
+        (tick_of(State.POLICY, plan_id=3, limited_by=[LimitedBy.STARVED] * 6), True),
+        (tick_of(State.POLICY, plan_id=3, limited_by=[LimitedBy.VERDICT] * 6), True),
+        (tick_of(State.REPLAY, plan_id=3, limited_by=[LimitedBy.SPEED] * 6), False),
+        (tick_of(State.FAULT), True),
+        (tick_of(State.FAULT, torque=Torque.OFF), False),
+        (tick_of(State.HOMING), False),
+        (tick_of(State.DISARMED), False),
+        (None, False),
+    ],
+)
+def test_a_source_that_is_silent_and_a_fault_hold_the_arm_for_nobody(
+    tick: dict[str, object] | None, idle: bool
+) -> None:
+    assert held_for_nobody(tick) == idle
+
+
+class _Robot:
+    """The newest tick, and how often hold was asked for."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, Any] = {"state": State.POLICY, "handover_version": 4}
+        self.holds = 0
+
+    def tick(self) -> dict[str, Any]:
+        return self.now
+
+    def hold(self) -> None:
+        self.holds += 1
+
+
+def limited(robot: _Robot, clock: VirtualClock, seconds: float | None) -> TimeLimit:
+    limit = TimeLimit(cast(Observed, robot), clock.now_ns, robot.hold)
+    pending = limit.on(lambda: Pending(lambda: {"handover_version": 4}, 2.0, "control"), seconds)
+    assert pending.poll() == {"handover_version": 4}
+    return limit
+
+
+def test_a_policys_time_ends_in_a_hold_though_its_client_is_gone() -> None:
+    robot, clock = _Robot(), VirtualClock()
+    limit = limited(robot, clock, 30.0)
+    clock.sleep_until_ns(clock.now_ns() + 29 * NS_PER_S)
+    limit.step()
+    assert robot.holds == 0
+    clock.sleep_until_ns(clock.now_ns() + 2 * NS_PER_S)
+    limit.step()
+    limit.step()
+    assert robot.holds == 1
+
+
+def test_a_time_limit_is_of_one_hand_over_and_never_ends_another_ones_run() -> None:
+    robot, clock = _Robot(), VirtualClock()
+    limit = limited(robot, clock, 30.0)
+    robot.now["handover_version"] = 5
+    clock.sleep_until_ns(clock.now_ns() + 60 * NS_PER_S)
+    limit.step()
+    assert robot.holds == 0
+    limited(robot, clock, None).step()
+    assert robot.holds == 0
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, math.nan, math.inf])
+def test_a_time_limit_that_is_none_is_refused_before_the_arm_is_given(seconds: float) -> None:
+    with pytest.raises(StateError, match="cannot last"):
+        limited(_Robot(), VirtualClock(), seconds)
 
 
 def test_the_children_of_a_simulated_robot_know_paths_and_not_that_it_is_simulated(
