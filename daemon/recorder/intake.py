@@ -20,6 +20,9 @@ from robotd.frames import Frame
 _PICTURE_WAIT_NS = 120 * NS_PER_MS  # a USB picture of before the row may still be on its way
 _TICKS_STALE_NS = NS_PER_S
 
+_FROZEN_MS = 1000.0
+"""A picture this old is of the past: the arming list says so from here on too."""
+
 
 class Intake:
     """The inputs of one robot's episodes. `gaps` and `repeated` count since `begin`."""
@@ -71,8 +74,8 @@ class Intake:
                 "The device has no such mode.",
                 f"Set cameras.{name}.width and height to a mode that it has.",
             )
-        # The next picture may be a whole period away without anything being wrong.
-        stale_ms = self._config.recording.frame_stale_ms + 1000 / wanted.fps
+        # A busy moment delays pictures and is no reason to refuse; a camera that fell out is.
+        stale_ms = max(_FROZEN_MS, self._config.recording.frame_stale_ms + 1000 / wanted.fps)
         age_ms = (now_ns - frame.stamp_ns) / NS_PER_MS
         if age_ms > stale_ms:
             raise CameraError(
