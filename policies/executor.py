@@ -108,6 +108,7 @@ class Executor:
         self.settings = settings
         self.version: int | None = None  # None: the arm is not ours
         self.last_verdict = Verdict.NONE
+        self.unanswered = False  # the twin let the last plan wait for longer than it ever takes
         self._handover_ns = 0
         self._due_ns = 0
         self._waiting: Chunk | None = None
@@ -131,6 +132,7 @@ class Executor:
         """The arm is somebody else's. Everything is forgotten but the measured delays."""
         self.version = None
         self.last_verdict = Verdict.NONE
+        self.unanswered = False
         self._waiting = None
         self._chunks.clear()
         self._asked = None
@@ -194,6 +196,7 @@ class Executor:
             if now_ns - self._asked_ns < _ANSWER_TIMEOUT_NS:
                 return None
             self._asked = None
+            self.unanswered = True
         chunk = self._waiting
         if chunk is None or self.version is None:
             return None
@@ -236,6 +239,7 @@ class Executor:
         if asked is None or asked.id != plan_id:
             return False
         self._asked = None
+        self.unanswered = False
         self.last_verdict = verdict
         self._verdicts_ns.append(now_ns - self._asked_ns)
         self._delays_ns.append(now_ns - asked.observation_ns)

@@ -72,6 +72,7 @@ Observe = Callable[[Mapping[str, Any]], Observation]
 Raises NotYetObservedError when it has to be asked for again, NotObservedError when there is none.
 """
 
+_UNANSWERED = "the twin does not answer; past the last approved plan the arm holds"
 _NO_ACTIONS = (Refusal.NOT_FINITE, Refusal.WRONG_SHAPE)
 
 
@@ -134,7 +135,10 @@ class Runner:
         if self._looking is not None:
             self._think(self._looking, int(tick["handover_ns"]), observe)
         self._think_to_the_end()
-        return self.executor.propose(self._clock.now_ns(), np.asarray(tick["applied_rad"]))
+        proposal = self.executor.propose(self._clock.now_ns(), np.asarray(tick["applied_rad"]))
+        if self.executor.unanswered:
+            self.trouble = _UNANSWERED
+        return proposal
 
     def _judged(self, answer: Answer) -> None:
         if self.executor.answer(answer.plan_id, answer.verdict, self._clock.now_ns()):

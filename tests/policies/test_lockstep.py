@@ -42,6 +42,7 @@ class World:
         self.state = State.POLICY
         self.answer: Answer | None = None
         self.proposals: list[tuple[int, Proposal]] = []
+        self.answers = True
         self.blocks_x = 0.2
         self.runner = PolicyRunner(
             policy,
@@ -76,7 +77,7 @@ class World:
             proposal = self.runner.step(tick, answer)
             if proposal is not None:
                 self.proposals.append((self.clock.now_ns(), proposal))
-                self.answer = Answer(proposal.id, Verdict.PASS)
+                self.answer = Answer(proposal.id, Verdict.PASS) if self.answers else None
 
 
 def test_two_runs_propose_the_same(policy: LoadedPolicy, config: Config) -> None:
@@ -164,6 +165,21 @@ def test_ensembling_as_often_as_rows_come_blends_what_chunks_say(
         world.run(8)
     assert len(world.proposals) >= 55
     assert CHUNK - 2 <= len(world.proposals[-1][1].goals_rad) <= CHUNK
+
+
+def test_a_twin_that_does_not_answer_is_said_until_it_does(
+    policy: LoadedPolicy, config: Config
+) -> None:
+    world = World(policy, config)
+    world.run(60)
+    world.answers = False
+    world.run(400)
+    assert "twin does not answer" in world.runner.runner.trouble
+    assert world.runner.runner.executor.starved(world.clock.now_ns())
+    world.answers = True
+    world.run(200)
+    assert world.runner.runner.trouble == ""
+    assert not world.runner.runner.executor.starved(world.clock.now_ns())
 
 
 def test_a_chunk_that_is_no_number_moves_nothing_and_ends_the_run_in_three_parts(
