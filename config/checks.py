@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from config.joints import ARM_JOINTS, MODEL_RANGE_DEG
 from config.layers import Layer, Merged
 from config.ranges import range_of, section_of, unit_of
 from config.schema import Config
@@ -85,9 +86,14 @@ def _check_finite(merged: Merged, value: Any, path: str) -> None:
     elif isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(
             f"{merged.origin_of(path)}: {path} is {value}.",
-            "`.nan` or `.inf` was written where a number is needed.",
+            f"`.nan` or `.inf` was written where a number is needed{_allowed(path)}.",
             "Write a finite number; config/defaults.yaml has the default and its reason.",
         )
+
+
+def _allowed(key: str) -> str:
+    span, unit = range_of(key), unit_of(key)
+    return f" ({span}{f', in {unit}' if unit else ''})" if span else ""
 
 
 def _out_of_range(merged: Merged, message: str) -> ConfigError:
@@ -166,6 +172,7 @@ def _broken_rules(config: Config) -> list[_Broken]:
         *_arm_rules(config),
         *_camera_rules(config),
         *_limit_rules(config),
+        *_pose_rules(config),
     ]
 
 
@@ -291,4 +298,22 @@ def _limit_rules(config: Config) -> list[_Broken]:
                 "A warning comes before a fault; 3 and 10 are the defaults.",
             )
         )
+    return broken
+
+
+def _pose_rules(config: Config) -> list[_Broken]:
+    """A pose outside the model's range is walked to with the stops in the way."""
+    broken: list[_Broken] = []
+    for name in ("home_deg", "rest_deg", "via_deg"):
+        angles = zip(ARM_JOINTS, getattr(config.poses, name), MODEL_RANGE_DEG, strict=True)
+        broken += [
+            (
+                f"poses.{name}",
+                f"poses.{name} has {joint} at {angle:g} deg",
+                f"The joint goes from {low:g} to {high:g} deg, model frame.",
+                "Correct the pose; config/defaults.yaml has the default and its reason.",
+            )
+            for joint, angle, (low, high) in angles
+            if not low <= angle <= high
+        ]
     return broken

@@ -58,6 +58,12 @@ def parse_layer(text: str, origin: str) -> Layer:
     """Read one YAML file's text. Raises ConfigError when it is no mapping of names to values."""
     try:
         values = yaml.load(text, Loader=_StrictLoader)
+    except RecursionError as error:
+        raise ConfigError(
+            f"{origin} is nested too deeply to be read.",
+            "It is no configuration file, or brackets were pasted into it.",
+            "Give a YAML file; config/robots/so101.yaml shows a whole one.",
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{origin} is not valid YAML: {' '.join(str(error).split())}.",
@@ -66,13 +72,28 @@ def parse_layer(text: str, origin: str) -> Layer:
         ) from error
     if values is None:
         values = {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+    if not isinstance(values, dict):
         raise ConfigError(
             f"{origin} is not a mapping of names to values.",
             "Another kind of file was given.",
             "Begin it with `extends: so101`; config/robots/so101.yaml shows a whole file.",
         )
+    _check_names(values, origin, "")
     return Layer(origin, values)
+
+
+def _check_names(values: Mapping[Any, Any], origin: str, path: str) -> None:
+    """Every key is a name: YAML reads `1:` as a number and `on:` as a truth value."""
+    for key, value in values.items():
+        if not isinstance(key, str):
+            where = f"section {path}" if path else "the top level"
+            raise ConfigError(
+                f"{origin}: {where} has the key {key!r}, which is no name.",
+                "YAML reads a bare number, yes, no, on or off as something else than text.",
+                f'Put it in quotes ("{key}") or use another name.',
+            )
+        if isinstance(value, dict):
+            _check_names(value, origin, f"{path}.{key}" if path else key)
 
 
 def merge(layers: list[Layer]) -> Merged:

@@ -4,6 +4,7 @@
 simulated arm is used only when it is asked for.
 """
 
+import difflib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,12 +13,13 @@ import msgspec
 
 from config.checks import EXTENDS, check_keys, check_rules, convert
 from config.layers import Layer, Merged, merge, parse_layer
-from config.schema import Arm, Config, Leader
+from config.rehearsal import in_simulation
+from config.schema import Config
 from robotd import paths
 from robotd.errors import ConfigError
 
 SIM_PROFILE = "so101-sim"
-PLANT = "plant"
+BIMANUAL_PROFILE = "so101-bimanual-sim"
 _BIGGEST_FILE_BYTES = 1 << 20
 
 
@@ -27,6 +29,7 @@ class Loaded:
 
     config: Config
     file: Path | None
+    notes: tuple[str, ...] = ()  # what a rehearsal could not carry over
 
 
 def profile_names() -> list[str]:
@@ -41,9 +44,11 @@ def load(
     """Load one robot.
 
     `file` is a path or a shipped profile's name; without it the person's own file is looked for:
-    `<name>.yaml`, else `robotd.yaml`, else the only file there is. `simulated` asks for the body in
-    MuJoCo: alone it is the shipped simulated arm, with a real robot's file that robot with virtual
-    ports. `name` replaces the configured name. Raises ConfigError.
+    the one that `name` means (`<name>.yaml`, or a file whose `name:` it is), else `robotd.yaml`,
+    else the only file there is. A name that means none is an error: the port of another robot is
+    never opened under it. `simulated` asks for the body in MuJoCo: alone it is the shipped
+    simulated arm, with a real robot's file that robot with virtual ports, called NAME-sim. Raises
+    ConfigError.
     """
     top, path = _top_layer(name, file, simulated)
     merged = merge([_shipped("defaults.yaml", "config/defaults.yaml"), *_with_profiles(top)])
@@ -52,13 +57,20 @@ def load(
     check_rules(config, merged)
     # Left before right in every joint array, however the file has them.
     config = msgspec.structs.replace(config, arms=dict(sorted(config.arms.items())))
-    if simulated and config.simulation is None:
-        config = _in_simulation(config)
     if name is not None:
-        merged.values["name"], merged.origins["name"] = name, "--name"
-        named = convert(Merged({**merged.values}, merged.origins))
-        config = msgspec.structs.replace(config, name=named.name)
-    return Loaded(config, path)
+        config = _named(config, merged, name)
+    notes: tuple[str, ...] = ()
+    if simulated and config.simulation is None:
+        sim = load(file=BIMANUAL_PROFILE if len(config.arms) == 2 else SIM_PROFILE).config
+        config, notes = in_simulation(config, sim)
+        config = _named(config, merged, config.name)
+    return Loaded(config, path, notes)
+
+
+def _named(config: Config, merged: Merged, name: str) -> Config:
+    """The robot under another name, which is checked like a configured one."""
+    values, origins = {**merged.values, "name": name}, {**merged.origins, "name": "--name"}
+    return msgspec.structs.replace(config, name=convert(Merged(values, origins)).name)
 
 
 def _top_layer(
@@ -68,35 +80,65 @@ def _top_layer(
         if str(file) in profile_names() and not Path(file).exists():
             return _profile(str(file)), None
         return _read(Path(file)), Path(file)
+    folder = paths.config_dir()
+    found = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
+    own = _file_of(name or "sim", found) if name or simulated else None
+    if own is not None:
+        return _read(own), own
     if simulated:
-        own = paths.config_dir() / f"{name or 'sim'}.yaml"
-        return (_read(own), own) if own.is_file() else (_profile(SIM_PROFILE), None)
-    own = _own_file(name)
+        return _profile(SIM_PROFILE), None
+    own = _only_file(name, found)
     return _read(own), own
 
 
-def _own_file(name: str | None) -> Path:
-    folder = paths.config_dir()
-    found = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
-    wanted = [folder / f"{name}.yaml"] if name else []
-    for each in (*wanted, folder / "robotd.yaml"):
-        if each in found:
+def _file_of(name: str, found: list[Path]) -> Path | None:
+    """The person's file that a name means: called so, or naming its robot so."""
+    for each in found:
+        if each.stem == name:
             return each
-    if name is None and len(found) == 1:
-        return found[0]
-    if name is None and found:
+    named = [each for each in found if _read(each).values.get("name") == name]
+    if len(named) > 1:
         raise ConfigError(
-            f"Several robots are configured: {', '.join(each.stem for each in found)}.",
-            f"{folder} has a file for each, and none is called robotd.yaml.",
-            "Say which one: robotd start --name NAME",
+            f"Several files call their robot {name}: {', '.join(map(str, named))}.",
+            "A file was copied, and its name was not changed.",
+            "Give each robot a name of its own.",
         )
+    return named[0] if named else None
+
+
+def _only_file(name: str | None, found: list[Path]) -> Path:
+    """The file that is meant when no file has the name that was given, or none was given."""
+    folder = paths.config_dir()
+    if not found:
+        raise ConfigError(
+            f"No robot{f' called {name}' if name else ''} is configured; nothing was opened or "
+            "moved.",
+            f"This is a first start: {folder} has no {name or 'robotd'}.yaml.",
+            "Try the simulated arm: robotd start --sim. For a real one write "
+            f"{folder / f'{name or "robotd"}.yaml'} with `extends: so101` and "
+            "`arms: {arm: {port: /dev/serial/by-id/…, id: NAME}}`.",
+        )
+    if name is not None:
+        known = sorted({each.stem for each in found} | {_name_in(each) for each in found})
+        near = difflib.get_close_matches(name, known, n=1)
+        raise ConfigError(
+            f"No robot called {name} is configured; nothing was opened or moved.",
+            f"A typing error{f': {near[0]} is near' if near else ''}. {folder} has: "
+            f"{', '.join(known)}.",
+            f"robotd start --name {near[0] if near else known[0]}; or write {folder / name}.yaml.",
+        )
+    standard = folder / "robotd.yaml"
+    if standard in found or len(found) == 1:
+        return standard if standard in found else found[0]
     raise ConfigError(
-        f"No robot{f' called {name}' if name else ''} is configured; nothing was opened or moved.",
-        f"This is a first start: {folder} has no {name or 'robotd'}.yaml.",
-        "Try the simulated arm: robotd start --sim. For a real one write "
-        f"{folder / f'{name or "robotd"}.yaml'} with `extends: so101` and "
-        "`arms: {arm: {port: /dev/serial/by-id/…, id: NAME}}`.",
+        f"Several robots are configured: {', '.join(each.stem for each in found)}.",
+        f"{folder} has a file for each, and none is called robotd.yaml.",
+        "Say which one: robotd start --name NAME",
     )
+
+
+def _name_in(file: Path) -> str:
+    return str(_read(file).values.get("name") or file.stem)
 
 
 def _with_profiles(top: Layer) -> list[Layer]:
@@ -140,33 +182,3 @@ def _read(path: Path) -> Layer:
             "The path is wrong, it is no text file, or its permissions keep you out.",
             f"Give a readable YAML file, or a profile: {', '.join(profile_names())}.",
         ) from error
-
-
-def _in_simulation(config: Config) -> Config:
-    """A real robot's configuration with its body in the plant, under a name of its own."""
-    sim = load(file=SIM_PROFILE).config
-    arms = {
-        name: Arm(
-            port=PLANT,
-            id="sim" if len(config.arms) == 1 else f"sim_{name}",
-            leader=None if arm.leader is None else Leader(port=PLANT, id=_leader_id(config, name)),
-            base_xyz_m=arm.base_xyz_m,
-            base_yaw_deg=arm.base_yaw_deg,
-        )
-        for name, arm in config.arms.items()
-    }
-    cameras = {
-        name: msgspec.structs.replace(camera, device=PLANT)
-        for name, camera in config.cameras.items()
-    }
-    return msgspec.structs.replace(
-        config,
-        name=f"{config.name}-sim",
-        arms=arms,
-        cameras=cameras,
-        simulation=sim.simulation,
-    )
-
-
-def _leader_id(config: Config, name: str) -> str:
-    return "sim_leader" if len(config.arms) == 1 else f"sim_{name}_leader"

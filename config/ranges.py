@@ -51,7 +51,9 @@ def range_of(key: str) -> str:
         words += [f"at least {meta.ge:g}"] if meta.ge is not None else []
         words += [f"below {meta.lt:g}"] if meta.lt is not None else []
         words += [f"at most {meta.le:g}"] if meta.le is not None else []
-        words += [f"{meta.min_length} values"] if meta.min_length is not None else []
+        if meta.min_length is not None:
+            exact = meta.min_length == meta.max_length
+            words.append(f"{meta.min_length} values" if exact else "not empty")
     return ", ".join(words)
 
 

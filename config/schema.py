@@ -9,10 +9,17 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-PositiveInt = Annotated[int, Meta(ge=1)]
-Positive = Annotated[float, Meta(gt=0)]
-NonNegative = Annotated[float, Meta(ge=0)]
-Six = Annotated[tuple[float, ...], Meta(min_length=6, max_length=6)]
+_SIX = Meta(min_length=6, max_length=6)
+_THREE = Meta(min_length=3, max_length=3)
+# A pose's angles are judged joint by joint too (config/checks.py).
+PoseDeg = Annotated[tuple[Annotated[float, Meta(ge=-180, le=180)], ...], _SIX]
+# No-load speed of the servo is 270 deg/s; below 1 a park takes a quarter of an hour.
+SpeedsDegS = Annotated[tuple[Annotated[float, Meta(ge=1, le=270)], ...], _SIX]
+# 10 needs 12 s to reach 120 deg/s; 5000 is what the motor's stall torque gives the bare gripper.
+AccelerationsDegS2 = Annotated[tuple[Annotated[float, Meta(ge=10, le=5000)], ...], _SIX]
+# An arm reaches 0.41 m, and two of them stand on one table.
+PointM = Annotated[tuple[Annotated[float, Meta(ge=-2, le=2)], ...], _THREE]
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,25 +29,29 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Leader(_Section, frozen=True, kw_only=True):
     """A leader arm: a serial device and its calibration's id."""
 
-    port: str
-    id: str
+    port: Name
+    id: Name
 
 
 class Arm(_Section, frozen=True, kw_only=True):
     """One follower arm, and its leader if there is one."""
 
-    port: str
-    id: str
+    port: Name
+    id: Name
     leader: Leader | None = None
-    base_xyz_m: Annotated[tuple[float, ...], Meta(min_length=3, max_length=3)] = (0.0, 0.0, 0.0)
+    base_xyz_m: PointM = (0.0, 0.0, 0.0)
     base_yaw_deg: Annotated[float, Meta(ge=-180, le=180)] = 0.0
-    joint_offset_deg: Six = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    joint_offset_deg: PoseDeg = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Camera(_Section, frozen=True, kw_only=True):
-    """One camera. `device`: a /dev/v4l/by-id name, a path, or `plant` for the simulated one."""
+    """One camera. `device`: a /dev/v4l/by-id name, a path, or `plant` for the simulated one.
 
-    device: str
+    `view` is the simulated scene's camera that a `plant` one shows; None: the one of its own name.
+    """
+
+    device: Name
+    view: Name | None = None
     width: Annotated[int, Meta(ge=16, le=3840)] = 640
     height: Annotated[int, Meta(ge=16, le=2160)] = 480
     fps: Annotated[int, Meta(ge=1, le=120)] = 30
@@ -56,37 +67,35 @@ class Control(_Section, frozen=True, kw_only=True):
     command_stale_ms: Annotated[float, Meta(ge=20, le=2000)]
     supervisor_stale_s: Annotated[float, Meta(ge=0.2, le=30)]
     supervisor_gone_hold_s: Annotated[float, Meta(ge=0, le=600)]
-    degraded_after_reads: PositiveInt
-    bus_fault_after_reads: PositiveInt
-    idle_release_s: NonNegative
+    degraded_after_reads: Annotated[int, Meta(ge=1, le=100)]
+    bus_fault_after_reads: Annotated[int, Meta(ge=1, le=100)]
+    idle_release_s: Annotated[float, Meta(ge=0, le=86_400)]
 
 
 class Limits(_Section, frozen=True, kw_only=True):
     """The gate's numbers, per arm. Six values are in joint order."""
 
-    range_margin_deg: NonNegative
-    step_deg: Positive
-    speed_deg_s: Six
-    acceleration_deg_s2: Six
-    workspace_min_m: Annotated[tuple[float, ...], Meta(min_length=3, max_length=3)]
-    workspace_max_m: Annotated[tuple[float, ...], Meta(min_length=3, max_length=3)]
-    torque_limit_permille: Annotated[
-        tuple[Annotated[int, Meta(ge=50, le=1000)], ...], Meta(min_length=6, max_length=6)
-    ]
+    range_margin_deg: Annotated[float, Meta(ge=0, le=20)]
+    step_deg: Annotated[float, Meta(ge=1, le=90)]
+    speed_deg_s: SpeedsDegS
+    acceleration_deg_s2: AccelerationsDegS2
+    workspace_min_m: PointM
+    workspace_max_m: PointM
+    torque_limit_permille: Annotated[tuple[Annotated[int, Meta(ge=50, le=1000)], ...], _SIX]
     arming_torque_permille: Annotated[int, Meta(ge=20, le=500)]
     arming_ramp_s: Annotated[float, Meta(ge=0.1, le=10)]
     derate_from_c: Annotated[float, Meta(ge=30, le=75)]
     stop_at_c: Annotated[float, Meta(ge=35, le=80)]
-    squeeze_deg: Positive
+    squeeze_deg: Annotated[float, Meta(ge=0.5, le=45)]
     release_speed_rad_s: Annotated[float, Meta(gt=0.02, le=0.5)]
 
 
 class Poses(_Section, frozen=True, kw_only=True):
     """Named poses of one arm, model frame."""
 
-    home_deg: Six
-    rest_deg: Six
-    via_deg: Six
+    home_deg: PoseDeg
+    rest_deg: PoseDeg
+    via_deg: PoseDeg
     move_speed_deg_s: Annotated[float, Meta(gt=1, le=120)]
 
 
@@ -102,9 +111,9 @@ class Twin(_Section, frozen=True, kw_only=True):
 class Policy(_Section, frozen=True, kw_only=True):
     """How chunks are played."""
 
-    n_action_steps: PositiveInt
-    crossfade_ms: NonNegative
-    device: str
+    n_action_steps: Annotated[int, Meta(ge=1, le=1000)]
+    crossfade_ms: Annotated[float, Meta(ge=0, le=5000)]
+    device: Name
 
 
 class Recording(_Section, frozen=True, kw_only=True):
@@ -113,8 +122,8 @@ class Recording(_Section, frozen=True, kw_only=True):
     fps: Annotated[int, Meta(ge=1, le=120)]
     robot_type: str
     video_crf: Annotated[int, Meta(ge=0, le=51)]
-    min_free_gb: NonNegative
-    frame_stale_ms: Positive
+    min_free_gb: Annotated[float, Meta(ge=0)]
+    frame_stale_ms: Annotated[float, Meta(gt=0)]
     environment_state: bool = False
 
 

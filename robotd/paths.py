@@ -4,6 +4,7 @@
 """
 
 import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def runtime_roots() -> list[Path]:
 def runtime_dir(name: str) -> Path:
     """The runtime folder of one robot: sockets, slots and rings."""
     return runtime_root() / name
+
+
+def lost_at_logout(
+    root: Path | None = None, linger: Path = Path("/var/lib/systemd/linger")
+) -> bool:
+    """Whether systemd-logind empties the runtime folder when the user's last session ends: it lies
+    in /run/user/UID and the user does not linger."""
+    root = runtime_root() if root is None else root
+    if not root.is_relative_to(f"/run/user/{os.getuid()}") or not linger.parent.is_dir():
+        return False
+    return not (linger / pwd.getpwuid(os.getuid()).pw_name).exists()
 
 
 def lerobot_home() -> Path:

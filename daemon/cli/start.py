@@ -35,9 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.foreground:
+        _warn_of_logout()
         command = _command(args.name, args.sim, args.config)
         os.execv(command[0], [*command, "--foreground"])
     ready = start_daemon(args.name, simulated=args.sim, config=args.config)
+    for note in ready.get("notes", ()):
+        print(f"rehearsal: {note}", file=sys.stderr)
+    _warn_of_logout()
     if args.json:
         print(json.dumps(ready))
         return 0
@@ -46,12 +50,22 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def start_daemon(
-    name: str | None, *, simulated: bool, config: str | None = None
-) -> dict[str, object]:
+def _warn_of_logout() -> None:
+    """logind empties /run/user/UID when the user's last session ends, also under a daemon."""
+    if paths.lost_at_logout():
+        print(
+            "When your last session ends, the system empties the folder that robotd works in "
+            f"({paths.runtime_root()}): clients no longer reach it.\n"
+            "  do:     loginctl enable-linger",
+            file=sys.stderr,
+        )
+
+
+def start_daemon(name: str | None, *, simulated: bool, config: str | None = None) -> dict[str, Any]:
     """Start a daemon in the background and wait until it is ready.
 
-    Returns its name and the seconds it took. Raises the error that kept it from starting.
+    Returns its name, the seconds it took and what a rehearsal could not carry over. Raises the
+    error that kept it from starting.
     """
     reader, writer = os.pipe()
     began_s = time.monotonic()
@@ -74,7 +88,8 @@ def start_daemon(
         raise kind(answer["what"], answer["likely"], answer["do"])
     started = [each for each in running_instances().values() if each.pid == process.pid]
     chosen = started[0].name if started else str(name)
-    return {"name": chosen, "seconds": round(time.monotonic() - began_s, 2)}
+    seconds = round(time.monotonic() - began_s, 2)
+    return {"name": chosen, "seconds": seconds, "notes": answer.get("notes", [])}
 
 
 def stop_daemon(name: str, said: Callable[[str], None] = lambda _: None) -> None:

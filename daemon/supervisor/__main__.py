@@ -15,7 +15,7 @@ import signal
 import sys
 from pathlib import Path
 
-from config.joints import joint_names
+from config.joints import ARM_JOINTS, MODEL_RANGE_DEG, joint_names
 from config.loader import Loaded, load
 from config.schema import Config
 from daemon.supervisor.blueprint import environment, resolve
@@ -29,8 +29,10 @@ from drivers.joint_map import JointMap
 from robotd import paths
 from robotd.client import running_instances
 from robotd.clock import MonotonicClock
-from robotd.errors import RobotdError
+from robotd.errors import ConfigError, RobotdError
 from robotd.messages import Instance
+
+log = logging.getLogger("supervisor")
 
 _LOG_BYTES = 4 << 20
 _MARGIN_S = 30.0
@@ -72,7 +74,7 @@ def _failed(error: RobotdError, arguments: argparse.Namespace, cause: Exception 
     """Say it in the log, to the one who started us, and on stderr; returns the exit status."""
     logged = bool(logging.getLogger().handlers)
     if logged:
-        logging.getLogger("supervisor").error("%s", error, exc_info=cause)
+        log.error("%s", error, exc_info=cause)
     _tell(arguments.ready_fd, encode_failure(error))
     if arguments.ready_fd is None and not (logged and arguments.foreground):
         sys.stderr.write(f"{error}\n")
@@ -100,8 +102,11 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
         folder.write_config(config)
         folder.write_instance(_instance(config, loaded.file))
 
+        for note in loaded.notes:
+            log.warning("rehearsal: %s", note)
+
         def ready(seconds: float) -> None:
-            _tell(ready_fd, encode_ready(seconds))
+            _tell(ready_fd, encode_ready(seconds, loaded.notes))
 
         supervisor = Supervisor(config, folder, logs, maps, MonotonicClock(), notifier, ready)
         supervisor.run(signals)
@@ -116,10 +121,29 @@ def _joint_maps(config: Config) -> tuple[JointMap, ...]:
         JointMap(load_robot_calibration(arm.id), [math.radians(d) for d in arm.joint_offset_deg])
         for arm in config.arms.values()
     )
-    for arm in config.arms.values():
+    for (name, arm), joint_map in zip(config.arms.items(), maps, strict=True):
+        _check_margin(config, name, joint_map)
         if arm.leader is not None:
             load_teleoperator_calibration(arm.leader.id)
     return maps
+
+
+def _check_margin(config: Config, arm: str, joint_map: JointMap) -> None:
+    """Every joint has to be left some way once the margin is taken off both ends of its calibrated
+    range. Raises ConfigError."""
+    lows, highs = zip(*MODEL_RANGE_DEG, strict=True)
+    limits = joint_map.limits_rad([math.radians(d) for d in lows], [math.radians(d) for d in highs])
+    margin_deg = config.limits.range_margin_deg
+    for joint, low, high in zip(ARM_JOINTS, *limits, strict=True):
+        span_deg = math.degrees(high - low)
+        if span_deg <= 2 * margin_deg:
+            raise ConfigError(
+                f"limits.range_margin_deg {margin_deg:g} deg leaves {arm}'s {joint} no way to go.",
+                f"Its calibrated range is {span_deg:.1f} deg wide, and the margin is taken off "
+                "both ends.",
+                f"Use a margin below {span_deg / 2:.1f} deg, or calibrate the arm again with "
+                "lerobot-calibrate.",
+            )
 
 
 def _instance(config: Config, file: Path | None) -> Instance:

@@ -62,7 +62,13 @@ def body_specs(config: Config, runtime: Path) -> list[Spec]:
         "realtime_priority": config.control.realtime_priority > 0,
     }
     cameras = [
-        {"name": name, "width": camera.width, "height": camera.height, "fps": camera.fps}
+        {
+            "name": name,
+            "view": camera.view,
+            "width": camera.width,
+            "height": camera.height,
+            "fps": camera.fps,
+        }
         for name, camera in config.cameras.items()
         if camera.device == PLANT
     ]

@@ -1,6 +1,8 @@
 """What is said to the one who started the daemon: one JSON line, that it is up or why not; before
 that, perhaps lines that say what it waits for. Pure."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from daemon.supervisor.api import as_data
@@ -25,9 +27,11 @@ def start_failure(name: str, word: str, last_words: str) -> RobotdError:
     )
 
 
-def encode_ready(seconds: float) -> bytes:
-    """What is said to the one who started us: one JSON line."""
-    return msgspec.json.encode({"ready": True, "seconds": round(seconds, 2)}) + b"\n"
+def encode_ready(seconds: float, notes: Sequence[str] = ()) -> bytes:
+    """What is said to the one who started us: one JSON line. `notes` are what a rehearsal could not
+    carry over from the real robot."""
+    said = {"ready": True, "seconds": round(seconds, 2), "notes": list(notes)}
+    return msgspec.json.encode(said) + b"\n"
 
 
 def encode_waiting(what: str, seconds: float) -> bytes:

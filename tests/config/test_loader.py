@@ -1,15 +1,17 @@
 """Configuration files: layers, ranges, and errors that name file, key, range and unit."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import yaml
 
-from config.joints import joint_names
+from config.joints import ARM_JOINTS, MODEL_RANGE_DEG, joint_names
 from config.loader import load, profile_names
 from config.ranges import range_of, unit_of
 from robotd.errors import ConfigError
+from sim.model.scene import SceneOptions, build
 from sim.plant.calibration import plant_calibration
 
 ARM = "arms: {arm: {port: /dev/ttyX, id: mine}}\n"
@@ -163,6 +165,129 @@ def test_a_rehearsal_of_a_real_robot_has_no_port_of_it(own_config_home: Path) ->
     assert {arm.port for arm in config.arms.values()} == {"plant"}
     assert config.cameras["wrist"].device == "plant"
     assert config.simulation is not None
+
+
+def test_a_name_that_means_no_file_opens_no_other_robots_port(own_config_home: Path) -> None:
+    write(own_config_home, ARM + "name: bench\n")
+    with pytest.raises(ConfigError, match="No robot called bnech") as caught:
+        load("bnech")
+    assert "bench is near" in caught.value.likely
+    assert "robotd start --name bench" in caught.value.do
+    assert load("bench").config.name == "bench"  # by the name in the file
+    assert load("robotd").config.arms["arm"].port == "/dev/ttyX"  # by the file's name
+
+
+def test_a_name_that_two_files_give_their_robot_is_asked_about(own_config_home: Path) -> None:
+    write(own_config_home, ARM + "name: bench\n", "a.yaml")
+    write(own_config_home, ARM + "name: bench\n", "b.yaml")
+    with pytest.raises(ConfigError, match=r"a\.yaml, .*b\.yaml"):
+        load("bench")
+
+
+@pytest.mark.parametrize("name", ["bench2", "robotd", "other"])
+def test_a_rehearsal_never_has_the_real_robots_name(own_config_home: Path, name: str) -> None:
+    write(own_config_home, ARM, "bench2.yaml")
+    write(own_config_home, ARM + "name: other\n")
+    config = load(name, simulated=True).config
+    assert config.name == f"{name}-sim"
+    assert config.arms["arm"].port == "plant"
+    path = own_config_home / "bench2.yaml"
+    assert load("mine", path, simulated=True).config.name == "mine-sim"
+
+
+def test_a_rehearsal_has_the_simulated_body_and_the_persons_limits(own_config_home: Path) -> None:
+    sim = load(file="so101-sim").config
+    write(
+        own_config_home,
+        "arms: {arm: {port: /dev/x, id: mine, joint_offset_deg: [5, 0, 0, 0, 0, 0]}}\n"
+        "cameras: {front: {device: /dev/v0}, hand: {device: /dev/v1}, wrist: {device: /dev/v2}}\n"
+        "poses: {move_speed_deg_s: 10}\n",
+        "bench.yaml",
+    )
+    loaded = load("bench", simulated=True)
+    arm = loaded.config.arms["arm"]
+    assert arm.joint_offset_deg == sim.arms["arm"].joint_offset_deg
+    assert arm.id == sim.arms["arm"].id
+    assert arm.leader is None
+    cameras = loaded.config.cameras
+    assert {name: camera.view for name, camera in cameras.items()} == {
+        "front": "overhead",
+        "hand": "wrist",
+        "wrist": "wrist",
+    }
+    assert {(c.width, c.height) for c in cameras.values()} == {(320, 240)}
+    assert all(c.fps >= loaded.config.recording.fps for c in cameras.values())
+    assert loaded.config.poses.move_speed_deg_s == 10
+    said = "; ".join(loaded.notes)
+    assert "cameras.front shows the simulated overhead view" in said
+    assert "320x240" in said
+
+
+def test_a_rehearsal_of_two_arms_stands_where_the_simulated_ones_do(own_config_home: Path) -> None:
+    sim = load(file="so101-bimanual-sim").config
+    write(
+        own_config_home,
+        "name: pair\narms: {left: {port: /dev/a, id: l}, right: {port: /dev/b, id: r}}\n"
+        "cameras: {cam_right_wrist: {device: /dev/v}}\n",
+    )
+    loaded = load("pair", simulated=True)
+    assert loaded.config.arms["left"].base_xyz_m == sim.arms["left"].base_xyz_m
+    assert loaded.config.cameras["cam_right_wrist"].view == "right_wrist"
+    assert any("stands where the simulated one does" in note for note in loaded.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "allowed"),
+    [
+        ("limits: {speed_deg_s: [120, -120, 120, 180, 180, 180]}", "speed_deg_s", "at most 270"),
+        ("limits: {speed_deg_s: [120, 120, 120, 180, 180, 1.0e+9]}", "speed_deg_s", "at most 270"),
+        ("limits: {speed_deg_s: [120, 120, 120, 180, 180, .nan]}", "speed_deg_s", "at most 270"),
+        ("limits: {acceleration_deg_s2: [0, 600, 600, 900, 900, 900]}", "acceleration", "10"),
+        ("limits: {step_deg: 100000}", "step_deg", "at most 90"),
+        ("limits: {range_margin_deg: 170}", "range_margin_deg", "at most 20"),
+        ("limits: {squeeze_deg: .inf}", "squeeze_deg", "at most 45"),
+        ("limits: {workspace_max_m: [9, 0.48, 0.6]}", "workspace_max_m", "at most 2"),
+        ("poses: {home_deg: [0, -60, 45, 65, 0, 150]}", "gripper at 150", "-10 to 100"),
+        ("poses: {rest_deg: [0, -101, 92, 37, 0, 0]}", "shoulder_lift at -101", "-100 to 100"),
+        ("poses: {via_deg: [0, 0, 0, 0, 999, 0]}", "via_deg", "at most 180"),
+        ("control: {idle_release_s: -1}", "idle_release_s", "at least 0"),
+        ("policy: {device: ''}", "policy.device", "not empty"),
+        ("arms: {arm: {port: ''}}", "arms.arm.port", "not empty"),
+        ("arms: {arm: {joint_offset_deg: [0, 0, 0, 0, 0, 400]}}", "joint_offset_deg", "180"),
+    ],
+)
+def test_a_limit_that_would_not_limit_is_refused_with_what_is_allowed(
+    own_config_home: Path, text: str, key: str, allowed: str
+) -> None:
+    base = "arms: {arm: {port: /dev/x, id: mine}}\n"
+    text = text if text.startswith("arms") else base + text
+    text = text.replace("arm: {port: ''}", "arm: {port: '', id: a}")
+    text = text.replace("arm: {joint", "arm: {port: x, id: a, joint")
+    error = refused(write(own_config_home, text + "\n"))
+    assert key in error.what
+    assert allowed in error.likely
+    assert error.do
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("arms: {1: {port: x, id: a}}", "the key 1, which is no name"),
+        ("arms: {on: {port: x, id: a}}", "the key True"),
+        ("x: " + "[" * 5000, "nested too deeply"),
+    ],
+)
+def test_what_yaml_reads_as_something_else_is_refused_in_words(
+    own_config_home: Path, text: str, word: str
+) -> None:
+    assert word in refused(write(own_config_home, text + "\n")).what
+
+
+def test_the_models_ranges_are_those_of_the_mjcf() -> None:
+    model = build(SceneOptions(use="plant"))
+    for joint, (low, high) in zip(ARM_JOINTS, MODEL_RANGE_DEG, strict=True):
+        found = [math.degrees(end) for end in model.joint(joint).range]
+        assert found == pytest.approx([low, high], abs=0.01)
 
 
 def test_a_given_name_replaces_the_configured_one_and_is_checked() -> None:
