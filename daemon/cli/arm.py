@@ -1,6 +1,8 @@
 """Run the arming list and, with consent, take the arm where it stands. --check only looks."""
 
 import argparse
+import contextlib
+import sys
 
 import msgspec
 
@@ -27,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
             else:
                 print_checks(checks)
             return 1 if any(check.outcome == "fail" for check in checks) else 0
-        arm_with_consent(robot, args.yes)
+        # A program that asked for JSON gets that on stdout and nothing else.
+        with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
+            arm_with_consent(robot, args.yes)
         if args.json:
             print(printable({"state": robot.status().state}))
         else:

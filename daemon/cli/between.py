@@ -5,7 +5,8 @@ import time
 from importlib import import_module
 
 from daemon.cli.keys import Keys
-from daemon.cli.session import wait_for
+from daemon.cli.numbers import positive_number
+from daemon.cli.session import StoppedByPersonError, wait_for
 from robotd.client import Robot
 from robotd.errors import StateError
 from robotd.messages import Home
@@ -16,7 +17,7 @@ _HOME_TIMEOUT_S = 30.0
 def add_reset_seconds(parser: argparse.ArgumentParser) -> None:
     """The option for sessions without a person at the keys."""
     parser.add_argument(
-        "--reset-seconds", type=float, help="go on after this long instead of on Space"
+        "--reset-seconds", type=positive_number, help="go on after this long instead of on Space"
     )
 
 
@@ -33,7 +34,12 @@ def set_the_scene(robot: Robot, keys: Keys, reset_s: float | None) -> bool:
             "Give --reset-seconds 15, or --episodes 1.",
         )
     robot.request(Home())
-    wait_for(robot, lambda status: status.state == "holding", _HOME_TIMEOUT_S, "the home pose")
+    try:
+        at_home = "the home pose"
+        wait_for(robot, lambda s: s.state == "holding", _HOME_TIMEOUT_S, at_home, keys)
+    except StoppedByPersonError as stopped:
+        print(f"  {stopped.what}", flush=True)
+        return False
     if robot.instance.simulated:
         import_module("sim.layout").lay_out(robot)
         return True

@@ -2,16 +2,19 @@
 
 import argparse
 
-from daemon.cli.main import add_name
+from daemon.cli.main import add_json, add_name
+from daemon.cli.session import printable
 from robotd.client import Robot
 from robotd.messages import Hold
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
+    add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     with Robot.connect(args.name) as robot:
-        print(f"State: {robot.request(Hold())['state']}.")
+        state = robot.request(Hold())["state"]
+        print(printable({"state": state}) if args.json else f"State: {state}.")
     return 0

@@ -17,6 +17,7 @@ from daemon.cli.between import add_reset_seconds, set_the_scene
 from daemon.cli.checkpoint import add_policy_options, load_policy
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_json, add_name, add_yes
+from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import SOURCES, source
 from daemon.cli.session import arm_with_consent, printable
 from robotd.client import Robot
@@ -41,12 +42,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_yes(parser)
     add_json(parser)
     parser.add_argument("--task", required=True, help="what the arm does, in words")
-    parser.add_argument("--episodes", type=int, default=50)
+    parser.add_argument("--episodes", type=positive_count, default=50)
     parser.add_argument("--source", choices=SOURCES, default="leader")
     parser.add_argument("--dataset", help="owner/name, or a name; default: from the task")
     add_policy_options(parser, required=False)
     add_reset_seconds(parser)
-    parser.add_argument("--episode-seconds", type=float, default=60.0, help="longest episode")
+    parser.add_argument(
+        "--episode-seconds", type=positive_number, default=60.0, help="longest episode"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from daemon.cli.between import add_reset_seconds, set_the_scene
 from daemon.cli.checkpoint import add_policy_options, load_policy
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
+from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import source
 from daemon.cli.session import STOP_WORDS, arm_with_consent
 from robotd.client import Robot
@@ -23,8 +24,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_policy_options(parser, required=True)
     add_reset_seconds(parser)
     parser.add_argument("--task", default="", help="the instruction, for policies that read one")
-    parser.add_argument("--episodes", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of an episode")
+    parser.add_argument("--episodes", type=positive_count, default=1)
+    parser.add_argument(
+        "--seconds", type=positive_number, default=30.0, help="length of an episode"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
+from daemon.cli.keys import Keys
 from robotd.client import Robot
 from robotd.clock import NS_PER_S
 from robotd.errors import DaemonError, StateError
-from robotd.messages import Arm, Check, Status
+from robotd.messages import Arm, Check, Hold, Status
 from robotd.states import State
 
 _MARKS = {"pass": "ok  ", "warn": "warn", "fail": "FAIL"}
+_ON_ITS_WAY = ("homing", "parking")
 ARMING_TIMEOUT_S = 30.0
 
 STOP_WORDS = "Software stop: F12 in the TUI, or robotd estop. The plug is the emergency stop."
@@ -60,21 +62,41 @@ def arm_with_consent(robot: Robot, yes: bool) -> None:
 def _ask(question: str) -> bool:
     if not sys.stdin.isatty():
         return False
-    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:  # Ctrl-D is no consent
+        print()
+        return False
+
+
+class StoppedByPersonError(StateError):
+    """A person pressed a key that ends what was waited for."""
 
 
 def wait_for(
-    robot: Robot, reached: Callable[[Status], bool], timeout_s: float, what: str
+    robot: Robot,
+    reached: Callable[[Status], bool],
+    timeout_s: float,
+    what: str,
+    keys: Keys | None = None,
 ) -> Status:
     """Watch until `reached`. Raises StateError on fault or e-stop, DaemonError when it is late.
 
-    What was published before the call does not count: it may show the state before a request.
+    What was published before the call does not count: it may show the state before a request. The
+    time in which the arm is on its own way home or to rest does not count either: how long that
+    takes is the configured speed's, and it ends by itself. With `keys`, x stops and q or Esc holds;
+    then it raises StoppedByPersonError.
     """
     began_ns = time.monotonic_ns()
-    while time.monotonic_ns() < began_ns + timeout_s * NS_PER_S:
-        status = robot.watch(timeout_s=0.5)
+    end_ns = began_ns + int(timeout_s * NS_PER_S)
+    while time.monotonic_ns() < end_ns:
+        if keys is not None:
+            _hear(robot, keys, what)
+        status = robot.watch(timeout_s=0.5 if keys is None else 0.1)
         if status is None or status.stamp_ns < began_ns:
             continue
+        if status.state in _ON_ITS_WAY:
+            end_ns = time.monotonic_ns() + int(timeout_s * NS_PER_S)
         if reached(status):
             return status
         if status.state in ("fault", "estop"):
@@ -87,6 +109,21 @@ def wait_for(
         f"Waited {timeout_s:g} s for: {what}.",
         "The robot is slower than expected, or something holds it.",
         "Look: robotd status, robotd logs.",
+    )
+
+
+def _hear(robot: Robot, keys: Keys, what: str) -> None:
+    key = keys.read(timeout_s=0.0)
+    if key not in ("estop", "stop"):
+        return
+    if key == "estop":
+        robot.estop()
+    else:
+        robot.request(Hold())
+    raise StoppedByPersonError(
+        f"{'Software stop' if key == 'estop' else 'Stopped'} while waiting for {what}.",
+        "A person pressed a key.",
+        "Look at the arm, then: robotd clear." if key == "estop" else "robotd disarm lets it down.",
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
+from daemon.cli.numbers import positive_number
 from daemon.cli.operator import SOURCES, source
 from daemon.cli.session import STOP_WORDS, arm_with_consent
 from daemon.cli.tui import open_tui
@@ -20,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     add_yes(parser)
     parser.add_argument("--source", required=True, choices=SOURCES)
-    parser.add_argument("--seconds", type=float, help="end after this long")
+    parser.add_argument("--seconds", type=positive_number, help="end after this long")
 
 
 def run(args: argparse.Namespace) -> int:

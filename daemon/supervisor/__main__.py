@@ -90,7 +90,7 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
     runtime = paths.runtime_dir(name)
     config = resolve(loaded.config, runtime, yields_priority=simulated and bool(real))
     os.environ.update(environment(config))
-    maps = _joint_maps(config)
+    maps = joint_maps(config)
     notifier = Notifier()
 
     def waiting(what: str, seconds: float) -> None:
@@ -114,7 +114,7 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
         folder.close()
 
 
-def _joint_maps(config: Config) -> tuple[JointMap, ...]:
+def joint_maps(config: Config) -> tuple[JointMap, ...]:
     """Every arm's joint map, and proof that the leaders' calibrations are there too: a missing one
     is an error now, not a process that dies. Raises CalibrationError."""
     maps = tuple(

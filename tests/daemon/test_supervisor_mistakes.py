@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 
 from config.loader import load
 from daemon.supervisor import supervisor as supervisor_module
-from daemon.supervisor.__main__ import _joint_maps
+from daemon.supervisor.__main__ import joint_maps
 from daemon.supervisor.children import Children, Spec
 from daemon.supervisor.guarded import Guarded
 from daemon.supervisor.notify import Notifier
@@ -29,7 +30,7 @@ from daemon.supervisor.runtime import RuntimeFolder
 from daemon.supervisor.supervisor import Supervisor
 from robotd import messages
 from robotd.clock import NS_PER_S, MonotonicClock
-from robotd.errors import DaemonError
+from robotd.errors import ConfigError, DaemonError
 from robotd.messages import AnyRequest, Clear, Failed, GetStatus, Reply
 
 ZOO = Path(__file__).parent / "zoo"
@@ -58,7 +59,7 @@ def made(
         config,
         folder,
         tmp_path / "logs",
-        _joint_maps(config),
+        joint_maps(config),
         MonotonicClock(),
         Notifier(""),
         lambda _: None,
@@ -230,3 +231,14 @@ def test_whatever_ends_the_supervisor_is_said_to_the_one_who_started_it(tmp_path
     assert said["what"]
     assert said["likely"]
     assert said["do"]
+
+
+def test_a_margin_that_leaves_a_joint_no_way_is_refused_with_the_widest_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_LEROBOT_CALIBRATION", str(ROOT / "config" / "calibration"))
+    config = load(file="so101-sim").config
+    limits = msgspec.structs.replace(config.limits, range_margin_deg=60.0)
+    with pytest.raises(ConfigError, match="leaves arm's gripper no way to go") as caught:
+        joint_maps(msgspec.structs.replace(config, limits=limits))
+    assert "below 55.0 deg" in caught.value.do
