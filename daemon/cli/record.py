@@ -3,7 +3,7 @@
 With a leader, keys say what happens: Space start/stop, → (n) keep, ← (r) redo, u undo the last kept
 one, s/f keep as success/fail, Esc (q) end, x software stop. The TUI is the same with pictures. The
 scripted source and a policy record by themselves. An episode is on disk from its first frame; kept
-ones are in the dataset the moment that this says so.
+ones go into the dataset while the next one runs, and this ends well only when all of them are in it.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import SOURCES, source
 from daemon.cli.session import arm_with_consent, printable
 from robotd.client import Robot
-from robotd.errors import RobotdError, StateError
+from robotd.errors import DatasetError, RobotdError, StateError
 from robotd.messages import (
     CloseSession,
     DiscardEpisode,
@@ -32,6 +32,7 @@ from robotd.messages import (
 )
 
 SAVE_TIMEOUT_S = 60.0
+_CLOSE_TIMEOUT_S = 150.0  # what was kept goes into the dataset first
 _FINISH_S = 1.0
 _LOST = "the arm was lost"
 _STATE_OF = {"leader": "teleop", "keyboard": "teleop", "scripted": "teleop", "policy": "policy"}
@@ -72,14 +73,30 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
                 task=args.task,
                 episodes=args.episodes,
                 episode_limit_s=args.episode_seconds,
+                units=args.units,
             ),
             timeout_s=SAVE_TIMEOUT_S,
         )
+        if opened.get("interrupted"):
+            print(f"{opened['interrupted']} interrupted episodes wait: robotd dataset recover")
         try:
-            kept = _record(robot, args, who)
+            _record(robot, args, who)
         finally:
-            robot.request(CloseSession(), timeout_s=SAVE_TIMEOUT_S)
-        return {"dataset": opened.get("dataset"), "root": opened.get("root"), "kept": kept}
+            closed = robot.request(CloseSession(), timeout_s=_CLOSE_TIMEOUT_S)
+    kept, published = int(closed["kept"]), int(closed["published"])
+    if published < kept:
+        raise DatasetError(
+            f"{kept - published} of {kept} kept episodes are not in the dataset: "
+            f"{closed['error'] or 'they are still being saved'}",
+            closed["error_likely"] or "The disk is slow.",
+            f"{closed['error_do']} They are whole: robotd dataset recover.".strip(),
+        )
+    return {
+        "dataset": opened["dataset"],
+        "root": opened["root"],
+        "kept": kept,
+        "published": published,
+    }
 
 
 def dataset_name(task: str) -> str:
@@ -88,8 +105,8 @@ def dataset_name(task: str) -> str:
     return "local/" + ("_".join(words)[:60] or "episodes")
 
 
-def _record(robot: Robot, args: argparse.Namespace, who: str) -> int:
-    """The whole session; returns how many episodes were kept."""
+def _record(robot: Robot, args: argparse.Namespace, who: str) -> None:
+    """The whole session."""
     kept = tried = 0
     with Keys() as keys:
         if who == "leader" and not keys.present:
@@ -111,7 +128,6 @@ def _record(robot: Robot, args: argparse.Namespace, who: str) -> int:
             print(f"  {outcome.said}", flush=True)
             if outcome.ends:
                 break
-    return kept
 
 
 @dataclass(frozen=True, slots=True)
