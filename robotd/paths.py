@@ -95,3 +95,12 @@ def calibration_dir() -> Path:
     """`HF_LEROBOT_CALIBRATION`, by default `<lerobot home>/calibration`."""
     explicit = os.environ.get("HF_LEROBOT_CALIBRATION")
     return Path(explicit).expanduser() if explicit else lerobot_home() / "calibration"
+
+
+def absolute(name: str) -> str:
+    """The full path of a file or folder that is here; anything else (a hub's name) as it is.
+
+    For what a request carries to the daemon: it runs in another folder than the person.
+    """
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.exists() else name

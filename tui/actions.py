@@ -9,9 +9,7 @@ from enum import StrEnum
 
 from textual.binding import Binding, BindingType
 
-from robotd.messages import Status
-from robotd.states import State
-from tui.look import Look, parse_state
+from tui.look import Look
 
 
 class Group(StrEnum):
@@ -149,6 +147,25 @@ ACTIONS: tuple[Action, ...] = (
         (Place.RECORDING,),
     ),
     Action(
+        "source",
+        ("tab",),
+        "Tab",
+        "source",
+        "Give the arm to the next source: leader, keyboard. A script is no screen's: "
+        "robotd record --source scripted.",
+        Group.SOURCE,
+        (Place.HOLDING, Place.MOVING, Place.JOG),
+    ),
+    Action(
+        "policy",
+        ("p",),
+        "p",
+        "policy",
+        "Give the arm to the loaded policy; with none loaded, ask for its folder.",
+        Group.SOURCE,
+        (Place.HOLDING,),
+    ),
+    Action(
         "undo",
         ("u",),
         "u",
@@ -156,6 +173,15 @@ ACTIONS: tuple[Action, ...] = (
         "Take the last kept episode back out of the dataset.",
         Group.RECORDING,
         (Place.HOLDING, Place.MOVING),
+    ),
+    Action(
+        "disarm",
+        ("d",),
+        "d",
+        "disarm",
+        "Park where the path is clear, then let the arm down slowly.",
+        Group.ARM,
+        (Place.HOLDING,),
     ),
     Action(
         "task",
@@ -171,7 +197,16 @@ ACTIONS: tuple[Action, ...] = (
         ("o",),
         "o",
         "open dataset",
-        "Choose the dataset and the task that episodes go to.",
+        "Choose the dataset and the task that episodes go to; one that is open is closed first.",
+        Group.RECORDING,
+        _AT_REST,
+    ),
+    Action(
+        "close_session",
+        ("O", "shift+o"),
+        "O",
+        "close dataset",
+        "Close the dataset once everything kept is in it. Leaving (q) does it too.",
         Group.RECORDING,
         _AT_REST,
     ),
@@ -183,15 +218,6 @@ ACTIONS: tuple[Action, ...] = (
         "Show the arming list; one Enter takes the arm. Nothing moves before that.",
         Group.ARM,
         (Place.DISARMED,),
-    ),
-    Action(
-        "disarm",
-        ("d",),
-        "d",
-        "disarm",
-        "Park where the path is clear, then let the arm down slowly.",
-        Group.ARM,
-        (Place.HOLDING,),
     ),
     Action(
         "release",
@@ -210,24 +236,6 @@ ACTIONS: tuple[Action, ...] = (
         "Hold the pose: ends whatever moves the arm.",
         Group.ARM,
         (Place.MOVING,),
-    ),
-    Action(
-        "source",
-        ("tab",),
-        "Tab",
-        "source",
-        "Give the arm to the next person's source: leader, keyboard.",
-        Group.SOURCE,
-        (Place.HOLDING, Place.MOVING, Place.JOG),
-    ),
-    Action(
-        "policy",
-        ("p",),
-        "p",
-        "policy",
-        "Give the arm to the loaded policy; with none loaded, ask for its folder.",
-        Group.SOURCE,
-        (Place.HOLDING,),
     ),
     Action(
         "load_policy",
@@ -321,7 +329,7 @@ ACTIONS: tuple[Action, ...] = (
         ("q",),
         "q",
         "quit",
-        "Leave the screen. Changes nothing on the robot; asks while an episode is open.",
+        "Leave. Moves nothing; closes an idle dataset that was opened here; asks while one records.",
         Group.SCREEN,
         (Place.DISARMED, Place.HOLDING, Place.LATCHED, Place.LOST),
     ),
@@ -353,29 +361,6 @@ def _binding(action: Action, key: str) -> Binding:
     return Binding(
         key, f"app.act('{action.name}')", action.label, show=False, priority=action.priority
     )
-
-
-def place_of(status: Status | None, jogging: bool, lost: bool = False) -> Place:
-    """The situation the footer speaks to."""
-    if status is None or lost:
-        return Place.LOST
-    state = parse_state(status.state)
-    if state in (State.FAULT, State.ESTOP):
-        return Place.LATCHED
-    if status.recording.phase in ("recording", "saving"):
-        return Place.RECORDING
-    if jogging:
-        return Place.JOG
-    if state is State.HOLDING:
-        return Place.HOLDING
-    if state is None or state is State.DISARMED:
-        return Place.DISARMED
-    return Place.MOVING
-
-
-def footer_actions(place: Place) -> list[Action]:
-    """What the footer offers in a situation, in the registry's order."""
-    return [action for action in ACTIONS if place in action.places]
 
 
 def shown_key(action: Action, look: Look) -> str:

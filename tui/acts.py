@@ -14,12 +14,13 @@ from textual.screen import ModalScreen
 from robotd import messages
 from robotd.errors import RobotdError
 from robotd.states import State
-from tui import recording
+from tui import loading, recording
 from tui.dialogs import ArmingList, Confirm, Form, FormField, Help
 from tui.lanes import Outcome
 from tui.look import parse_state
+from tui.session import Session
 from tui.turn import KeyboardTurn
-from tui.view import View
+from tui.view import SCRIPTED, View
 
 CHECKS, CONSENT, LOADING = "running the checks", "arming", "loading the policy"
 ARM_TIMEOUT_S = 60.0
@@ -49,8 +50,16 @@ class Desk(Protocol):
         """Keep sending this goal; None stops."""
         ...
 
-    def note(self, text: str, level: str = "info", do: str = "") -> None:
+    def note(self, text: str, level: str = "info", do: str = "", likely: str = "") -> None:
         """Say something to the person."""
+        ...
+
+    def refuse(self, error: RobotdError) -> None:
+        """Say what was refused: what, why likely, and what to do."""
+        ...
+
+    def later(self, delay_s: float, run: Callable[[], None]) -> None:
+        """Call `run` after a while, if the app is still there."""
         ...
 
     def change(self, **parts: Any) -> None:
@@ -78,6 +87,7 @@ class Acts:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.turn = KeyboardTurn(desk)
+        self.recording = Session(desk)
         self.arming: ArmingList | None = None
 
     # --- stop -------------------------------------------------------------------------------------
@@ -87,7 +97,7 @@ class Acts:
         try:
             presses = self.desk.press_estop()
         except RobotdError as error:
-            self.desk.note(error.what, "bad", error.do)
+            self.desk.refuse(error)
             return
         latched = self._state() is State.ESTOP
         again = "the second press: limp now" if latched else "again: limp now"
@@ -168,25 +178,10 @@ class Acts:
             self._send("changing the task", messages.SetTask(task=answer["task"]))
 
     def session(self) -> None:
-        view = self.desk.view
-        now = view.status.recording if view.status else messages.RecordingStatus()
-        fields = [
-            FormField("dataset", "Dataset", now.dataset or "local/pick-place"),
-            FormField("task", "Task", now.task or "pick up the block and place it in the bowl"),
-            FormField("episodes", "Episodes", str(now.episodes_wanted or 50)),
-        ]
-        self.desk.open(Form("open a dataset", view.look, fields), self._open_session)
+        self.recording.ask()
 
-    def _open_session(self, answer: dict[str, str] | None) -> None:
-        if answer is None:
-            return
-        if not answer["dataset"] or not answer["task"] or not answer["episodes"].isdecimal():
-            self.desk.note("a dataset needs a name, a task and a count", "warn", "o asks again.")
-            return
-        request = messages.OpenSession(
-            dataset=answer["dataset"], task=answer["task"], episodes=int(answer["episodes"])
-        )
-        self._send("opening the dataset", request, SAVE_TIMEOUT_S)
+    def close_session(self) -> None:
+        self.recording.close()
 
     # --- the arm ----------------------------------------------------------------------------------
 
@@ -225,17 +220,22 @@ class Acts:
     # --- sources ----------------------------------------------------------------------------------
 
     def source(self) -> None:
-        """The next of the sources that a person can be: leader if there is one, keyboard."""
+        """The next of the sources that a person can be.
+
+        A real leader comes first. A simulated one stands still until a program moves it, so in the
+        simulation the keyboard does.
+        """
         status = self.desk.view.status
         if status is None:
             return
-        choices = ["leader"] if status.leader_ready else []
-        choices.append("keyboard")
+        choices = ["leader", "keyboard"] if status.leader_ready else ["keyboard"]
+        if status.simulated:
+            choices.reverse()
         now = status.source.lower() if parse_state(status.state) is State.TELEOP else ""
         after = choices.index(now) + 1 if now in choices else 0
         following = choices[after % len(choices)]
         if following == now:
-            self.desk.note("the keyboard is the only source here", do="Esc holds.")
+            self.desk.note("the keyboard is the only source here", do=f"Esc holds. {SCRIPTED}.")
             return
         self.turn.end()
         self._send(f"handing over to the {following}", messages.Teleop(source=following))
@@ -255,18 +255,22 @@ class Acts:
             self.load_policy()
 
     def load_policy(self) -> None:
-        view = self.desk.view
-        task = view.status.recording.task if view.status else ""
-        fields = [
-            FormField("path", "Checkpoint folder", "", "…/pretrained_model"),
-            FormField("task", "Task", task),
-        ]
-        self.desk.open(Form("load a policy (moves nothing)", view.look, fields), self._load)
+        status = self.desk.view.status
+        self._ask_policy({"task": status.recording.task if status else ""})
+
+    def _ask_policy(self, answer: dict[str, str], complaint: str = "") -> None:
+        title = "load a policy (moves nothing)"
+        form = Form(title, self.desk.view.look, loading.fields(answer), complaint)
+        self.desk.open(form, self._load)
 
     def _load(self, answer: dict[str, str] | None) -> None:
-        if answer and answer["path"]:
-            request = messages.LoadPolicy(path=answer["path"], task=answer["task"])
-            self._send(LOADING, request, LOAD_TIMEOUT_S)
+        if answer is None:
+            return
+        complaint = loading.complaint(answer)
+        if complaint:
+            self._ask_policy(answer, complaint)
+        else:
+            self._send(LOADING, loading.request(answer), LOAD_TIMEOUT_S)
 
     # --- keyboard jog -----------------------------------------------------------------------------
 
@@ -301,19 +305,7 @@ class Acts:
         self.desk.palette()
 
     def quit(self) -> None:
-        view = self.desk.view
-        if view.status is None or view.lost or view.status.recording.phase != "recording":
-            self.desk.leave()
-            return
-        text = (
-            "An episode is being recorded. Leaving changes nothing on the robot: the daemon goes "
-            "on recording until somebody stops it."
-        )
-        self.desk.open(Confirm("leave?", view.look, text, "leaves"), self._leave)
-
-    def _leave(self, yes: bool | None) -> None:
-        if yes:
-            self.desk.leave()
+        self.recording.leave()
 
     # --- what comes back --------------------------------------------------------------------------
 
@@ -327,8 +319,10 @@ class Acts:
             checks = checks_of(outcome) or (status.arming if status else ())
             self.arming.show(checks, running=False, refusal=str(error) if error else "")
             return
+        if isinstance(outcome.request, messages.OpenSession | messages.CloseSession):
+            self.recording.ended(outcome)
         if error is not None:
-            self.desk.note(error.what, "bad", error.do)
+            self.desk.refuse(error)
             return
         if isinstance(outcome.request, messages.Teleop) and outcome.request.source == "keyboard":
             version = outcome.data.get("handover_version")
@@ -339,6 +333,7 @@ class Acts:
     def seen(self, status: messages.Status) -> None:
         """A state came."""
         self.turn.seen(status)
+        self.recording.seen(status.recording)
         if self.arming is not None and self.arming.checking and status.state == "arming":
             self.arming.show(status.arming, running=True)
 

@@ -185,8 +185,14 @@ class RecordApp(App[None]):
     def stream(self, goal: messages.Goal | None) -> None:
         self._goals.show(goal)
 
-    def note(self, text: str, level: str = "info", do: str = "") -> None:
-        self.change(note=Note(text, level, self._clock.now_ns(), do))
+    def note(self, text: str, level: str = "info", do: str = "", likely: str = "") -> None:
+        self.change(note=Note(text, level, self._clock.now_ns(), do, likely))
+
+    def refuse(self, error: RobotdError) -> None:
+        self.note(error.what, "bad", error.do, error.likely)
+
+    def later(self, delay_s: float, run: Callable[[], None]) -> None:
+        self.set_timer(delay_s, run)
 
     def change(self, **parts: Any) -> None:
         self.view = replace(self.view, now_ns=self._clock.now_ns(), **parts)

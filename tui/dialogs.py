@@ -66,13 +66,19 @@ class FormField:
 
 
 class Form(Dialog[dict[str, str]]):
-    """Text fields; Enter in the last one answers with their values."""
+    """Text fields; Enter in the last one answers with their values. `complaint` says what was
+    wrong with the answer before."""
 
-    def __init__(self, title: str, look: Look, fields: Sequence[FormField]) -> None:
+    def __init__(
+        self, title: str, look: Look, fields: Sequence[FormField], complaint: str = ""
+    ) -> None:
         super().__init__(title, look)
         self._fields = tuple(fields)
+        self._complaint = complaint
 
     def body(self) -> ComposeResult:
+        if self._complaint:
+            yield Static(Text(f"{self.look.alert} {self._complaint}", style=self.look.warn))
         for field in self._fields:
             yield Label(field.label)
             text = Input(value=field.value, placeholder=field.hint, id=f"field-{field.name}")

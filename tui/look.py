@@ -182,6 +182,10 @@ STATE_LOOKS: dict[State, StateLook] = {
 }
 
 
+LATCHED = (State.FAULT, State.ESTOP)
+"""States that a person clears. The supervisor knows of them without a living control loop."""
+
+
 def parse_state(word: str) -> State | None:
     """The state that a status names, or None for a word of a newer daemon."""
     try:

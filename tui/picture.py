@@ -23,15 +23,16 @@ from textual.widget import Widget
 from tui.backend import Backend
 from tui.look import Look
 
-FASTEST_S, SLOWEST_S = 0.1, 0.8
+FASTEST_S, SLOWEST_S = 0.1, 0.5
 """Shortest and longest time between two pictures of a camera."""
 
 SSH_FASTEST_S = 0.2
 """Over SSH: two moving pictures on a large terminal are 600 kB/s at ten a second."""
 
-SHARE = 0.25
-"""Part of one core that the screen may take: above it pictures come less often, below half of it
-more often."""
+SHARE = 0.4
+"""Part of one core that the screen may take: above it pictures come less often, below four fifths
+of it more often. The screen itself takes 0.15 to 0.3 for ten states a second on a slow core: with a
+lower mark pictures that were slowed down once would stay slow."""
 
 RAMP = " .:-=+*#%@"
 """Dark to bright, for terminals without half blocks."""
@@ -184,7 +185,7 @@ class Pictures:
         """Draw less or more often, when the screen takes `share` of a core."""
         if share > SHARE:
             self.period_s = min(SLOWEST_S, self.period_s * 1.25)
-        elif share < SHARE / 2:
+        elif share < SHARE * 0.8:
             self.period_s = max(self._fastest_s, self.period_s / 1.5)
 
     def close(self, wait_s: float = 1.0) -> None:

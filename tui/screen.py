@@ -58,6 +58,12 @@ def _cut(view: View, line: Text, width: int) -> Text:
     return line
 
 
+def _set_lines(panel: Panel, lines: int) -> None:
+    height = panel.styles.height
+    if height is None or height.value != lines:
+        panel.styles.height = lines
+
+
 class Header(Panel):
     """The top line; a click on its e-stop presses it."""
 
@@ -117,10 +123,9 @@ class RecordScreen(Screen[None]):
         """Draw everything that changed."""
         self._view = view
         self.drawn_ns = view.now_ns
-        lines = banner.height(view)
-        height = self._banner.styles.height
-        if height is None or height.value != lines:
-            self._banner.styles.height = lines
+        width = self.size.width
+        _set_lines(self._banner, banner.height(view, width))
+        _set_lines(self._note, keys.note_height(view, width, 1 if folds(self.size) else 2))
         panels = (self._header, self._banner, self._episode, self._episodes, self._joints)
         for panel in (*panels, self._evidence, self._note, self._keys):
             panel.show(view)

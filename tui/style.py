@@ -35,7 +35,6 @@ Screen.-folded #camera-1 { width: 3fr; }
 Screen.-folded #episode { height: 1fr; }
 Screen.-folded #episodes { height: 4; }
 Screen.-folded #evidence { width: 3fr; }
-Screen.-folded #note { height: 1; }
 Screen.-plain .panel { border: ascii $border-blurred; }
 Screen.-plain .panel.wanted { border: ascii $warning; }
 Screen.-plain .panel.recording { border: ascii $error; }
@@ -53,6 +52,10 @@ Dialog { align: center middle; background: $background 55%; }
 .-plain #dialog { border: ascii $accent; }
 .-plain #dialog Input, .-plain #dialog Input:focus { border: ascii $accent; }
 .-folded #dialog { padding: 0 1; }
+.-folded #dialog Input, .-folded #dialog Input:focus {
+  border: none; height: 1; margin: 0 0 1 0; padding: 0 1;
+}
+.-folded #dialog Input:focus { background: $border-blurred; }
 .-folded #dialog #help, .-folded #dialog #checks { max-height: 14; }
 """
 

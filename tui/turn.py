@@ -46,12 +46,15 @@ class KeyboardTurn:
                 self._set(jog.start(status.joints, status.handover_version))
         elif now is not None and (not ours or status.handover_version != now.handover_version):
             self.end()
-            self._desk.note("the keyboard no longer has the arm", do="Tab takes it again.")
+            state = parse_state(status.state)
+            free = state is State.HOLDING or (state is not None and state.moving)
+            again = "Tab takes it again." if free else ""
+            self._desk.note("the keyboard no longer has the arm", do=again)
 
     def refused(self, error: RobotdError) -> None:
         """The daemon took no more of the keyboard's goals."""
         self.end()
-        self._desk.note(f"the keyboard lost the arm: {error.what}", "warn", error.do)
+        self._desk.note(f"the keyboard lost the arm: {error.what}", "warn", error.do, error.likely)
 
     def end(self) -> None:
         """Stop sending goals."""

@@ -18,17 +18,25 @@ LIMIT_SHOWN_NS = 3 * NS_PER_S
 """How long a reason stays readable after it ended."""
 
 NOTE_SHOWN_NS = 15 * NS_PER_S
+LOOP_SILENT_MS = 250.0
+"""A tick comes every 8 ms: after this long without one, what was read last is no longer now."""
+
+SCRIPTED = "a script: robotd record --source scripted"
+"""The source that no screen can be: it computes, and this screen imports nothing that does."""
+
 HISTORY = 24
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One line for the person. `level`: info, warn or bad. `do` is the next action."""
+    """Something for the person. `level`: info, warn or bad. `do` is the next action, `likely` the
+    probable cause."""
 
     text: str
     level: str
     stamp_ns: int
     do: str = ""
+    likely: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,12 @@ class View:
     def lost(self) -> bool:
         """Whether the numbers on the screen are no longer current."""
         return self.now_ns - self.received_ns > LOST_AFTER_NS
+
+    @property
+    def loop_silent_ms(self) -> float:
+        """How long control has given no tick; 0 while it gives them."""
+        age_ms = 0.0 if self.status is None else self.status.loop.age_ms
+        return age_ms if age_ms > LOOP_SILENT_MS else 0.0
 
     @property
     def simulated(self) -> bool:

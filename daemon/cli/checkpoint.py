@@ -1,11 +1,11 @@
 """The options that say which policy is to be loaded and how, and the request they make."""
 
 import argparse
-from pathlib import Path
 
 from robotd.client import Robot
 from robotd.errors import CheckpointError
 from robotd.messages import LoadPolicy
+from robotd.paths import absolute
 
 UNITS = ("degrees", "range_m100_100")
 _LOAD_TIMEOUT_S = 180.0
@@ -16,7 +16,10 @@ def add_policy_options(parser: argparse.ArgumentParser, *, required: bool) -> No
     parser.add_argument("--policy", required=required, help="a LeRobot pretrained_model folder")
     parser.add_argument("--fps", type=int, help="the policy's rate, when the checkpoint is silent")
     parser.add_argument(
-        "--units", choices=UNITS, default="", help="of its joints, when the checkpoint is silent"
+        "--units",
+        choices=UNITS,
+        default="",
+        help="of the joints, when a checkpoint or dataset is silent",
     )
     parser.add_argument("--n-action-steps", type=int, help="actions played of each chunk")
     parser.add_argument(
@@ -53,12 +56,6 @@ def load_policy(robot: Robot, args: argparse.Namespace) -> None:
         print(f"  {loaded.get('kind', 'policy')} at {loaded.get('fps', '?')} fps")
         if loaded.get("told"):
             print(f"  it is told: {loaded['told']}")
-
-
-def absolute(name: str) -> str:
-    """A folder's full path (the daemon runs elsewhere); anything else as it is."""
-    path = Path(name).expanduser()
-    return str(path.resolve()) if path.exists() else name
 
 
 def renames(pairs: list[str]) -> dict[str, str]:

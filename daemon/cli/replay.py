@@ -8,13 +8,14 @@ import argparse
 import time
 from contextlib import suppress
 
-from daemon.cli.checkpoint import UNITS, absolute
+from daemon.cli.checkpoint import UNITS
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
 from daemon.cli.session import arm_with_consent
 from robotd.client import Robot
 from robotd.errors import DaemonError, StateError
 from robotd.messages import Hold, Replay, Status
+from robotd.paths import absolute
 
 _START_TIMEOUT_S = 30.0
 _SILENT_S = 3.0  # thirty published states

@@ -82,9 +82,16 @@ class _Channel:
 
 
 def run_cameras(
-    runtime: Path, options: CamerasOptions, clock: Clock, stopping: Callable[[], bool]
+    runtime: Path,
+    options: CamerasOptions,
+    clock: Clock,
+    stopping: Callable[[], bool],
+    ready: Callable[[], None] = lambda: None,
 ) -> None:
-    """Draw until `stopping()`. Raises ModelError when there is no model, no GL or no plant."""
+    """Draw until `stopping()`; `ready` is called once, before the first picture.
+
+    Raises ModelError when there is no model, no GL or no plant.
+    """
     model = build(SceneOptions(use="plant", arms=options.arms))
     known = [model.camera(number).name for number in range(model.ncam)]
     for camera in options.cameras:
@@ -111,6 +118,7 @@ def run_cameras(
         )
         for number, camera in enumerate(options.cameras)
     ]
+    ready()
     try:
         while not stopping():
             channel = min(channels, key=lambda each: each.deadline_ns)
@@ -151,6 +159,11 @@ def _open_state(
     return None
 
 
+def _ready() -> None:
+    sys.stdout.write("READY\n")  # so that clients see it running, not starting
+    sys.stdout.flush()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Entry of the process: returns its exit status."""
     parser = argparse.ArgumentParser(prog="sim.plant.cameras", description=__doc__)
@@ -168,7 +181,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         options = msgspec.json.decode(given.options, type=CamerasOptions)
-        run_cameras(given.runtime, options, MonotonicClock(), stopping)
+        run_cameras(given.runtime, options, MonotonicClock(), stopping, _ready)
     except RobotdError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code

@@ -7,9 +7,11 @@ from contextlib import asynccontextmanager
 
 from scripted_robot import ScriptedBackend, StillClock
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from robotd import messages
 from tui.app import RecordApp
+from tui.dialogs import Form
 from tui.look import RICH, Look
 from tui.picture import CameraView
 
@@ -60,6 +62,14 @@ async def until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not true():
             await pilot.pause(0.01)
+
+
+async def fill(app: RecordApp, pilot: Pilot[None], **values: str) -> None:
+    """Answer the open form with these values; a field that is not named keeps what it has."""
+    await until(pilot, lambda: isinstance(app.screen, Form) and app.screen.is_mounted)
+    for name, value in values.items():
+        app.screen.query_one(f"#field-{name}", Input).value = value
+    await pilot.press(*["enter"] * len(app.screen.query(Input)))
 
 
 def picture(app: RecordApp) -> str:

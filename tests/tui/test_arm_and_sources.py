@@ -51,35 +51,67 @@ async def test_closing_the_list_arms_nothing() -> None:
     assert backend.requests == [messages.Arm(consent=False)]
 
 
-async def test_a_refusal_is_shown_with_its_next_step() -> None:
+@pytest.mark.parametrize("size", [(160, 45), (80, 24)])
+async def test_a_refusal_is_shown_with_its_likely_cause_and_its_next_step(
+    size: tuple[int, int],
+) -> None:
     refusal = StateError("The arm is not armed.", "Nobody armed it.", "Arm it first: a")
     backend = ScriptedBackend(pictures=False, answers={messages.Home: refusal})
-    async with running(backend, status()) as (app, pilot, _):
+    async with running(backend, status(), size) as (app, pilot, _):
         await pilot.press("h")
         await until(pilot, lambda: app.view.note is not None)
         await pilot.pause()
-        assert "The arm is not armed." in words(app)
-        assert "Arm it first: a" in words(app)
+        for part in ("The arm is not armed.", "Nobody armed it.", "Arm it first: a"):
+            assert part in words(app)
+
+
+async def test_a_long_refusal_is_readable_to_its_end_on_a_small_terminal() -> None:
+    refusal = StateError(
+        "A session is open: it records into local/pick-and-place-of-the-block-number-two.",
+        "It was opened by robotd record in another terminal, and it was not closed since.",
+        "Close it first: O here, or end robotd record with q. LASTWORD",
+    )
+    backend = ScriptedBackend(pictures=False, answers={messages.Home: refusal})
+    async with running(backend, status(), (80, 24)) as (app, pilot, _):
+        await pilot.press("h")
+        await until(pilot, lambda: app.view.note is not None)
+        await until(pilot, lambda: "LASTWORD" in words(app))
+        seen = words(app)
+        assert "in another terminal" in seen
+        assert "F12" in seen and "pan" in seen and "help" in seen
 
 
 @pytest.mark.parametrize(
-    ("state", "source", "leader", "asked"),
+    ("simulated", "state", "source", "leader", "asked"),
     [
-        ("holding", "hold", True, "leader"),
-        ("teleop", "leader", True, "keyboard"),
-        ("teleop", "keyboard", True, "leader"),
-        ("holding", "hold", None, "keyboard"),
-        ("holding", "hold", False, "keyboard"),
+        (False, "holding", "hold", True, "leader"),
+        (False, "teleop", "leader", True, "keyboard"),
+        (False, "teleop", "keyboard", True, "leader"),
+        (False, "holding", "hold", False, "keyboard"),
+        (True, "holding", "hold", True, "keyboard"),
+        (True, "teleop", "keyboard", True, "leader"),
+        (True, "teleop", "leader", True, "keyboard"),
+        (True, "holding", "hold", None, "keyboard"),
     ],
 )
-async def test_tab_gives_the_arm_to_the_next_source(
-    state: str, source: str, leader: bool | None, asked: str
+async def test_tab_gives_the_arm_to_the_next_source_the_likely_one_first(
+    simulated: bool, state: str, source: str, leader: bool | None, asked: str
 ) -> None:
     backend = ScriptedBackend(pictures=False)
-    first = status(state=state, source=source, leader_ready=leader)
+    first = status(simulated=simulated, state=state, source=source, leader_ready=leader)
     async with running(backend, first) as (_, pilot, _):
         await pilot.press("tab")
         await until(pilot, lambda: backend.requests == [messages.Teleop(source=asked)])
+
+
+async def test_the_screen_says_which_command_lets_a_script_record() -> None:
+    backend = ScriptedBackend(pictures=False)
+    first = status(state="teleop", source="keyboard", leader_ready=None)
+    async with running(backend, first, (80, 24)) as (app, pilot, _):
+        await pilot.press("tab")
+        await pilot.pause()
+        assert "robotd record --source scripted" in " ".join(words(app).split())
+    assert backend.requests == []
 
 
 def keyboard_has_it(version: int, at: float = 12.4) -> messages.Status:
@@ -120,6 +152,7 @@ async def test_goals_stop_the_moment_somebody_else_has_the_arm() -> None:
         await until(pilot, lambda: bool(goals(backend)))
         await show(app, pilot, backend, keyboard_has_it(10))
         assert app.view.jog is None
+        assert "Tab takes it again" in words(app)
         await pilot.pause(0.1)
         sent = len(goals(backend))
         await pilot.pause(0.2)
@@ -160,3 +193,13 @@ async def test_p_runs_the_loaded_policy_and_asks_for_one_when_there_is_none() ->
         await show(app, pilot, backend, ready)
         await pilot.press("p")
         await until(pilot, lambda: backend.requests == [messages.RunPolicy()])
+
+
+async def test_tab_is_not_advised_where_it_could_do_nothing() -> None:
+    backend = ScriptedBackend(pictures=False, answers={messages.Teleop: {"handover_version": 9}})
+    async with running(backend, status(state="holding")) as (app, pilot, _):
+        await pilot.press("tab")
+        await until(pilot, lambda: app.acts.turn.waiting)
+        await show(app, pilot, backend, keyboard_has_it(9))
+        await show(app, pilot, backend, status(state="fault", source="keyboard"))
+        assert "no longer has the arm" in words(app) and "Tab takes it" not in words(app)

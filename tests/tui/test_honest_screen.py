@@ -53,6 +53,32 @@ async def test_a_silent_loop_is_named_though_the_daemon_answers() -> None:
         assert "loop silent 2.1 s" in words(app)
 
 
+@pytest.mark.parametrize("size", [(160, 45), (80, 24)])
+async def test_with_a_silent_loop_nothing_it_last_said_is_shown_as_current(
+    size: tuple[int, int],
+) -> None:
+    loop = msgspec.structs.replace(status().loop, age_ms=6100.0)
+    state = status(state="teleop", source="keyboard", torque="on", loop=loop)
+    async with running(ScriptedBackend(pictures=False), state, size) as (app, _, _):
+        seen = words(app)
+        assert "? TELEOP (loop silent)" in seen and "► TELEOP" not in seen
+        assert "torque on" not in seen and "leader ready" not in seen
+        assert "joints, as of 6.1 s ago" in seen and "11%" not in seen
+        assert "twin 1.1" not in seen
+
+
+async def test_what_to_do_about_a_fault_is_readable_to_its_end() -> None:
+    state = status(
+        state="fault",
+        fault="the control process died while it held the arm; the servos keep their last goal",
+        fault_do="Support the arm or leave the power on; `robotd clear` starts control again "
+        "without moving, then disarm lets the arm down slowly. The plug drops it.",
+    )
+    async with running(ScriptedBackend(pictures=False), state, (80, 24)) as (app, _, _):
+        seen = " ".join(words(app).split())
+        assert "keep their last goal" in seen and "(c: clear)" in seen
+
+
 async def test_a_joint_that_is_not_read_shows_its_age_instead_of_numbers() -> None:
     joints = tuple(
         joint(n, at, age_ms=2300.0 if n == "elbow_flex" else 4.0)

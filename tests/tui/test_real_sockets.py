@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from screen_stage import until, words
+from screen_stage import fill, until, words
 
 from robotd.errors import DaemonError
 from tui.app import RecordApp
@@ -73,7 +73,8 @@ async def test_a_session_from_arming_to_a_kept_episode(mini: Mini) -> None:
         await until(pilot, lambda: app.acts.arming is not None and app.acts.arming.passed)
         await pilot.press("enter")
         await until(pilot, lambda: "HOLDING" in words(app))
-        await pilot.press("o", *"local/test", "enter", *"put it there", "enter", "enter")
+        await pilot.press("o")
+        await fill(app, pilot, dataset="local/test", task="put it there")
         await until(pilot, lambda: "starts episode 1" in words(app))
         await pilot.press("space")
         await until(pilot, lambda: "REC" in words(app))

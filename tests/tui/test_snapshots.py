@@ -243,6 +243,29 @@ SHOTS: dict[str, Shot] = {
             }
         ),
     ),
+    "small-refused": Shot(
+        status(),
+        (80, 24),
+        then=be_refused,
+        backend=lambda: ScriptedBackend(
+            answers={
+                messages.Home: StateError(
+                    "The arm cannot go home: the twin sees a contact on the way.",
+                    "Something stands between the arm and its home pose, or the table is nearer.",
+                    "Clear the way, or jog the arm up first (Tab), then h again.",
+                )
+            }
+        ),
+    ),
+    "small-policy-form": Shot(moving("holding", "hold"), (80, 24), then=press("P")),
+    "loop-silent": Shot(
+        moving(
+            "teleop",
+            "keyboard",
+            loop=msgspec.structs.replace(status().loop, age_ms=6100.0),
+            processes={"control": "restarting (signal 9)", "twin": "running"},
+        )
+    ),
     "help": Shot(moving("holding", "hold"), then=press("question_mark")),
     "task-dialog": Shot(moving("holding", "hold"), then=press("t")),
     "quit-while-recording": Shot(TELEOP, then=press("q")),

@@ -4,32 +4,35 @@ e-stop."""
 from rich.text import Text
 
 from robotd.states import State
+from tui.flow import fitted
 from tui.look import parse_state
 from tui.view import View, age_words
 
-
-def needed(view: View) -> bool:
-    """Whether there is something to say."""
-    return bool(_lines(view))
+MOST_LINES = 5
 
 
-def height(view: View) -> int:
+def height(view: View, width: int) -> int:
     """Lines the banner needs; 0 when it has nothing to say."""
-    return len(_lines(view))
+    return len(_flowed(view, width))
 
 
 def draw(view: View, width: int, _height: int) -> Text:
     """The banner, padded to `width` so that its colour fills the line."""
-    look = view.look
-    lines = []
-    for number, (text, colour) in enumerate(_lines(view)):
-        ink = look.background if number == 0 else colour
-        style = f"bold {ink} on {colour}" if number == 0 else colour
-        line = Text(f" {text}", style=style)
-        line.truncate(width)
+    lines = _flowed(view, width)
+    for line in lines:
         line.pad_right(width - line.cell_len)
-        lines.append(line)
     return Text("\n").join(lines)
+
+
+def _flowed(view: View, width: int) -> list[Text]:
+    """The matter on a coloured ground, and below it, on as many lines as it needs, what to do."""
+    ink = view.look.background
+    lines: list[Text] = []
+    for number, (text, colour) in enumerate(_lines(view)):
+        style = f"bold {ink} on {colour}" if number == 0 else colour
+        for line in fitted([[(text, "")]], width - 2, 3, 0):
+            lines.append(Text(f" {line.plain} ", style=style))
+    return lines[:MOST_LINES]
 
 
 def _lines(view: View) -> list[tuple[str, str]]:

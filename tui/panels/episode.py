@@ -4,6 +4,7 @@ from rich.text import Text
 
 from robotd.messages import RecordingStatus
 from tui.actions import ACTIONS, shown_key
+from tui.flow import fitted
 from tui.view import View, aged, clock_words
 
 _REDO = next(action for action in ACTIONS if action.name == "redo")
@@ -25,18 +26,21 @@ def draw(view: View, width: int, height: int) -> Text:
         lines.append(_progress(view, recording, width))
     lines.append(_label_line(view, recording))
     if recording.last_error:
-        lines.append(Text(f"{view.look.alert} {recording.last_error}", style=view.look.bad))
+        words = f"{view.look.alert} {recording.last_error}"
+        lines += fitted([[(words, view.look.bad)]], width, 3, 2)
     elif recording.phase == "recording" and (recording.gaps or recording.repeated):
         lines.append(
             Text(
-                f"{view.look.alert} gaps {recording.gaps}, repeated frames {recording.repeated}: "
-                f"{shown_key(_REDO, view.look)} records it again",
+                f"{view.look.alert} {recording.gaps} gaps, {recording.repeated} repeated: "
+                f"{shown_key(_REDO, view.look)} redo",
                 style=view.look.warn,
             )
         )
     if recording.dataset:
         where = Text("into ", style=view.look.faint)
         where.append(recording.dataset, style=view.look.dim)
+        if recording.phase == "ready" and where.cell_len + 10 <= width:
+            where.append("   O", style=f"bold {view.look.accent}").append(" closes", view.look.dim)
         lines.append(where)
     if height > len(lines) + 1:
         lines += [Text()] * min(1, height - len(lines) - 1) + _keys(view, recording, width)
@@ -64,7 +68,8 @@ def _counter(view: View, recording: RecordingStatus, width: int) -> Text:
         return text
     elapsed = clock_words(recording.elapsed_s)
     text.append(f" {look.record} REC {elapsed} ", style=f"bold #ffffff on {look.filled_red}")
-    text.append(f"  {recording.frames} frames", style=look.text)
+    frames = "frames" if width >= 46 else "fr"
+    text.append(f"  {recording.frames} {frames}", style=look.text)
     if width >= 56:
         colour = look.warn if recording.gaps else look.dim
         text.append(f"  {recording.gaps} gaps", style=colour)

@@ -40,7 +40,7 @@ def _line(look: Look, episode: EpisodeLine, width: int) -> Text:
     minutes, seconds = divmod(round(episode.seconds), 60)
     text = Text(f"{episode.index:>3}  ", style=look.text)
     text.append(f"{minutes:02d}:{seconds:02d}  ", style=look.dim)
-    text.append(f"{mark:<13}", style=colour)
+    text.append(f"{mark:<14}", style=colour)
     if width >= 52:
         text.append(f"{episode.frames:>5} fr  ", style=look.dim)
     if episode.note and episode.note != "ok":

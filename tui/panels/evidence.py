@@ -23,10 +23,10 @@ def draw(view: View, width: int, height: int) -> Text:
     """The panel's inside."""
     if view.status is None:
         return Text("waiting for the first state", style=view.look.faint)
-    lines = [_twin(view), _plans(view), *_policy(view), _disk(view)]
+    lines = [_twin(view, width), _plans(view), *_policy(view), _disk(view)]
     shown = [line for line in lines if line.plain]
     if height >= len(shown) + 3:
-        shown += [Text(), _control(view), *_processes(view, width)]
+        shown += [Text(), _control(view, width), *_processes(view, width)]
     for line in shown:
         line.truncate(width)
     return aged(view, shown[:height])
@@ -38,19 +38,22 @@ def spark(look: Look, values: Sequence[float], scale: float) -> str:
     return "".join(look.spark[min(top, round(value / scale * top))] for value in values)
 
 
-def _twin(view: View) -> Text:
+def _twin(view: View, width: int) -> Text:
     look = view.look
     assert view.status is not None
     twin = view.status.twin
     if not twin.alive:
         return Text(f"{look.alert} twin is not running: no plan can pass", style=look.warn)
     worst = max((abs(value) for value in twin.residual_deg), default=0.0)
+    if view.loop_silent_ms:
+        return Text("twin: no joints to compare with", style=look.warn)
     unit = look.degree or " deg"
     text = Text("twin ", style=look.dim)
     text.append(f"{worst:.1f}{unit} ", style=look.text)
-    line = spark(look, view.residual_deg[-12:], RESIDUAL_SCALE_DEG)
-    text.append(line, style=look.accent)
-    clear = ("  park clear", look.dim) if twin.park_clear else ("  park blocked", look.warn)
+    clear = (" park clear", look.dim) if twin.park_clear else (" park blocked", look.warn)
+    room = width - text.cell_len - len(clear[0])
+    line = spark(look, view.residual_deg[-max(0, min(12, room)) :], RESIDUAL_SCALE_DEG)
+    text.append(line if room > 0 else "", style=look.accent)
     return text.append(*clear)
 
 
@@ -91,13 +94,15 @@ def _policy(view: View) -> list[Text]:
     return lines
 
 
-def _control(view: View) -> Text:
+def _control(view: View, width: int) -> Text:
     look = view.look
     assert view.status is not None
     loop = view.status.loop
     memory = "memory locked" if loop.memory_locked else "memory not locked"
-    words = f"control {loop.scheduler}, {memory}, {loop.rss_mb:.0f} MB, up "
-    return Text(words + span_words(view.status.uptime_s), style=look.faint)
+    up = span_words(view.status.uptime_s)
+    long = f"control {loop.scheduler}, {memory}, {loop.rss_mb:.0f} MB, up {up}"
+    short = f"{loop.scheduler}, {loop.rss_mb:.0f} MB, up {up}"
+    return Text(long if len(long) <= width else short, style=look.faint)
 
 
 def _processes(view: View, width: int) -> list[Text]:
@@ -123,4 +128,4 @@ def _disk(view: View) -> Text:
         return Text(
             f"{look.alert} disk full in {span_words(left_s)}: free some space", style=look.warn
         )
-    return Text(f"disk {span_words(left_s)} of recording", style=look.dim)
+    return Text(f"disk {span_words(left_s)} to record", style=look.dim)

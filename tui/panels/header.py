@@ -4,7 +4,7 @@ e-stop."""
 from rich.text import Text
 
 from tui.actions import ESTOP_WORDS
-from tui.look import state_look
+from tui.look import LATCHED, parse_state, state_look
 from tui.view import View, age_words
 
 WIDE = 124
@@ -68,14 +68,21 @@ def _state(view: View) -> Text:
         last = state_look(status.state).word
         return Text(f"? LOST (was {last})", style=f"bold {look.bad}")
     state = state_look(status.state)
+    if view.loop_silent_ms and parse_state(status.state) not in LATCHED:
+        # The word is of the last tick: nobody knows what the arm does now.
+        return Text(f"? {state.word} (loop silent)", style=f"bold {look.bad}")
     colour = look.colour(state.role)
     style = f"bold {look.background} on {colour}" if state.filled else f"bold {colour}"
     text = Text().append(f" {look.glyph(state)} {state.word} ", style=style)
     who = status.source.lower().replace("_", " ")
-    if state.filled and who not in ("", "none", "hold", state.word.lower()):
+    known = parse_state(status.state)
+    if known is not None and known.moving and who not in ("", "none", "hold", state.word.lower()):
         text.append(f" {who}", style=colour)
     torque = status.torque.lower()
     colours = {"off": look.dim, "on": look.text}
+    if view.loop_silent_ms:
+        text.append(f"  torque was {torque}", style=look.warn)
+        return text
     text.append(f"  torque {torque}", style=colours.get(torque, look.warn))
     if status.leader_ready is not None:
         words = "leader ready" if status.leader_ready else "leader absent"
@@ -90,8 +97,9 @@ def _loop(view: View, short: bool) -> Text:
     loop = view.status.loop
     if view.lost:
         return Text(f"loop: no news for {age_words(view.age_s)}", style=look.faint)
-    if loop.age_ms > 250:
-        return Text(f"{look.alert} loop silent {age_words(loop.age_ms / 1000)}", style=look.bad)
+    if view.loop_silent_ms:
+        words = age_words(view.loop_silent_ms / 1000)
+        return Text(f"{look.alert} loop silent {words}", style=look.bad)
     text = Text(f"{loop.tick_hz} Hz  p99 {loop.late_p99_us / 1000:.1f} ms  ", style=look.dim)
     missed = f"{loop.missed_ticks} missed"
     text.append(missed, style=look.warn if loop.missed_ticks else look.dim)

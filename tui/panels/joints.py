@@ -49,6 +49,8 @@ def title(view: View) -> str:
     """The panel's title, with the age of everything in it when the daemon is lost."""
     if view.status is not None and view.lost:
         return f"joints, as of {age_words(view.age_s)} ago"
+    if view.loop_silent_ms:
+        return f"joints, as of {age_words(view.loop_silent_ms / 1000)} ago"
     return "joints"
 
 
@@ -78,8 +80,9 @@ def _table(view: View, joints: Sequence[JointStatus], width: int) -> list[Text]:
         line.append(f"{round(joint.position_units, 1) + 0.0:10.1f}", style=look.text)
         line.append(_goal(joint.requested_units, goals, look, 8), style=look.dim)
         line.append(_goal(joint.applied_units, goals, look, 9), style=look.text)
-        if joint.age_ms > OLD_MS:
-            line.append(f"  old: {age_words(joint.age_ms / 1000)}", style=look.warn)
+        age_ms = max(joint.age_ms, view.loop_silent_ms)  # a dead loop counts no ages
+        if age_ms > OLD_MS:
+            line.append(f"  old: {age_words(age_ms / 1000)}", style=look.warn)
             line.stylize(look.faint, 0, name_width + bar_width + 27)
         else:
             line.append_text(_temperature(look, joint.temperature_c))
@@ -109,9 +112,10 @@ def _short_cell(view: View, number: int, joint: JointStatus, width: int) -> Text
     paired = side in ("left", "right") and rest in _SHORT
     short = f"{side[0].upper()} {_SHORT[rest]}" if paired else _SHORT.get(joint.name, joint.name)
     text = _name(view, number, short.ljust(9 if paired else 7))
-    old = joint.age_ms > OLD_MS
+    age_ms = max(joint.age_ms, view.loop_silent_ms)
+    old = age_ms > OLD_MS
     tail = f" {round(joint.position_units, 1) + 0.0:6.1f}"
-    extra = f" {age_words(joint.age_ms / 1000)} old" if old else ""
+    extra = f" {age_words(age_ms / 1000)} old" if old else ""
     if not old and width >= 36:
         extra = f" {joint.temperature_c:3.0f}{look.degree or 'C'}"
     mark = f" {look.alert}" if joint.limited_by else "  "
@@ -194,12 +198,19 @@ def _reasons(view: View, status: Status, width: int) -> list[Text]:
     by_words: dict[tuple[bool, str], list[str]] = {}
     for entry in view.limited.values():
         by_words.setdefault((entry.joint in now_limited, entry.words), []).append(entry.joint)
+    small = []
     for (current, words), names in sorted(by_words.items(), key=lambda item: not item[0][0]):
+        if width < WIDE:
+            names = [_SHORT.get(name, name) for name in names]
         who = ", ".join(names) if len(names) < 4 else f"{len(names)} joints"
-        if current:
+        if current and width < WIDE:
+            small.append(f"{who}: {words}")
+        elif current:
             lines.append(Text(f"{look.alert} {who} limited by: {words}", style=look.warn))
         else:
-            lines.append(Text(f"  a moment ago: {who} limited by: {words}", style=look.dim))
+            lines.append(Text(f"  a moment ago: {who}: {words}", style=look.dim))
+    if small:  # one line is all there may be
+        lines.insert(0, Text(f"{look.alert} {'; '.join(small)}", style=look.warn))
     for joint in status.joints:
         said = [word for bit, word in _STATUS_BITS if joint.status & bit]
         if said:
@@ -211,9 +222,9 @@ def _reasons(view: View, status: Status, width: int) -> list[Text]:
     if view.jog is not None:
         jog = view.jog
         line = Text().append(f"jog {jog.joint_name} ", style=f"bold {look.good}")
-        line.append(
-            f"{jog.step_deg:g} deg a press   1-6 joint   [ ] step   Esc hold", style=look.dim
-        )
+        keys = "Up Down" if look.ascii else f"{look.up}{look.down}"
+        line.append(f"{keys} {jog.step_deg:g}{look.degree or ' deg'}", style=look.text)
+        line.append("  1-6 joint  [ ] step", style=look.dim)
         lines.insert(0, line)
     for line in lines:
         line.truncate(width)

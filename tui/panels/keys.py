@@ -3,30 +3,43 @@
 from rich.text import Text
 
 from robotd.states import State
-from tui.actions import Action, footer_actions, place_of, shown_key
+from tui.actions import Action, shown_key
+from tui.flow import fitted
+from tui.footer import footer_actions, offered, place_of
 from tui.look import parse_state
-from tui.view import View, current_note
+from tui.view import SCRIPTED, View, current_note
+
+NOTE_LINES = 4
+"""Lines that a note takes at most, for as long as it is shown."""
+
+
+def note_height(view: View, width: int, least: int) -> int:
+    """Lines the note needs, at least `least`."""
+    return max(least, len(_note_lines(view, width)))
 
 
 def draw_note(view: View, width: int, height: int) -> Text:
-    """What just happened, in words, with its next action on the second line if there is one to
-    show."""
+    """What just happened, why likely, and the next action; on its own lines where they do not fit
+    on one."""
+    lines = _note_lines(view, width)
+    return Text("\n").join(lines[:height]) if lines else _standing_advice(view, width)
+
+
+def _note_lines(view: View, width: int) -> list[Text]:
     look = view.look
     note = current_note(view)
     if note is None:
-        return _standing_advice(view, width)
+        return []
     colour = {"info": look.accent, "warn": look.warn, "bad": look.bad}[note.level]
     mark = {"info": look.dot, "warn": look.alert, "bad": look.cross}[note.level]
-    first = Text(f" {mark} {note.text}", style=colour)
-    if height >= 2 and note.do:
-        second = Text(f"   {note.do}", style=look.text)
-        second.truncate(width)
-        first.truncate(width)
-        return Text("\n").join([first, second])
-    if note.do:
-        first.append(f"  {note.do}", style=look.text)
-    first.truncate(width)
-    return first
+    what, likely, do = (
+        (f"{mark} {note.text}", colour),
+        (note.likely, look.dim),
+        (note.do, look.text),
+    )
+    # The likely cause goes first when there is no room: what happened and what to do stay.
+    lines = fitted([[what, likely, do], [what, do]], width - 2, NOTE_LINES, 2)
+    return [Text(" ").append_text(line) for line in lines]
 
 
 def _standing_advice(view: View, width: int) -> Text:
@@ -39,7 +52,10 @@ def _standing_advice(view: View, width: int) -> Text:
         return Text()
     text = Text()
     state = parse_state(status.state)
-    if status.message:
+    if view.loop_silent_ms:
+        words = f" {look.alert} Nobody knows what the arm does now. The plug always works."
+        text = Text(words, style=look.bad)
+    elif status.message:
         text = Text(f" {look.dot} {status.message}", style=look.dim)
     elif state is State.DISARMED and status.torque.lower() != "off":
         text = Text(
@@ -50,7 +66,16 @@ def _standing_advice(view: View, width: int) -> Text:
     elif state is State.DISARMED:
         text = Text(" The arm is limp. a shows the arming list.", style=look.dim)
     elif state is State.HOLDING:
-        text = Text(" Holding. Tab gives the arm to a person, p to the policy.", style=look.dim)
+        person = "a person"
+        if view.simulated:
+            person = "the keyboard, then the leader" if status.leader_ready else "the keyboard"
+        text = Text(f" Holding. Tab gives the arm to {person}, p to a policy.", style=look.dim)
+        if view.simulated and text.cell_len + len(SCRIPTED) + 2 <= width:
+            text.append(f" {SCRIPTED[0].upper()}{SCRIPTED[1:]}.")
+    elif view.jog is not None:
+        up, down = ("Up", "Down") if look.ascii else (look.up, look.down)
+        words = f" The keyboard has the arm: {up} {down} move {view.jog.joint_name}, 1-6 choose, "
+        text = Text(f"{words}Esc holds.", style=look.dim)
     elif state is not None and state.moving:
         who = status.source.lower()
         text = Text(f" The arm moves ({who}). Esc stops and holds.", style=look.dim)
@@ -61,7 +86,8 @@ def _standing_advice(view: View, width: int) -> Text:
 def draw_keys(view: View, width: int, _height: int) -> Text:
     """The footer: keys for this situation, from the registry, as many as fit; help always."""
     look = view.look
-    actions = footer_actions(place_of(view.status, view.jog is not None, view.lost))
+    place = place_of(view.status, view.jog is not None, view.lost)
+    actions = [each for each in footer_actions(place) if offered(each, view.status)]
     tail = [action for action in actions if action.name in ("help", "command_palette", "quit")]
     body = [action for action in actions if action not in tail]
     end = Text()
