@@ -223,6 +223,7 @@ def test_after_a_failed_load_nothing_is_loaded_and_superseded_loads_are_skipped(
     stage.until(lambda: stage.heard(Failed), 120)
     assert stage.heard(Failed)[-1].id == 4
     stage.give_to(State.HOLDING)
+    stage.tick()
     stage.send(POLICY_SOCKET, Load(id=5, path=str(saved_act)))
     stage.until(lambda: stage.heard(Ready)[-1].id == 5, 120)
     stage.send(POLICY_SOCKET, Load(id=6, path=str(saved_act / "nowhere")))
