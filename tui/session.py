@@ -24,6 +24,9 @@ LEAVE_WAIT_S = 1.5
 """How long leaving waits for the answer to a close. The daemon goes on with it anyway."""
 
 
+DECIDE = "robotd dataset recover lists them and decides."
+
+
 class Session:
     """Opens and closes the session, and knows whose it is."""
 
@@ -125,21 +128,27 @@ class Session:
             return
         if isinstance(outcome.request, messages.OpenSession):
             self._ours = outcome.request.dataset
-            root = outcome.data.get("root", "")
-            self._desk.note(f"{self._ours} is open", do=f"It lies in {root}." if root else "")
+            root, waiting = outcome.data.get("root", ""), outcome.data.get("interrupted", 0)
+            if waiting:
+                words = f"{self._ours} is open; {waiting} interrupted or unsaved episodes wait"
+                self._desk.note(words, "warn", DECIDE)
+            else:
+                self._desk.note(f"{self._ours} is open", do=f"It lies in {root}" if root else "")
         elif isinstance(outcome.request, messages.CloseSession):
             self._closed(outcome)
 
     def _closed(self, outcome: Outcome) -> None:
         self._ours = ""
-        trouble = outcome.data.get("error", "")
-        count = outcome.data.get("episodes", 0)
-        words = f"dataset closed, {count} episode{'' if count == 1 else 's'} of this session"
-        root = outcome.data.get("root", "")
-        if trouble:
-            self._desk.note(f"{words}; {trouble}", "bad", "Look: robotd logs recorder.")
+        data = outcome.data
+        kept, saved = data.get("kept", 0), data.get("published", 0)
+        if data.get("error"):
+            words = f"dataset closed, {saved} of {kept} kept episodes are in it: {data['error']}"
+            likely, do = data.get("error_likely", ""), data.get("error_do", "")
+            self._desk.note(words, "bad", do, likely)
         else:
-            self._desk.note(words, do=f"It lies in {root}." if root else "")
+            words = f"dataset closed, {kept} episode{'' if kept == 1 else 's'} added"
+            root = data.get("root", "")
+            self._desk.note(words, do=f"It lies in {root}" if root else "")
         if self._leaving:
             self._desk.leave()
         elif self._open_next is not None:
@@ -164,11 +173,10 @@ class Session:
         self._ours = ""
         if now.last_error:
             cut = before.phase == "recording"
-            episode = f"episode {before.episodes_kept + 1} was cut off. " if cut else ""
-            kept = "What was recorded is on the disk. " if cut else ""
-            self._desk.note(
-                f"{episode}{now.last_error}", "bad", f"{kept}o opens the dataset again."
-            )
+            episode = f"episode {before.episodes_kept + 1} was cut off: " if cut else ""
+            kept = "What was recorded is on the disk: robotd dataset recover. " if cut else ""
+            do = f"{kept}o opens the dataset again."
+            self._desk.note(f"{episode}{now.last_error}", "bad", do, now.last_error_likely)
         else:
             self._desk.note(f"{before.dataset} was closed from elsewhere", "warn", "o opens one.")
 

@@ -24,7 +24,7 @@ OPEN = messages.OpenSession(
 def backend_with() -> ScriptedBackend:
     answers: dict[type, dict[str, Any] | RobotdError] = {
         messages.OpenSession: {"dataset": OPEN.dataset, "root": "/data/block"},
-        messages.CloseSession: {"episodes": 16, "root": "/data/block", "error": ""},
+        messages.CloseSession: {"kept": 16, "published": 16, "root": "/data/block", "error": ""},
     }
     return ScriptedBackend(pictures=False, answers=answers)
 
@@ -44,7 +44,7 @@ async def test_capital_o_closes_an_idle_dataset_and_says_where_it_lies() -> None
         assert "O close dataset" in words(app)
         await pilot.press("O")
         await until(pilot, lambda: backend.requests == [messages.CloseSession()])
-        await until(pilot, lambda: "dataset closed, 16 episodes" in words(app))
+        await until(pilot, lambda: "dataset closed, 16 episodes added" in words(app))
         assert "/data/block" in words(app)
 
 
@@ -162,3 +162,29 @@ async def test_a_dataset_that_was_closed_here_is_not_reported_as_lost() -> None:
         await show(app, pilot, backend, CLOSED)
         assert "dataset closed" in words(app)
         assert "elsewhere" not in words(app)
+
+
+async def test_a_close_that_could_not_save_everything_says_so_with_cause_and_remedy() -> None:
+    backend = backend_with()
+    backend.answers[messages.CloseSession] = {
+        "kept": 3,
+        "published": 1,
+        "root": "/data/block",
+        "error": "The disk is full.",
+        "error_likely": "Recordings filled it.",
+        "error_do": "Free some space (df -h).",
+    }
+    async with running(backend, READY, (80, 24)) as (app, pilot, _):
+        await pilot.press("O")
+        await until(pilot, lambda: "1 of 3 kept episodes" in " ".join(words(app).split()))
+        for part in ("The disk is full.", "Recordings filled it.", "Free some space"):
+            assert part in " ".join(words(app).split())
+
+
+async def test_episodes_that_wait_for_a_decision_are_named_when_a_dataset_opens() -> None:
+    backend = backend_with()
+    backend.answers[messages.OpenSession] = {"root": "/data/block", "interrupted": 2}
+    async with running(backend, CLOSED) as (app, pilot, _):
+        await opened_here(app, pilot, backend)
+        assert "2 interrupted or unsaved episodes wait" in words(app)
+        assert "robotd dataset recover" in words(app)

@@ -26,8 +26,9 @@ def draw(view: View, width: int, height: int) -> Text:
         lines.append(_progress(view, recording, width))
     lines.append(_label_line(view, recording))
     if recording.last_error:
-        words = f"{view.look.alert} {recording.last_error}"
-        lines += fitted([[(words, view.look.bad)]], width, 3, 2)
+        words = (f"{view.look.alert} {recording.last_error}", view.look.bad)
+        do = (recording.last_error_do, view.look.text)
+        lines += fitted([[words, do], [words]], width, 3, 2)
     elif recording.phase == "recording" and (recording.gaps or recording.repeated):
         lines.append(
             Text(
