@@ -86,6 +86,22 @@ class Form(Dialog[dict[str, str]]):
             yield text
         yield Label("Enter next, then done   Esc close (and hold)", classes="quiet")
 
+    def on_mount(self) -> None:
+        self.query(Input).first().focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed before a field has the focus was meant for the first one: an x in a path
+        is no e-stop, a space starts no episode."""
+        if self.focused is None and (event.is_printable or event.key == "enter"):
+            event.stop()
+            event.prevent_default()
+            field = self.query(Input).first()
+            if event.is_printable and event.character:
+                field.select_on_focus = False  # it would select what is put in here
+                field.value = event.character
+                field.cursor_position = 1
+            self.set_focus(field)
+
     @on(Input.Submitted)
     def _next(self, event: Input.Submitted) -> None:
         # The one after the field that was answered, not after the one that has the focus: keys that

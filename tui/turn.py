@@ -41,7 +41,7 @@ class KeyboardTurn:
         ours = parse_state(status.state) is State.TELEOP and status.source.lower() == "keyboard"
         now = self._desk.view.jog
         if self._waiting:
-            if ours and self._version in (None, status.handover_version):
+            if ours and status.joints and self._version in (None, status.handover_version):
                 self._waiting = False
                 self._set(jog.start(status.joints, status.handover_version))
         elif now is not None and (not ours or status.handover_version != now.handover_version):
@@ -66,7 +66,7 @@ class KeyboardTurn:
     def press(self, direction: int) -> None:
         """One step of the chosen joint."""
         view = self._desk.view
-        if view.status is None or view.lost:
+        if view.status is None or view.lost or not view.status.joints:
             return
         here = [joint.position_rad for joint in view.status.joints]
         self._change(lambda now: jog.press(now, direction, here))

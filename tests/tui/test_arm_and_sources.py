@@ -203,3 +203,18 @@ async def test_tab_is_not_advised_where_it_could_do_nothing() -> None:
         await show(app, pilot, backend, keyboard_has_it(9))
         await show(app, pilot, backend, status(state="fault", source="keyboard"))
         assert "no longer has the arm" in words(app) and "Tab takes it" not in words(app)
+
+
+async def test_a_state_without_joints_in_the_keyboards_turn_moves_nothing_and_breaks_nothing() -> (
+    None
+):
+    backend = ScriptedBackend(pictures=False, answers={messages.Teleop: {"handover_version": 9}})
+    async with running(backend, status(state="holding")) as (app, pilot, _):
+        await pilot.press("tab")
+        await until(pilot, lambda: app.acts.turn.waiting)
+        await show(app, pilot, backend, keyboard_has_it(9))
+        bare = msgspec.structs.replace(keyboard_has_it(9), joints=())
+        await show(app, pilot, backend, bare)
+        await pilot.press("up")
+        await pilot.pause()
+        assert app.is_running and "no joint was read yet" in words(app)

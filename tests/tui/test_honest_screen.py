@@ -67,6 +67,15 @@ async def test_with_a_silent_loop_nothing_it_last_said_is_shown_as_current(
         assert "twin 1.1" not in seen
 
 
+@pytest.mark.parametrize("size", [(160, 45), (80, 24)])
+async def test_a_state_without_joints_is_shown_while_control_starts_again(
+    size: tuple[int, int],
+) -> None:
+    backend = ScriptedBackend(pictures=False)
+    async with running(backend, status(joints=()), size) as (app, _, _):
+        assert "no joint was read yet" in words(app)
+
+
 async def test_what_to_do_about_a_fault_is_readable_to_its_end() -> None:
     state = status(
         state="fault",

@@ -60,6 +60,20 @@ async def test_f12_fires_into_a_focused_text_field_and_types_nothing() -> None:
     assert backend.presses == 1, "the x that was typed is no press"
 
 
+async def test_what_is_typed_before_a_field_has_the_focus_is_text_and_no_command() -> None:
+    backend = ScriptedBackend(pictures=False)
+    first = status(state="holding", recording=recording_status("ready"))
+    async with running(backend, first) as (app, pilot, _):
+        await pilot.press("t")
+        await pilot.pause()
+        app.screen.query_one(Input).value = ""
+        app.screen.set_focus(None)
+        await pilot.press("x", "space", "y")
+        await pilot.pause()
+        assert app.screen.query_one(Input).value == "x y"
+    assert backend.presses == 0 and backend.requests == []
+
+
 async def test_bare_x_is_the_estop_where_no_text_is_typed() -> None:
     backend = ScriptedBackend(pictures=False)
     async with running(backend, status(state="holding")) as (_, pilot, _):

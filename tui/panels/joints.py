@@ -59,6 +59,8 @@ def draw(view: View, width: int, height: int) -> Text:
     if view.status is None:
         return Text("waiting for the first state", style=view.look.faint)
     joints = view.status.joints
+    if not joints:
+        return Text("no joint was read yet: control is starting", style=view.look.warn)
     lines = _table(view, joints, width) if width >= WIDE else _bars(view, joints, width, height)
     left = max(0, height - len(lines))
     lines += _reasons(view, view.status, width)[:left]
