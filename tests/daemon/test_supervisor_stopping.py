@@ -82,6 +82,8 @@ class Scene:
         return [RequestKind(record["kind"]) for record in records if record is not None]
 
     def running(self) -> bool:
+        """Whether control lives, also a moment after: a kill takes effect later than it is sent."""
+        time.sleep(0.2)
         self.children.poll()
         return self.children["control"].running
 

@@ -37,14 +37,17 @@ class Control:
         self._layout = tick_layout(joints)
         self._ring = RingWriter(self.folder / "ticks", self._layout, 16)
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._tick)
+        self._thread = threading.Thread(target=self._run)
 
-    def _tick(self) -> None:
-        counter = estop.EstopCounter(self.folder)
+    def tick(self, presses: int) -> None:
         zero = {f.name: 0 if f.count == 1 else [0] * f.count for f in self._layout.fields}
+        state = State.ESTOP if presses else State.HOLDING
+        self._ring.append(zero | {"state": state, "estop_presses": presses})
+
+    def _run(self) -> None:
+        counter = estop.EstopCounter(self.folder)
         while not self._end.wait(0.008):
-            state = State.ESTOP if counter.presses else State.HOLDING
-            self._ring.append(zero | {"state": state, "estop_presses": counter.presses})
+            self.tick(counter.presses)
         counter.close()
 
     def __enter__(self) -> "Control":
@@ -70,6 +73,7 @@ def test_a_control_that_is_dead_is_said_and_the_plug_named(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dead = Control(root, "dead")
+    dead.tick(presses=0)  # its last word, before it died
     with Control(root, "lives"):
         assert main(["estop"]) == 1
     said = capsys.readouterr().out
