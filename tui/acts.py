@@ -42,6 +42,10 @@ class Desk(Protocol):
         """Send on the lane that only stops use."""
         ...
 
+    def send_load(self, doing: str, request: messages.AnyRequest, timeout_s: float) -> bool:
+        """Send on the lane that only loads policies: minutes may pass, and nothing waits for it."""
+        ...
+
     def press_estop(self) -> int:
         """Press the e-stop; returns the count."""
         ...
@@ -250,7 +254,7 @@ class Acts:
             self.turn.end()
             self._send("handing over to the policy", messages.RunPolicy())
         elif status.policy.phase == "loading":
-            self.desk.note("the policy is still loading", "warn")
+            self.desk.note("the policy is still loading", "warn", "p again when it is ready.")
         else:
             self.load_policy()
 
@@ -270,7 +274,10 @@ class Acts:
         if complaint:
             self._ask_policy(answer, complaint)
         else:
-            self._send(LOADING, loading.request(answer), LOAD_TIMEOUT_S)
+            if self.desk.send_load(LOADING, loading.request(answer), LOAD_TIMEOUT_S):
+                self.desk.note("loading the policy; this takes a while, every other key works")
+            else:
+                self.desk.note("the policy before is still loading", "warn")
 
     # --- keyboard jog -----------------------------------------------------------------------------
 

@@ -79,13 +79,21 @@ class RecordApp(App[None]):
     def on_mount(self) -> None:
         connect = self._backend.requester
         self._work = Lane("work", connect, self._bring, self._bring)
+        self._load = Lane("load", connect, self._bring, self._bring)
         self._stop = Lane("stop", connect, self._bring, self._bring)
         self._goals = GoalStream(connect, self._bring, self._bring)
         self._watch = Watch(self._backend, self._bring, self._bring)
         true_colour = self.console.color_system == "truecolor"
         bits = TRUE_COLOUR_BITS if true_colour else FEW_COLOUR_BITS
         self._pictures = Pictures(self._backend, self.view.look, bits, self._bring, self._bring)
-        self._threads = (self._pictures, self._watch, self._goals, self._work, self._stop)
+        self._threads = (
+            self._pictures,
+            self._watch,
+            self._goals,
+            self._work,
+            self._load,
+            self._stop,
+        )
         self.set_interval(REFRESH_S, self.tick)
 
     def on_unmount(self) -> None:
@@ -178,6 +186,9 @@ class RecordApp(App[None]):
 
     def send_stop(self, doing: str, request: messages.AnyRequest) -> bool:
         return self._stop.submit(doing, request)
+
+    def send_load(self, doing: str, request: messages.AnyRequest, timeout_s: float) -> bool:
+        return self._load.submit(doing, request, timeout_s)
 
     def press_estop(self) -> int:
         return self._backend.estop()

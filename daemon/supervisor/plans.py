@@ -169,6 +169,9 @@ class PlanDesk:
             self._heard(name, message)
 
     def _heard(self, name: str, message: policy_channel.FromProcess) -> None:
+        child = self._children.get(name)
+        if child is not None and isinstance(message, policy_channel.Ready):
+            child.ready = True  # its READY: stdout stays silent, libraries write there
         match message:
             case policy_channel.Ready() if name == POLICY:
                 if message.id == self._load_number:

@@ -175,6 +175,7 @@ class ScriptedBackend:
     requests: list[messages.AnyRequest] = field(default_factory=list)
     answers: dict[type, dict[str, Any] | RobotdError] = field(default_factory=dict)
     hold_back: threading.Event | None = None
+    slow: dict[type, threading.Event] = field(default_factory=dict)
     closed: bool = False
     picture_ns: int = NOW_NS - 33_000_000
 
@@ -219,6 +220,8 @@ class ScriptedBackend:
             stopping = isinstance(request, messages.Hold)
             if self._backend.hold_back is not None and not stopping:
                 self._backend.hold_back.wait(10)
+            if type(request) in self._backend.slow:
+                self._backend.slow[type(request)].wait(10)
             answer = self._backend.answers.get(type(request), {})
             if isinstance(answer, RobotdError):
                 raise answer

@@ -1,9 +1,10 @@
 """The form that loads a policy."""
 
+import threading
 from pathlib import Path
 
 import pytest
-from screen_stage import running, until, words
+from screen_stage import fill, running, until, words
 from scripted_robot import ScriptedBackend, status
 
 from robotd import messages
@@ -57,3 +58,18 @@ async def test_a_wrong_answer_comes_back_with_what_was_typed_on_a_small_terminal
         await pilot.press("enter", "enter", "backspace", "backspace", "enter", *"degrees", "enter")
         wanted = messages.LoadPolicy(path="acts", units="degrees")
         await until(pilot, lambda: backend.requests == [wanted])
+
+
+async def test_a_policy_that_loads_for_minutes_keeps_no_other_key_waiting() -> None:
+    loaded = threading.Event()
+    backend = ScriptedBackend(pictures=False)
+    backend.slow[messages.LoadPolicy] = loaded
+    async with running(backend, status(state="holding")) as (app, pilot, _):
+        await pilot.press("P")
+        await fill(app, pilot, path="acts")
+        await until(pilot, lambda: messages.LoadPolicy(path="acts") in backend.requests)
+        await pilot.press("h")
+        await until(pilot, lambda: messages.Home() in backend.requests)
+        assert "dropped" not in words(app)
+        loaded.set()
+        await until(pilot, lambda: "loading the policy: done" in words(app))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from tui.flow import fitted
 from tui.look import Look
 from tui.view import View, aged, span_words
 
@@ -23,7 +24,7 @@ def draw(view: View, width: int, height: int) -> Text:
     """The panel's inside."""
     if view.status is None:
         return Text("waiting for the first state", style=view.look.faint)
-    lines = [_twin(view, width), _plans(view), *_policy(view), _disk(view)]
+    lines = [_twin(view, width), _plans(view), *_policy(view, width), _disk(view)]
     shown = [line for line in lines if line.plain]
     if height >= len(shown) + 3:
         shown += [Text(), _control(view, width), *_processes(view, width)]
@@ -72,25 +73,23 @@ def _plans(view: View) -> Text:
     return text
 
 
-def _policy(view: View) -> list[Text]:
+def _policy(view: View, width: int) -> list[Text]:
     look = view.look
     assert view.status is not None
     policy = view.status.policy
     if policy.phase == "none":
         return []
     if policy.phase == "failed":
-        return [
-            Text(
-                f"{look.alert} policy: {policy.error or 'failed'} (P loads another)", style=look.bad
-            )
-        ]
+        words = f"{look.alert} policy: {policy.error or 'failed'} (P loads another)"
+        return fitted([[(words, look.bad)]], width, 3, 2)
     text = Text(f"{policy.kind or 'policy'} {policy.phase}", style=look.violet)
     if policy.chunks:
         text.append(f"  {policy.inference_ms:.0f} ms", style=look.text)
         text.append(f"  sees {policy.observation_age_ms:.0f} ms old", style=look.dim)
     lines = [text]
     if policy.told:
-        lines.append(Text(f"{look.alert} is told {policy.told}", style=look.warn))
+        told = (f"{look.alert} is told {policy.told}", look.warn)
+        lines += fitted([[told]], width, 2, 2)
     return lines
 
 
