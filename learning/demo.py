@@ -80,7 +80,8 @@ def run(args: argparse.Namespace) -> int:
     finally:
         say(args, "parking, letting the arm down, ending the daemon")
         stop_daemon(NAME)
-    say(args, "reading the dataset back with LeRobot")
+    if has_lerobot():
+        say(args, "reading the dataset back with LeRobot")
     report["lerobot_reads_back"] = reads_back(Path(str(report.pop("root"))), report["frames"])
     return finish(args, report)
 
