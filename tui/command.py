@@ -6,7 +6,10 @@ emergency stop).
 """
 
 import argparse
+import os
+import sys
 
+from robotd.errors import StateError
 from tui.app import main
 
 
@@ -19,6 +22,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the screen until the person leaves."""
+    """Show the screen until the person leaves. Raises StateError where no screen can be shown."""
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        raise StateError(
+            "The record screen cannot be shown here.",
+            "The output is a pipe or a file, or this is an editor's shell (TERM=dumb).",
+            "Open it in a terminal of its own. Without one: robotd status, record, estop.",
+        )
     main(args.name, plain=args.ascii)
     return 0

@@ -149,7 +149,7 @@ def choose_look(plain: bool, environment: Mapping[str, str] | None = None) -> Lo
     """`PLAIN` where asked for, on a Linux console, with NO_COLOR, or in a locale without UTF-8."""
     env = os.environ if environment is None else environment
     locale = (env.get("LC_ALL") or env.get("LC_CTYPE") or env.get("LANG") or "").lower()
-    narrow_locale = bool(locale) and "utf" not in locale and locale not in ("c", "posix")
+    narrow_locale = bool(locale) and "utf" not in locale  # C too: it promises ASCII, no more
     if plain or narrow_locale or env.get("NO_COLOR") or env.get("TERM") in ("linux", "vt100"):
         return PLAIN
     return RICH

@@ -146,6 +146,9 @@ def test_every_state_has_its_own_word_and_glyph_in_both_looks() -> None:
         ({"TERM": "xterm", "NO_COLOR": "1"}, True),
         ({"TERM": "xterm", "LANG": "de_DE.ISO-8859-1"}, True),
         ({"TERM": "xterm"}, False),
+        ({"TERM": "xterm", "LANG": "C.UTF-8"}, False),
+        ({"TERM": "xterm", "LC_ALL": "C"}, True),
+        ({"TERM": "vt100"}, True),
     ],
 )
 def test_the_look_fits_the_terminal(environment: dict[str, str], plain: bool) -> None:
