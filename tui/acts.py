@@ -103,6 +103,10 @@ class Acts:
         except RobotdError as error:
             self.desk.refuse(error)
             return
+        if self.desk.view.lost:
+            words = f"E-STOP pressed, number {presses}, but no daemon is heard: nobody confirms it"
+            self.desk.note(words, "bad", "If the arm moves or is stiff, pull the plug.")
+            return
         latched = self._state() is State.ESTOP
         again = "the second press: limp now" if latched else "again: limp now"
         self.desk.note(

@@ -38,6 +38,17 @@ async def test_a_lost_daemon_is_a_banner_with_its_age_and_comes_back_by_itself()
         assert "LOST" not in words(app) and "■ HOLDING" in words(app)
 
 
+async def test_a_recording_that_nobody_hears_of_any_more_is_no_longer_called_running() -> None:
+    backend = ScriptedBackend(pictures=False)
+    first = status(state="teleop", recording=recording_status("recording"))
+    async with running(backend, first) as (app, pilot, clock):
+        assert "● REC 00:07.4" in words(app)
+        clock.at_ns += 2_500_000_000
+        app.tick()
+        await pilot.pause()
+        assert "was REC 00:07.4" in words(app) and "● REC" not in words(app)
+
+
 async def test_an_old_picture_says_its_age() -> None:
     backend = ScriptedBackend(picture_ns=NOW_NS - 4_000_000_000)
     async with running(backend, status(state="holding")) as (app, pilot, _):

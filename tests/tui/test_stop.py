@@ -93,6 +93,7 @@ async def test_the_estop_works_while_a_request_hangs_and_the_daemon_is_lost() ->
         await pilot.press("f12")
         await pilot.pause()
         assert backend.presses == 1
+        assert "nobody confirms it" in words(app) and "pull the plug" in words(app)
         assert backend.hold_back is not None
         backend.hold_back.set()
 

@@ -50,7 +50,7 @@ def _lines(view: View) -> list[tuple[str, str]]:
         return [
             (what, look.bad),
             (
-                "Reconnecting. F12 still reaches the loop; the plug always works. robotd logs",
+                "Reconnecting. F12 reaches the loop if it lives; the plug always works. robotd logs",
                 look.bad,
             ),
         ]

@@ -68,7 +68,8 @@ def _counter(view: View, recording: RecordingStatus, width: int) -> Text:
         text.append("  keys wait", style=look.warn)
         return text
     elapsed = clock_words(recording.elapsed_s)
-    text.append(f" {look.record} REC {elapsed} ", style=f"bold #ffffff on {look.filled_red}")
+    word = "was REC" if view.lost else "REC"  # said in words: a plain look has no faint colour
+    text.append(f" {look.record} {word} {elapsed} ", style=f"bold #ffffff on {look.filled_red}")
     frames = "frames" if width >= 46 else "fr"
     text.append(f"  {recording.frames} {frames}", style=look.text)
     if width >= 56:

@@ -32,7 +32,7 @@ def _note_lines(view: View, width: int) -> list[Text]:
         return []
     colour = {"info": look.accent, "warn": look.warn, "bad": look.bad}[note.level]
     mark = {"info": look.dot, "warn": look.alert, "bad": look.cross}[note.level]
-    stop = "." if (note.likely or note.do) and note.text[-1:].isalnum() else ""
+    stop = "." if (note.likely or note.do) and note.text[-1:] not in ".!?" else ""
     what, likely, do = (
         (f"{mark} {note.text}{stop}", colour),
         (note.likely, look.dim),
