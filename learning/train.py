@@ -146,59 +146,73 @@ def checkpoints(output: Path) -> list[Path]:
 
 TASK = "block_in_bowl"
 REPO_ID = "robotd/block_in_bowl_scripted"
-DEMONSTRATIONS = 120
-SELECTION_SEEDS = range(100, 200)
-MEASURED_EPISODES = 50
-COMPARED_EVERY = 1000
 
 
-def train_from_nothing() -> Path:
+@dataclass(frozen=True, slots=True)
+class Programme:
+    """From nothing to a measured policy. The defaults are how the shipped one was made.
+
+    Demonstrations, selection and measurement never share a seed.
+    """
+
+    recipe: ActRecipe = ActRecipe()
+    demonstrations: int = 120
+    compared_every: int = 1000  # steps between the checkpoints that are compared
+    selection_seeds: range = range(100, 200)
+    measured_seeds: range = range(50)
+
+
+def train_from_nothing(programme: Programme = Programme()) -> Path:
     """Collect demonstrations, train on them, and return the best checkpoint, measured and ready to load.
 
     How the shipped policy was made, step by step and with the same seeds. What it makes stays in LeRobot's folder and
     in robotd's cache; an earlier run's is replaced. Prints what it does. Raises DatasetError or CheckpointError.
     """
-    recipe = ActRecipe()
+    recipe = programme.recipe
     config, task = lockstep_config(), load_task(TASK)
     root = lerobot_home() / REPO_ID
     output = cache_dir() / "training" / TASK
     for old in (root, output):
         if old.exists():
             shutil.rmtree(old)
-    print(f"collecting {DEMONSTRATIONS} demonstrations into {root}", flush=True)
+    wanted = programme.demonstrations
+    print(f"collecting {wanted} demonstrations into {root}", flush=True)
     collected = collect(
         config,
         task,
         root,
         REPO_ID,
-        DEMONSTRATIONS,
+        wanted,
         progress=lambda kept, result: print(
-            f"  {kept}/{DEMONSTRATIONS}: seed {result.seed} {result.outcome}", flush=True
+            f"  {kept}/{wanted}: seed {result.seed} {result.outcome}", flush=True
         ),
     )
     print(f"training {recipe.steps} steps on {collected.rows} rows", flush=True)
     train(recipe, root, REPO_ID, output, line=_print_progress)
-    chosen, counts = select(config, task, output)
+    chosen, counts = select(config, task, output, programme)
     print("counting the chosen one's successes on seeds it was not chosen by", flush=True)
-    measured = evaluate_policy(config, task, _load(chosen, task), range(MEASURED_EPISODES))
+    measured = evaluate_policy(config, task, _load(chosen, task), programme.measured_seeds)
     print(f"  {measured.successes} of {len(measured.results)}", flush=True)
     ready = output / PRETRAINED
     step = step_of(chosen)
-    ship(chosen, ready, provenance_of(recipe, collected, step, measured_of(measured, counts)))
+    found = measured_of(measured, counts, programme.selection_seeds)
+    ship(chosen, ready, provenance_of(recipe, collected, step, found))
     print(f"the policy is in {ready}", flush=True)
     return ready
 
 
-def select(config: Config, task: TaskSpec, output: Path) -> tuple[Path, dict[int, int]]:
+def select(
+    config: Config, task: TaskSpec, output: Path, programme: Programme
+) -> tuple[Path, dict[int, int]]:
     """The checkpoint that succeeds most often on the selection seeds, the earliest of equals; and every count by step.
 
     The loss says little about success: the last checkpoint is rarely the best one.
     """
     every = checkpoints(output)
-    compared = [p for p in every if step_of(p) % COMPARED_EVERY == 0 or p == every[-1]]
+    compared = [p for p in every if step_of(p) % programme.compared_every == 0 or p == every[-1]]
     counts: dict[int, int] = {}
     for checkpoint in compared:
-        done = evaluate_policy(config, task, _load(checkpoint, task), SELECTION_SEEDS)
+        done = evaluate_policy(config, task, _load(checkpoint, task), programme.selection_seeds)
         counts[step_of(checkpoint)] = done.successes
         print(f"  step {step_of(checkpoint)}: {done.successes} of {len(done.results)}", flush=True)
     best = max(compared, key=lambda path: (counts[step_of(path)], -step_of(path)))
@@ -210,7 +224,7 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.parent.name)
 
 
-def measured_of(done: Evaluated, counts: dict[int, int]) -> dict[str, Any]:
+def measured_of(done: Evaluated, counts: dict[int, int], chosen_by: range) -> dict[str, Any]:
     """What the sidecar says of success, and how the checkpoint was chosen."""
     low, high = wilson(done.successes, len(done.results))
     seeds = [result.seed for result in done.results]
@@ -225,7 +239,7 @@ def measured_of(done: Evaluated, counts: dict[int, int]) -> dict[str, Any]:
         "mean_steps": round(sum(steps) / len(steps), 2),
         "plans_proposed": done.plans,
         "plans_rejected": done.plans_rejected,
-        "chosen": f"by successes on seeds {SELECTION_SEEDS.start}..{SELECTION_SEEDS.stop - 1} ({tried})",
+        "chosen": f"by successes on seeds {chosen_by.start}..{chosen_by.stop - 1} ({tried})",
     }
 
 
