@@ -6,6 +6,7 @@ file that plays anywhere. Watching never moves the arm.
 
 import argparse
 import contextlib
+import math
 import sys
 import time
 from pathlib import Path
@@ -28,10 +29,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """The command's options."""
     parser.add_argument("--name", help="which robot, when several run (or $ROBOTD_NAME)")
     parser.add_argument("--mp4", type=Path, metavar="FILE", help="also write a video")
-    parser.add_argument("--seconds", type=float, help="end after this long")
-    parser.add_argument("--fps", type=float, default=10.0, help="pictures a second (10)")
+    parser.add_argument("--seconds", type=_more_than_nothing, help="end after this long")
+    parser.add_argument(
+        "--fps", type=_more_than_nothing, default=10.0, help="pictures a second (10)"
+    )
     parser.add_argument("--pretty", action="store_true", help="shadows and smooth edges (slower)")
     parser.add_argument("--quiet", action="store_true", help="no picture in the terminal")
+
+
+def _more_than_nothing(text: str) -> float:
+    value = float(text)
+    if not 0.0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return value
 
 
 def run(args: argparse.Namespace) -> int:

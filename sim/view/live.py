@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from config.schema import Config
-from robotd.clock import Clock, MonotonicClock
+from robotd.clock import NS_PER_S, Clock, MonotonicClock
 from robotd.errors import DaemonError
 from robotd.frames import FrameRingReader
 from robotd.layouts import tick_layout
@@ -41,6 +41,10 @@ def arm_placements(config: Config) -> tuple[ArmPlacement, ...]:
         )
         for name, arm in config.arms.items()
     )
+
+
+STATUS_OLD_NS = 2 * NS_PER_S
+"""States come ten times a second: after this long without one, its last words are no news."""
 
 
 class LiveView:
@@ -115,7 +119,9 @@ class LiveView:
     def _caption(self, tick: dict[str, Any] | None, status: Status | None) -> Caption:
         note = TRUTH_NOTE if self._instance.simulated else REAL_NOTE
         recording = ""
-        if status is not None:
+        if status is not None and self._clock.now_ns() - status.stamp_ns > STATUS_OLD_NS:
+            recording = "DAEMON SILENT"  # the loop may live on; what it records nobody knows
+        elif status is not None:
             if status.policy.phase == "running" and status.policy.told:
                 note = f"the policy is told {status.policy.told}; {note}"
             if status.recording.phase == "recording":

@@ -151,7 +151,7 @@ def test_a_policy_that_is_told_something_says_so_on_the_picture(stage: Stage) ->
         state="policy",
         torque="on",
         source="policy",
-        stamp_ns=0,
+        stamp_ns=stage.clock.now_ns(),
         uptime_s=1.0,
         handover_version=1,
         estop_presses=0,
@@ -176,6 +176,9 @@ def test_a_policy_that_is_told_something_says_so_on_the_picture(stage: Stage) ->
     caption = stage.view.parts(status)[2]
     assert "told where the block is" in caption.note
     assert caption.recording == "REC 3  7.4 s"
+    old = msgspec.structs.replace(status, stamp_ns=stage.clock.now_ns() - 3_000_000_000)
+    caption = stage.view.parts(old)[2]
+    assert caption.recording == "DAEMON SILENT" and "told" not in caption.note
 
 
 def test_without_a_gl_backend_it_says_what_to_install(

@@ -1,5 +1,6 @@
 """The MP4: every picture at its time, and whole up to where it was cut off."""
 
+import argparse
 import contextlib
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from robotd.errors import DatasetError
+from sim.view.command import configure
 from sim.view.video import Mp4Writer
 
 
@@ -59,3 +61,12 @@ def test_a_video_cut_off_by_a_crash_still_plays(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be written"):
         Mp4Writer(tmp_path / "nowhere" / "a.mp4")
+
+
+@pytest.mark.parametrize("option", ["--fps", "--seconds"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan"])
+def test_a_rate_or_a_length_of_nothing_is_refused(option: str, value: str) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"{option}={value}"])
