@@ -5,47 +5,16 @@ another file lies under its name. Proposals and the policy slot are written on, 
 because policy and replay write them in turns while others have them open.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from policies.executor import Proposal
 from policies.runner import Answer, Inference
 from robotd.frames import Frame, FrameRingReader
+from robotd.late import LateFile
 from robotd.layouts import ENVIRONMENT_STATE, POLICY, plan_layout, tick_layout
 from robotd.shm import RingReader, SlotReader, SlotWriter
 from robotd.states import PlanReason, Verdict
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-class _File[Reader: _Closable]:
-    """A reader of a file that may not be there yet, or be replaced."""
-
-    def __init__(self, path: Path, open_reader: Callable[[Path], Reader]) -> None:
-        self._path = path
-        self._open = open_reader
-        self._reader: Reader | None = None
-        self._inode = -1
-
-    def get(self) -> Reader | None:
-        """The reader of the file that is there now; None while there is none."""
-        try:
-            inode = self._path.stat().st_ino
-            if self._reader is None or inode != self._inode:
-                self.close()
-                self._reader = self._open(self._path)
-                self._inode = inode
-        except FileNotFoundError:
-            return self._reader
-        return self._reader
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
 
 class RuntimeLink:
@@ -58,13 +27,13 @@ class RuntimeLink:
         self._runtime = runtime
         self._stride = stride
         ticks, plans = tick_layout(joints), plan_layout(joints)
-        self._ticks = _File(runtime / "ticks", lambda path: RingReader(path, ticks))
-        self._plan = _File(runtime / "plan", lambda path: SlotReader(path, plans))
-        self._environment = _File(
+        self._ticks = LateFile(runtime / "ticks", lambda path: RingReader(path, ticks))
+        self._plan = LateFile(runtime / "plan", lambda path: SlotReader(path, plans))
+        self._environment = LateFile(
             runtime / "plant" / "environment_state",
             lambda path: SlotReader(path, ENVIRONMENT_STATE),
         )
-        self._cameras: dict[str, _File[FrameRingReader]] = {}
+        self._cameras: dict[str, LateFile[FrameRingReader]] = {}
         self._proposals = SlotWriter(runtime / "proposal", plans, take_over=True)
         self._policy = SlotWriter(runtime / "policy", POLICY, take_over=True)
         self._answered = 0
@@ -112,7 +81,7 @@ class RuntimeLink:
 
     def _ring(self, camera: str) -> FrameRingReader | None:
         if camera not in self._cameras:
-            self._cameras[camera] = _File(self._runtime / f"frames-{camera}", FrameRingReader)
+            self._cameras[camera] = LateFile(self._runtime / f"frames-{camera}", FrameRingReader)
         return self._cameras[camera].get()
 
     def propose(self, proposal: Proposal) -> None:

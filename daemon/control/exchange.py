@@ -13,8 +13,9 @@ from typing import Any, Protocol
 from robotd import layouts
 from robotd.clock import NS_PER_MS
 from robotd.estop import EstopCounter
+from robotd.late import LateFile
 from robotd.messages import Check, encode
-from robotd.shm import RingReader, RingWriter, SlotReader, SlotWriter
+from robotd.shm import Layout, RingReader, RingWriter, SlotReader, SlotWriter
 from robotd.states import RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
 
@@ -124,42 +125,28 @@ class MemoryExchange:
         self.last_tick = tick
 
 
+_LOOK_EVERY = 128  # reads: a file is looked for about once a second
+
+
 class _LateSlot:
     """A slot whose writer may start, or start again, later. Looks for it once a second."""
 
-    def __init__(self, path: Path, layout: Any) -> None:
-        self._path = path
-        self._layout = layout
-        self._reader: SlotReader | None = None
-        self._inode = 0
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self._file = LateFile(path, lambda path: SlotReader(path, layout))
         self._looked = 0
         self._sequence = 0
         self._record: dict[str, Any] | None = None
 
     def read(self) -> dict[str, Any] | None:
         """The newest record; the same object while nothing new was written."""
-        if self._looked % 128 == 0:
-            self._look()
+        if self._looked % _LOOK_EVERY == 0 and self._file.look():
+            self._sequence = 0
         self._looked += 1
-        if self._reader is None:
-            return self._record
-        sequence = self._reader.sequence
-        if sequence != self._sequence:
-            self._sequence = sequence
-            self._record = self._reader.read()
+        reader = self._file.reader
+        if reader is not None and reader.sequence != self._sequence:
+            self._sequence = reader.sequence
+            self._record = reader.read()
         return self._record
-
-    def _look(self) -> None:
-        try:
-            inode = self._path.stat().st_ino
-            if inode == self._inode:
-                return
-            reader = SlotReader(self._path, self._layout)
-        except FileNotFoundError:
-            return
-        if self._reader is not None:
-            self._reader.close()
-        self._reader, self._inode, self._sequence = reader, inode, 0
 
 
 class SharedExchange:

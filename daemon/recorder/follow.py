@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from robotd.frames import Frame, FrameRingReader
+from robotd.late import LateFile
 from robotd.layouts import ENVIRONMENT_STATE, tick_layout
 from robotd.shm import RingReader, SlotReader
 
@@ -35,136 +36,107 @@ class TickFollower:
     """
 
     def __init__(self, path: Path, joints: int, ticks_per_row: int) -> None:
-        self._path = path
-        self._layout = tick_layout(joints)
+        layout = tick_layout(joints)
+        self._file = LateFile(path, lambda path: RingReader(path, layout))
         self._ticks_per_row = ticks_per_row
-        self._reader: RingReader | None = None
-        self._inode = 0
         self._next_record = 0
         self._next_row: int | None = None
         self.replaced = False
 
     def begin(self) -> None:
         """Start with the next row that is not yet due: what was before is not wanted."""
-        self._open()
-        self._next_record = 0 if self._reader is None else self._reader.count
+        reader = self._open()
+        self._next_record = 0 if reader is None else reader.count
         self._next_row = None
         self.replaced = False
 
     def latest(self) -> dict[str, Any] | None:
         """The newest tick, or None before the first."""
-        self._open()
-        return None if self._reader is None else self._reader.latest()
+        reader = self._open()
+        return None if reader is None else reader.latest()
 
     def rows(self) -> list[RowTick]:
         """The rows whose ticks were published since the last call, oldest first."""
-        self._open()
-        if self._reader is None or self.replaced:
+        reader = self._open()
+        if reader is None or self.replaced:
             return []
         found: list[RowTick] = []
-        count = self._reader.count
-        oldest = count - self._reader.capacity + 1
+        count = reader.count
+        oldest = count - reader.capacity + 1
         # Lost records show as a jump of the tick index below.
         self._next_record = max(self._next_record, oldest)
         while self._next_record < count:
-            head = self._reader.read_packed(self._next_record, 0, _INDEX.size)
+            head = reader.read_packed(self._next_record, 0, _INDEX.size)
             if head is not None:
-                row = self._row(self._next_record, _INDEX.unpack(head)[0])
+                row = self._row(reader, self._next_record, _INDEX.unpack(head)[0])
                 if row is not None:
                     found.append(row)
             self._next_record += 1
         return found
 
-    def _row(self, record: int, index: int) -> RowTick | None:
+    def _row(self, reader: RingReader, record: int, index: int) -> RowTick | None:
         number, remainder = divmod(index, self._ticks_per_row)
         if self._next_row is None:
             # The grid starts at an exact deadline.
             self._next_row = number if remainder == 0 else number + 1
-        if number < self._next_row or self._reader is None:
+        if number < self._next_row:
             return None
-        tick = self._reader.read(record)
+        tick = reader.read(record)
         if tick is None:
             return None
         lost = number - self._next_row
         self._next_row = number + 1
         return RowTick(tick, lost)
 
-    def _open(self) -> None:
-        try:
-            inode = self._path.stat().st_ino
-            if inode == self._inode:
-                return
-            reader = RingReader(self._path, self._layout)
-        except FileNotFoundError:
-            return
-        if self._reader is not None:
-            self._reader.close()
-            self.replaced = True
-        # A new control process counts its ticks from zero again.
-        self._reader, self._inode = reader, inode
-        self._next_record, self._next_row = 0, None
+    def _open(self) -> RingReader | None:
+        before = self._file.reader
+        if self._file.look():
+            # A new control process counts its ticks from zero again.
+            self.replaced = self.replaced or before is not None
+            self._next_record, self._next_row = 0, None
+        return self._file.reader
 
 
 class FrameFollower:
     """One camera's pictures by time."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reader: FrameRingReader | None = None
-        self._inode = 0
+        self._file = LateFile(path, FrameRingReader)
 
     def newest_at(self, stamp_ns: int) -> Frame | None:
         """The newest picture taken at or before `stamp_ns`."""
-        self._open()
-        return None if self._reader is None else self._reader.newest_at(stamp_ns)
+        reader = self._file.get()
+        return None if reader is None else reader.newest_at(stamp_ns)
 
     def passed(self, stamp_ns: int) -> bool:
         """Whether a picture later than `stamp_ns` is there, so that `newest_at` is final."""
-        self._open()
-        latest = None if self._reader is None else self._reader.latest_stamp_ns()
+        reader = self._file.get()
+        latest = None if reader is None else reader.latest_stamp_ns()
         return latest is not None and latest > stamp_ns
 
     def size(self) -> tuple[int, int] | None:
         """Width and height in pixels; None before the first picture."""
-        self._open()
-        return None if self._reader is None else (self._reader.width, self._reader.height)
-
-    def _open(self) -> None:
-        try:
-            inode = self._path.stat().st_ino
-            if inode == self._inode:
-                return
-            reader = FrameRingReader(self._path)
-        except FileNotFoundError:
-            return
-        if self._reader is not None:
-            self._reader.close()
-        self._reader, self._inode = reader, inode
+        reader = self._file.get()
+        return None if reader is None else (reader.width, reader.height)
 
 
 class WorldFollower:
     """What the plant says of the objects, kept for as long as a row may wait for its pictures."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reader: SlotReader | None = None
-        self._inode = 0
+        self._file = LateFile(path, lambda path: SlotReader(path, ENVIRONMENT_STATE))
         self._sequence = 0
         self._history: deque[tuple[int, tuple[float, ...]]] = deque(maxlen=_HISTORY)
 
     def sample(self) -> None:
         """Take the newest state, if it is new."""
-        try:
-            inode = self._path.stat().st_ino
-            if inode != self._inode:
-                self._reader, self._inode = SlotReader(self._path, ENVIRONMENT_STATE), inode
-                self._sequence = 0
-        except FileNotFoundError:
+        if self._file.look():
+            self._sequence = 0
+        reader = self._file.reader
+        if reader is None or reader.sequence == self._sequence:
             return
-        if self._reader is None or self._reader.sequence == self._sequence:
-            return
-        self._sequence = self._reader.sequence
-        record = self._reader.read()
+        self._sequence = reader.sequence
+        record = reader.read()
         if record is not None:
             self._history.append((record["stamp_ns"], record["values"]))
 

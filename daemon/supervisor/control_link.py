@@ -15,6 +15,7 @@ import msgspec
 from robotd import estop, layouts
 from robotd.clock import NS_PER_S
 from robotd.frames import FrameRingReader
+from robotd.late import LateFile
 from robotd.messages import Check
 from robotd.shm import Layout, RingReader, RingWriter, SlotReader, SlotWriter
 from robotd.states import RequestKind, Source
@@ -78,35 +79,22 @@ class LateSlot:
     """A slot whose writer comes and goes."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
-        self._path = path
-        self._layout = layout
-        self._reader: SlotReader | None = None
-        self._inode = 0
+        self._file = LateFile(path, lambda path: SlotReader(path, layout))
 
     def read(self) -> dict[str, Any] | None:
         """The newest record, None before the first."""
-        try:
-            inode = self._path.stat().st_ino
-            if inode != self._inode:
-                reader = SlotReader(self._path, self._layout)
-                if self._reader is not None:
-                    self._reader.close()
-                self._reader, self._inode = reader, inode
-        except FileNotFoundError:
-            return None
-        return None if self._reader is None else self._reader.read()
+        reader = self._file.get()
+        return None if reader is None else reader.read()
 
 
 class TickWatch:
     """The tick ring: the newest tick, and how well the last ten seconds kept time."""
 
     def __init__(self, path: Path, joints: int, tick_hz: int) -> None:
-        self._path = path
-        self._layout = layouts.tick_layout(joints)
-        self._late_at = _offset(self._layout, "late_us")
-        self._read_at = _offset(self._layout, "read_us")
-        self._reader: RingReader | None = None
-        self._inode = 0
+        layout = layouts.tick_layout(joints)
+        self._file = LateFile(path, lambda path: RingReader(path, layout))
+        self._late_at = _offset(layout, "late_us")
+        self._read_at = _offset(layout, "read_us")
         self._next = 0
         self._late_us: deque[int] = deque(maxlen=tick_hz * _STATISTICS_S)
         self._read_us: deque[int] = deque(maxlen=tick_hz * _STATISTICS_S)
@@ -114,19 +102,19 @@ class TickWatch:
 
     def latest(self) -> dict[str, Any] | None:
         """The newest tick, None before the first."""
-        self._open()
-        return None if self._reader is None else self._reader.latest()
+        reader = self._open()
+        return None if reader is None else reader.latest()
 
     def digest(self) -> None:
         """Take the times of the ticks since the last call: two integers each, not the record."""
-        self._open()
-        if self._reader is None:
+        reader = self._open()
+        if reader is None:
             return
-        count = self._reader.count
-        self._next = max(self._next, count - self._reader.capacity + 1)
+        count = reader.count
+        self._next = max(self._next, count - reader.capacity + 1)
         for index in range(self._next, count):
-            late = self._reader.read_packed(index, self._late_at, 4)
-            read = self._reader.read_packed(index, self._read_at, 4)
+            late = reader.read_packed(index, self._late_at, 4)
+            read = reader.read_packed(index, self._read_at, 4)
             if late is not None and read is not None:
                 self._late_us.append(int.from_bytes(late, "little"))
                 self._read_us.append(int.from_bytes(read, "little"))
@@ -141,54 +129,34 @@ class TickWatch:
             percentile(self._read_us, 0.99),
         )
 
-    def _open(self) -> None:
-        try:
-            inode = self._path.stat().st_ino
-            if inode == self._inode:
-                return
-            reader = RingReader(self._path, self._layout)
-        except FileNotFoundError:
-            return
-        if self._reader is not None:
-            self._reader.close()
-        self._reader, self._inode, self._next = reader, inode, 0
-        self._late_us.clear()
-        self._read_us.clear()
+    def _open(self) -> RingReader | None:
+        if self._file.look():
+            self._next = 0
+            self._late_us.clear()
+            self._read_us.clear()
+        return self._file.reader
 
 
 class FrameWatch:
     """One camera's ring: the age of its newest picture and how many come a second."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reader: FrameRingReader | None = None
-        self._inode = 0
+        self._file = LateFile(path, FrameRingReader)
         self._counts: deque[tuple[int, int]] = deque(maxlen=20)  # two seconds at 10 Hz
 
     def look(self, now_ns: int) -> tuple[float | None, float]:
         """Age of the newest picture in ms (None before the first), and pictures a second."""
-        self._open()
-        if self._reader is None:
+        if self._file.look():
+            self._counts.clear()
+        reader = self._file.reader
+        if reader is None:
             return None, 0.0
-        self._counts.append((now_ns, self._reader.count))
+        self._counts.append((now_ns, reader.count))
         (began_ns, first), (ended_ns, last) = self._counts[0], self._counts[-1]
         span_s = (ended_ns - began_ns) / NS_PER_S
-        stamp_ns = self._reader.latest_stamp_ns()
+        stamp_ns = reader.latest_stamp_ns()
         age_ms = None if stamp_ns is None else (now_ns - stamp_ns) / 1e6
         return age_ms, (last - first) / span_s if span_s > 0.5 else 0.0
-
-    def _open(self) -> None:
-        try:
-            inode = self._path.stat().st_ino
-            if inode == self._inode:
-                return
-            reader = FrameRingReader(self._path)
-        except FileNotFoundError:
-            return
-        if self._reader is not None:
-            self._reader.close()
-        self._reader, self._inode = reader, inode
-        self._counts.clear()
 
 
 class ReportSlot:
