@@ -9,6 +9,7 @@ of running the policy. --train makes the policy anew, from nothing.
 import argparse
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -356,8 +357,10 @@ def finish(args: argparse.Namespace, report: dict[str, object]) -> int:
         f"lateness p99 {report['tick_p99_us']} µs"
     )
     print(f"dataset {report['dataset']}, film {args.mp4}\n")
+    # Under `uv run` the program is on no other shell's path.
+    typed = "uv run robotd" if "UV" in os.environ else "robotd"
     print("Next:")
-    print("  robotd start --sim && robotd tui        record episodes yourself, with keys")
-    print(f"  robotd dataset info {report['dataset']}")
-    print("  less docs/hardware.md                    your own arm, step by step")
+    print(f"  {typed} start --sim && {typed} tui    record episodes yourself, with keys")
+    print(f"  {typed} dataset info {report['dataset']}")
+    print(f"  {typed} view --help    watch a running arm; docs/hardware.md is the way to your own")
     return 0 if worked else 1
