@@ -243,13 +243,7 @@ class FollowerArm:
 
     def open_bus(self) -> ServoBus:
         """The bus, or the BusError that says that it is closed."""
-        if self.link.bus is None:
-            raise BusError(
-                f"The bus of {self.name} is closed.",
-                "Its adapter was unplugged or lost power.",
-                "Plug it in again; robotd reopens it by itself.",
-            )
-        return self.link.bus
+        return self.link.require()
 
     def _differentiate(self, joint: int, stamp_ns: int) -> None:
         history = self._history[joint]

@@ -54,6 +54,16 @@ class BusLink:
         self.error = None
         self._backoff_ns = _FIRST_BACKOFF_NS
 
+    def require(self) -> ServoBus:
+        """The bus, or the BusError that says that it is closed."""
+        if self.bus is None:
+            raise BusError(
+                f"The bus of {self.name} is closed.",
+                "Its adapter was unplugged or lost power.",
+                "Plug it in again; robotd reopens it by itself.",
+            )
+        return self.bus
+
     def lost(self, error: BusError) -> None:
         """The device went away: close it and start trying again."""
         log.warning("bus %s: %s", self.name, error)

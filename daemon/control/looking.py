@@ -23,7 +23,6 @@ from drivers.bus import ServoBus
 from drivers.calibration import JOINT_NAMES, Calibration
 from drivers.identity import Presence, ServoIdentity, identify_servo
 from drivers.registers import Memory, Register
-from robotd.errors import BusError
 from robotd.messages import Check
 from robotd.states import Torque
 
@@ -60,13 +59,7 @@ class Look(ABC):
 
     @property
     def _bus(self) -> ServoBus:
-        if self._link.bus is None:
-            raise BusError(
-                f"The bus of {self._link.name} is closed.",
-                "It has just been unplugged.",
-                "Plug it in; robotd reopens it by itself.",
-            )
-        return self._link.bus
+        return self._link.require()
 
     def _identify(self) -> Iterator[None]:
         """Look who is there; `present` says afterwards whether going on makes sense."""

@@ -23,6 +23,7 @@ from robotd.messages import CameraStatus, PolicyStatus, TwinStatus
 from robotd.states import Fault, LimitedBy, State, Torque
 
 FINE = Surroundings(
+    joints_read=True,
     tick_age_ms=8.0,
     cameras=(CameraStatus(name="wrist", age_ms=40.0, fps=30, width=640, height=480),),
     twin_wanted=True,
@@ -260,3 +261,8 @@ def test_nothing_is_said_where_no_manager_is(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     Notifier().ready()
     assert "NOTIFY_SOCKET" not in os.environ
+
+
+def test_a_twin_that_saw_no_joint_is_not_said_to_agree_with_it() -> None:
+    (twin,) = [c for c in surroundings_checks(changed(joints_read=False)) if c.name == "twin"]
+    assert "no joint" in twin.detail and "agrees" not in twin.detail
