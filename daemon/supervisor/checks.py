@@ -20,6 +20,7 @@ class Surroundings:
 
     tick_age_ms: float | None
     joints_read: bool
+    simulated: bool
     cameras: Sequence[CameraStatus]
     twin_wanted: bool
     twin: TwinStatus
@@ -32,10 +33,20 @@ class Surroundings:
     disk_wanted_gb: float
 
 
+_UNTRIED = Check(
+    name="hardware",
+    outcome="warn",
+    detail="what robotd knows of servos was measured on the virtual arm, not on this one",
+    do="Go slowly, one hand on the plug of the servo supply: docs/hardware.md",
+)
+
+
 def surroundings_checks(now: Surroundings) -> tuple[Check, ...]:
     """Everything that the supervisor can say before the arm is taken."""
     checks = [_loop(now), *(_camera(camera) for camera in now.cameras), _twin(now), _recorder(now)]
     checks.append(_disk(now))
+    if not now.simulated:
+        checks.append(_UNTRIED)
     if now.leader_wanted:
         checks.append(_leader(now))
     if now.policy.phase != "none":

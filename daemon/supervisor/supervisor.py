@@ -293,6 +293,7 @@ class Supervisor:
         child = self._children.get(RECORDER)
         return surroundings_checks(
             Surroundings(
+                simulated=self._config.simulation is not None,
                 joints_read=tick is not None and min(tick["present_age_ns"]) >= 0,
                 tick_age_ms=None if tick is None else (now_ns - tick["deadline_ns"]) / 1e6,
                 cameras=self._observed.cameras,
