@@ -108,6 +108,11 @@ class Fault(IntEnum):
     STALLED = 6
     ARMING_FAILED = 7
     TWIN_DIVERGED = 8
+    COLLISION = 9
+    SLIPPED = 10
+    JOINT_SIGN = 11
+    SWAPPED_ARM = 12
+    SUPPLY_VOLTAGE = 13
 
 
 class RequestKind(IntEnum):

@@ -35,6 +35,27 @@ _WORDS: dict[Fault, tuple[str, str]] = {
         "arm and model do not agree at {joint}",
         "Is something in the way or held? Is the calibration this arm's? Then clear.",
     ),
+    Fault.COLLISION: (
+        "the arm meets something at {joint}",
+        "Free the arm, then clear. It holds with bounded torque meanwhile.",
+    ),
+    Fault.SLIPPED: (
+        "{joint} moved without being driven",
+        "Is its horn screwed tight, did somebody push it? Look, then clear.",
+    ),
+    Fault.JOINT_SIGN: (
+        "{joint} moves against its goals",
+        "The calibration is not this arm's, or the servo was built in turned around: disarm, "
+        "run lerobot-calibrate, then clear.",
+    ),
+    Fault.SWAPPED_ARM: (
+        "the joints do not move as this arm's should",
+        "Are two arms or two cables swapped? Compare port and id in the configuration, then clear.",
+    ),
+    Fault.SUPPLY_VOLTAGE: (
+        "the supply voltage at {joint} left the servos' window",
+        "Check the supply's label (7.4 V and 12 V kits differ), its plug and its cable, then clear.",
+    ),
 }
 
 CONTROL_DIED = (

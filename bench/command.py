@@ -1,0 +1,23 @@
+"""`robotd bench WHAT …`: one benchmark a run, JSON on request, every ratio from the same run.
+
+A benchmark is a line in `BENCHMARKS`; its module has `configure(parser)` and `run(args) -> int`, and imports what is
+heavy in `run`.
+"""
+
+import argparse
+from importlib import import_module
+
+BENCHMARKS: dict[str, tuple[str, str]] = {}
+"""Name -> (summary, module)."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="benchmark", required=True, metavar="WHAT")
+    for name, (summary, module) in BENCHMARKS.items():
+        kind = kinds.add_parser(name, help=summary, description=summary)
+        kind.set_defaults(benchmark_module=module)
+        import_module(module).configure(kind)
+
+
+def run(args: argparse.Namespace) -> int:
+    return int(import_module(args.benchmark_module).run(args))
