@@ -19,7 +19,7 @@ from daemon.control.exchange import Command, MemoryExchange
 from drivers.calibration import Calibration, MotorCalibration, Role
 from drivers.serial_port import SerialPort
 from robotd.clock import NS_PER_S, VirtualClock
-from robotd.errors import StateError
+from robotd.errors import BusError, StateError
 from robotd.states import RequestKind, Source, State
 from sim.plant.calibration import plant_calibration
 from sim.plant.lockstep import LockStepPlant, VirtualPort
@@ -67,6 +67,19 @@ def _calibration(config: Config, arm_name: str) -> Calibration:
     return {name: MotorCalibration(**motor) for name, motor in content.items()}
 
 
+@contextmanager
+def _pulled_cable() -> Iterator[None]:
+    """What a serial device raises when its cable is not in."""
+    try:
+        yield
+    except OSError as error:
+        raise BusError(
+            f"The virtual line stopped working ({error.strerror}).",
+            "Its cable was pulled.",
+            "Put it in again.",
+        ) from error
+
+
 class PlantPort:
     """The plant's port as `drivers.serial_port.SerialPort`: replies are there as soon as asked for."""
 
@@ -74,10 +87,12 @@ class PlantPort:
         self._port = port
 
     def write(self, data: bytes) -> None:
-        self._port.write(data)
+        with _pulled_cable():
+            self._port.write(data)
 
     def read_available(self) -> bytes:
-        return self._port.read(4096)
+        with _pulled_cable():
+            return self._port.read(4096)
 
     def fileno(self) -> int | None:
         return None
@@ -124,7 +139,8 @@ class LockStepWorld:
         self._index = -1
 
     def _open(self, arm_name: str, _role: Role) -> SerialPort:
-        return PlantPort(self.plant.port(_device(self.config, arm_name)))
+        with _pulled_cable():
+            return PlantPort(self.plant.port(_device(self.config, arm_name)))
 
     def close(self) -> None:
         """Give the virtual device back."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from sim.plant.faults import Faults
 from sim.plant.instructions import FLASH_PROGRAM_NS, execute
+from sim.plant.line_faults import LineFaults
 from sim.plant.servo import Servo
 from sim.plant.wire import BROADCAST_ID, Instruction, Packet, Parser, status_packet
 
@@ -35,6 +36,7 @@ class VirtualBus:
     def __init__(self, servos: Sequence[Servo], *, byte_ns: int = BYTE_NS_1M) -> None:
         self.servos = list(servos)
         self.faults = Faults()
+        self.line = LineFaults()
         self.byte_ns = byte_ns
         self._turnaround_ns = TURNAROUND_NS if byte_ns else 0
         self._parser = Parser()
@@ -56,6 +58,10 @@ class VirtualBus:
         for packet in self._parser.feed(data):
             end_ns = start_ns + packet.end * self.byte_ns
             emissions.extend(self._collide(self._execute(packet, end_ns)))
+            if self.line.present:
+                self.line.request(end_ns)
+        if self.line.present:
+            emissions = [(self.line.deliver_ns(at_ns), reply) for at_ns, reply in emissions]
         if len(emissions) > 1 and self.byte_ns:
             emissions.sort(key=lambda emission: emission[0])
         return emissions

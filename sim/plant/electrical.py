@@ -73,11 +73,19 @@ class Winding:
     def __init__(self, ambient_c: float = AMBIENT_C) -> None:
         self._ambient_c = ambient_c
         self.temperature_c = ambient_c
+        self._heated_c: float | None = None
+
+    def heat(self, celsius: float | None) -> None:
+        """Keep it at a temperature whatever it does; None: cold again, at ambient."""
+        self._heated_c = celsius
+        self.temperature_c = self._ambient_c if celsius is None else celsius
 
     def step(
         self, winding_a: float, resistance_ohm: float, duty_on: bool, elapsed_s: float
     ) -> None:
         """Heat by the copper loss for `elapsed_s`; a floating bridge carries no current."""
+        if self._heated_c is not None:
+            return
         power_w = winding_a * winding_a * resistance_ohm if duty_on else 0.0
         settled_c = self._ambient_c + power_w * THERMAL_RESISTANCE_C_PER_W
         self.temperature_c += (settled_c - self.temperature_c) * elapsed_s / THERMAL_TIME_S

@@ -3,9 +3,10 @@ section 6) by name.
 
 A fault sits on one servo's replies and lasts for a number of replies or until it is cleared.
 Faults of the servo itself (status bits, power) and of the joint (stuck) are set where they live;
-this module spoils the wire.
+this module spoils the wire. All of them by name: `sim.plant.fault_table`.
 """
 
+import random
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,15 +40,18 @@ class Fault:
 
 
 class Faults:
-    """The faults of one bus, at most one a servo."""
+    """The faults of one bus, at most one a servo; besides that a servo may lose replies at random,
+    the same ones in every run."""
 
     def __init__(self) -> None:
         self._by_servo: dict[int, Fault] = {}
+        self._loses_one_in: dict[int, int] = {}
+        self._random = random.Random("loss")
 
     @property
     def present(self) -> bool:
         """Whether any reply is spoilt at all."""
-        return bool(self._by_servo)
+        return bool(self._by_servo or self._loses_one_in)
 
     def set(
         self,
@@ -68,6 +72,13 @@ class Faults:
         else:
             self._by_servo.pop(servo_id, None)
 
+    def lose(self, servo_id: int, one_in: int | None) -> None:
+        """Lose one reply in `one_in` of a servo at random; None: lose none."""
+        if one_in is None:
+            self._loses_one_in.pop(servo_id, None)
+        else:
+            self._loses_one_in[servo_id] = one_in
+
     def deaf(self, servo_id: int) -> bool:
         """Whether an instruction fails to reach the servo. Counts as one spoilt reply."""
         fault = self._by_servo.get(servo_id)
@@ -79,6 +90,9 @@ class Faults:
     def spoil(self, servo_id: int, error: int, parameters: bytes) -> tuple[bytes, int]:
         """The bytes of a reply as they appear on the wire (empty: none) and their extra delay in
         ns."""
+        one_in = self._loses_one_in.get(servo_id)
+        if one_in is not None and self._random.randrange(one_in) == 0:
+            return b"", 0
         fault = self._by_servo.get(servo_id)
         if fault is None:
             return status_packet(servo_id, error, parameters), 0

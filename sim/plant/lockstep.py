@@ -9,6 +9,8 @@ Bytes take no time; a reply is there as soon as the instruction is written. A fa
 reply does so in virtual time.
 """
 
+import errno
+import os
 from collections import deque
 from typing import Any
 
@@ -22,22 +24,45 @@ from sim.plant.world_messages import Request, TruthReply
 _NS_PER_MS = 1_000_000
 
 
-class VirtualPort:
-    """A serial port whose other end is a `VirtualBus`. Never blocks."""
+class VirtualCable:
+    """An arm's USB cable. A port that was open when it was pulled is dead for good."""
 
-    def __init__(self, plant: "LockStepPlant", bus: VirtualBus) -> None:
+    def __init__(self) -> None:
+        self.plugged_in = True
+        self.pulled = 0
+
+    def plug(self, elsewhere: bool = False) -> None:
+        """Put it in. A virtual port has no name: `elsewhere` makes no difference."""
+        self.plugged_in = True
+
+    def unplug(self) -> None:
+        """Pull it."""
+        self.plugged_in = False
+        self.pulled += 1
+
+
+class VirtualPort:
+    """A serial port whose other end is a `VirtualBus`. Never blocks. Raises OSError when its cable
+    is not in."""
+
+    def __init__(self, plant: "LockStepPlant", bus: VirtualBus, cable: VirtualCable) -> None:
         self._plant = plant
         self._bus = bus
+        self._cable = cable
+        self._pulled = cable.pulled
+        self._require()
         self._pending: deque[tuple[int, bytes]] = deque()
         self.is_open = True
 
     def write(self, data: bytes) -> int:
         """Send; the servos act at once. Returns the number of bytes taken."""
+        self._require()
         self._pending.extend(self._bus.feed(bytes(data), self._plant.now_ns))
         return len(data)
 
     def read(self, max_bytes: int) -> bytes:
         """What has arrived by now, at most `max_bytes`; empty when nothing has."""
+        self._require()
         if not self._pending:
             return b""
         now_ns = self._plant.now_ns
@@ -70,6 +95,10 @@ class VirtualPort:
         self._pending.clear()
         self.is_open = False
 
+    def _require(self) -> None:
+        if not self._cable.plugged_in or self._pulled != self._cable.pulled:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
 
 class LockStepPlant:
     """One plant on a clock that only `advance` moves."""
@@ -87,10 +116,12 @@ class LockStepPlant:
         self.model = self.world.physics.model
         self.data = self.world.physics.data
         self.index = self.world.physics.index
+        self._cables = {name: VirtualCable() for name in self.world.arms}
+        self.world.injector.cables.update(self._cables)
 
     def port(self, arm: str = "follower") -> VirtualPort:
-        """A serial port on an arm's bus."""
-        return VirtualPort(self, self.world.arm(arm).bus)
+        """A serial port on an arm's bus. Raises OSError when its cable is not in."""
+        return VirtualPort(self, self.world.arm(arm).bus, self._cables[arm])
 
     def advance(self, to_ns: int) -> None:
         """Move the clock to `to_ns` and step everything up to it (whole physics steps)."""

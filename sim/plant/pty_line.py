@@ -53,12 +53,16 @@ class PtyLine:
         """The descriptor to poll for input; only while connected."""
         return self._master
 
-    def plug(self) -> None:
+    def plug(self, elsewhere: bool = False) -> None:
         """Make the device appear: raw before anyone can see it, or its echo would feed replies
-        back."""
+        back. `elsewhere`: as another tty than it was, behind the same link."""
         if self.connected:
             return
+        # The kernel gives the lowest free number, which is the one that the device had.
+        in_the_way = os.openpty() if elsewhere else ()
         self._master, self._slave = os.openpty()
+        for descriptor in in_the_way:
+            os.close(descriptor)
         tty.setraw(self._slave)
         _set_baud(self._slave)
         os.set_blocking(self._master, False)

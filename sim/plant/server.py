@@ -49,6 +49,7 @@ class PlantServer:
         self._lines = {
             name: PtyLine(arm.bus, self._folder / name) for name, arm in self.world.arms.items()
         }
+        self.world.injector.cables.update(self._lines)
         self._state = SlotWriter(
             self._folder / STATE_FILE, state_layout(self.world.physics.model.nq)
         )

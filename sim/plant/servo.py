@@ -78,6 +78,8 @@ class Servo:
         self._noise = [draw.gauss(0.0, noise_ticks) + _TURNS + 0.5 for _ in range(_NOISE_SAMPLES)]
         self._shaft_ticks = shaft_ticks
         self._turns = 0
+        self._misread_ticks = 0
+        self._misread_turns = 0
         self.position = 0
         self._registered: tuple[int, bytes] | None = None
         self.power_on()
@@ -245,6 +247,12 @@ class Servo:
         self._update_position()
         self.law.reset(self.position)
 
+    def misread(self, ticks: int, *, within_turn: bool) -> None:
+        """Tell a position that is `ticks` off from now on, or off by whole turns. The servo's own
+        law goes by the right one: the shaft does not move for it."""
+        self._misread_ticks = ticks if within_turn else 0
+        self._misread_turns = 0 if within_turn else ticks
+
     # --- firmware --------------------------------------------------------------------------------
 
     def tick(self, shaft_ticks: float) -> float:
@@ -332,11 +340,15 @@ class Servo:
         memory = self.memory
         speed = self._velocity_steps_s
         moving = abs(speed) >= max(memory[80] * 50, 50) or (memory[40] == 1 and self.law.moving)
+        position = self.position
+        if self._misread_ticks:
+            position = (position + self._misread_ticks) & 4095
+        position += self._misread_turns
         sense = not memory[18] & Phase.NO_CURRENT_SENSE
         _TELEMETRY.pack_into(
             memory,
             56,
-            _signed(self.position, 0x8000),
+            _signed(position, 0x8000),
             _signed(speed, 0x8000),
             _signed(round(self.duty * 1000), 0x400),
             min(255, int(self.supply_v * 10 + 0.5)),

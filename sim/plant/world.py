@@ -17,7 +17,7 @@ from sim.model.objects import BLOCK_START_M
 from sim.model.scene import REST_POSE_RAD, place_block
 from sim.plant import world_messages as msg
 from sim.plant.arm import Arm
-from sim.plant.faults import FaultKind
+from sim.plant.injection import Injector
 from sim.plant.leader import LeaderArm
 from sim.plant.options import PlantOptions
 from sim.plant.physics import Physics
@@ -44,6 +44,7 @@ class World:
         )
         self.arms: dict[str, Arm] = {arm.name: arm for arm in self.physics.arms}
         self.arms.update({leader.arm.name: leader.arm for leader in self.leaders})
+        self.injector = Injector(self.arms, self.set_stuck)
         self.seed = options.seed
         self.reset(options.seed)
 
@@ -52,6 +53,7 @@ class World:
         self.physics.advance(to_ms)
         for leader in self.leaders:
             leader.advance(to_ms)
+        self.injector.expire(to_ms)
 
     # --- objects ---------------------------------------------------------------------------------
 
@@ -193,22 +195,10 @@ class World:
         self.servo(arm, servo_id)
         self.physics.set_stuck(6 * names.index(arm) + servo_id - 1, stuck)
 
-    def set_fault(self, request: msg.SetFault) -> None:
-        """Spoil a servo's wire. Raises msg.WorldError for an unknown kind, arm or servo."""
-        try:
-            kind = FaultKind(request.kind)
-        except ValueError:
-            raise msg.WorldError(f"no fault {request.kind!r}: {', '.join(FaultKind)}") from None
-        bus = self.arm(request.arm).bus
-        self.servo(request.arm, request.servo_id)
-        last = len(bus.servos) if request.onward else request.servo_id
-        for servo_id in range(request.servo_id, last + 1):
-            bus.faults.set(servo_id, kind, value=request.value, replies=request.replies)
-
     def clear_faults(self, arm: str) -> None:
-        """Repair wire, status bits and joints of an arm."""
+        """Repair an arm: every fault that was set, forced status bits and stuck joints."""
         repaired = self.arm(arm)
-        repaired.bus.faults.clear()
+        self.injector.clear(arm)
         for servo in repaired.servos:
             servo.forced_status = 0
         if repaired in self.physics.arms:
@@ -230,7 +220,9 @@ class World:
             case msg.Hand(target_rad, arm):
                 self.hand(arm, target_rad)
             case msg.SetFault():
-                self.set_fault(request)
+                self.injector.inject(request, self.physics.time_ms)
+            case msg.ListFaults():
+                return self.injector.now(self.physics.time_ms)
             case msg.ClearFaults(arm):
                 self.clear_faults(arm)
             case msg.ForceStatus(servo_id, bits, arm):

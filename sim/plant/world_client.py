@@ -59,6 +59,27 @@ class WorldClient:
         """Lay the block where `seed` says; with `arms`, followers back in their rest pose."""
         self.ask(msg.Reset(seed, arms))
 
+    def fault(
+        self,
+        kind: str,
+        servo_id: int | None = None,
+        *,
+        arm: str = "follower",
+        value: int | None = None,
+        seconds: float | None = None,
+        replies: int | None = None,
+    ) -> None:
+        """Set a fault of `sim.plant.fault_table`. Raises msg.WorldError for one that cannot be."""
+        self.ask(msg.SetFault(servo_id, kind, arm, value, replies, seconds=seconds))
+
+    def clear_faults(self, arm: str = "follower") -> None:
+        """Repair an arm."""
+        self.ask(msg.ClearFaults(arm))
+
+    def faults(self) -> list[msg.FaultNow]:
+        """The faults that are set now."""
+        return msgspec.convert(self.ask(msg.ListFaults()), list[msg.FaultNow])
+
     def close(self) -> None:
         """Let go of the socket."""
         self._socket.close()

@@ -42,21 +42,30 @@ class Hand(_Request, tag="hand", frozen=True):
 
 
 class SetFault(_Request, tag="fault", frozen=True):
-    """Spoil replies of one servo (`kind` of FaultKind), of all from it on (`onward`: a cut cable),
-    for `replies`."""
+    """A fault of `sim.plant.fault_table`, by its name (`kind`), until `ClearFaults` or for as long.
 
-    servo_id: int
+    `servo_id` None: the whole arm, where the fault can be that. `replies` only where the table says
+    so; `seconds` on the plant's clock. `onward`: of this servo and all behind it.
+    """
+
+    servo_id: int | None
     kind: str
     arm: str = "follower"
     value: int | None = None
     replies: int | None = None
     onward: bool = False
+    seconds: float | None = None
 
 
 class ClearFaults(_Request, tag="clear_faults", frozen=True):
-    """Repair an arm: wire, status bits, stuck joints; it stays powered or unpowered as it is."""
+    """Repair an arm: every `SetFault`, forced status bits, stuck joints. What `Power` and `Plug`
+    did stays."""
 
     arm: str = "follower"
+
+
+class ListFaults(_Request, tag="list_faults", frozen=True):
+    """Ask which faults are set now: a list of `FaultNow`."""
 
 
 class ForceStatus(_Request, tag="status", frozen=True):
@@ -108,6 +117,7 @@ Request = (
     | Hand
     | SetFault
     | ClearFaults
+    | ListFaults
     | ForceStatus
     | Power
     | Stuck
@@ -143,6 +153,16 @@ class TruthReply(msgspec.Struct, frozen=True):
     block_speed_m_s: float
     bowl_m: list[float]
     arms: list[ArmTruth]
+
+
+class FaultNow(msgspec.Struct, frozen=True):
+    """A fault that is set. `seconds_left` None: until it is cleared."""
+
+    arm: str
+    kind: str
+    servo_id: int | None
+    value: int | None
+    seconds_left: float | None
 
 
 class WorldError(Exception):
