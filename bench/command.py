@@ -7,7 +7,9 @@ heavy in `run`.
 import argparse
 from importlib import import_module
 
-BENCHMARKS: dict[str, tuple[str, str]] = {}
+BENCHMARKS: dict[str, tuple[str, str]] = {
+    "tick": ("how well the loop keeps time, beside a bare loop and LeRobot", "bench.tick"),
+}
 """Name -> (summary, module)."""
 
 

@@ -19,6 +19,7 @@ import msgspec
 from config.schema import Camera, Config
 from drivers.cameras.ring import RingCamera
 from drivers.cameras.source import CapturedFrame, FrameSource
+from drivers.cameras.synthetic import SYNTHETIC, SyntheticCamera
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robotd.errors import CameraError
 from robotd.frames import FrameRingWriter
@@ -118,9 +119,11 @@ class CameraPump:
 
 
 def make_source(name: str, camera: Camera, runtime: Path, clock: Clock) -> FrameSource:
-    """The source that the configuration names: the plant's ring, or a V4L2 device."""
+    """The source that the configuration names: the plant's ring, a pattern, or a V4L2 device."""
     if camera.device == PLANT:
         return RingCamera(runtime / PLANT / f"camera-{name}", camera.fps, clock)
+    if camera.device == SYNTHETIC:
+        return SyntheticCamera(name, camera.width, camera.height, camera.fps, clock)
     from drivers.cameras.v4l2 import V4l2Camera
 
     return V4l2Camera(camera.device, camera.width, camera.height, camera.fps, clock)

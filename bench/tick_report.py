@@ -1,0 +1,105 @@
+"""The runs behind `robotd bench tick`, put together into its JSON."""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bench import bare, robotd_side
+from bench.figures import ratio, spread
+from bench.rig import BARE_PRIORITY, Rig, helper, rig
+from drivers import framer
+from drivers.registers import TELEMETRY_LENGTH
+from robotd.clock import NS_PER_S
+from robotd.errors import ConfigError
+
+Said = Callable[[str], None]
+_WIRE_NS = framer.sync_read_duration_ns(TELEMETRY_LENGTH, 6)
+
+
+def make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
+    """Run what was asked for and return the report."""
+    head: dict[str, Any] = {"hz": args.hz, "seconds": args.seconds, "load": list(args.load)}
+    if args.robot is not None:
+        _refuse_with_a_robot(args)
+        from bench import real_arm
+
+        return head | real_arm.measure(args.robot, args.hz, args.seconds, args.yes, said)
+    with rig() as place:
+        if args.bare:
+            return head | {"bare": _bare_alone(place, args, said)}
+        work = robotd_side.Work(args.hz, args.seconds, "encode" in args.load, "policy" in args.load)
+        report = head | figures(robotd_side.measure(place, work, said), _WIRE_NS)
+        if args.against is not None:
+            from bench import lerobot_side
+
+            settings = lerobot_side.measure(place, work, said)
+            report |= compared(report, settings)
+    return report
+
+
+def figures(measured: robotd_side.Measured, wire_ns: int) -> dict[str, Any]:
+    """robotd's figures beside the bare loop's. `work_p50_us`: what a tick takes beyond the time that
+    the wire is busy with its telemetry at 1 Mbaud; `overhead_p50_us`: beyond the time that the line
+    took to answer, by the wire recorder (the plant's own lateness is not robotd's)."""
+    kept = measured.kept
+    work = spread(kept.work_ns)
+    return {
+        "measured_by": "wire recorder",
+        "missed": kept.missed,
+        **kept.errors.as_json(),
+        "work_p50_us": round(work.p50_us - wire_ns / 1e3, 1) if work.samples else 0.0,
+        "overhead_p50_us": spread(measured.beyond_wire_ns).p50_us,
+        "wire_us": wire_ns / 1e3,
+        "unmatched": kept.unmatched,
+        "bare": {"missed": measured.bare_missed, **measured.bare.as_json()},
+        "ratio_p99": ratio(kept.errors.p99_us, measured.bare.p99_us),
+        "slices": measured.slices,
+        "schedulers": measured.schedulers,
+    }
+
+
+def compared(ours: dict[str, Any], settings: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """LeRobot's settings, its best by p99, and how many times larger its p99 is than robotd's."""
+    best = min(settings.values(), key=lambda each: float(each["p99_us"]))
+    return {
+        "lerobot": {"settings": settings, "p99_us": best["p99_us"], "max_us": best["max_us"]},
+        "ratio_lerobot_best": ratio(best["p99_us"], ours["p99_us"]),
+        "ratio_lerobot_default": ratio(settings["default"]["p99_us"], ours["p99_us"]),
+    }
+
+
+def _bare_alone(place: Rig, args: argparse.Namespace, said: Said) -> dict[str, Any]:
+    said(f"the bare loop alone, {args.seconds:g} s")
+    start_ns = time.monotonic_ns() + NS_PER_S
+    slices = ((start_ns, start_ns + round(args.seconds * NS_PER_S)),)
+    out = place.folder / "bare.json"
+    arguments = ("--hz", str(args.hz), "--priority", str(BARE_PRIORITY), "--out", str(out))
+    with helper(place, "bench.bare", (*arguments, "--slices", json.dumps(slices))) as loop:
+        scheduler = loop.ready()
+        loop.finish(args.seconds + 30.0)
+    stamped = json.loads(out.read_text())
+    judged = bare.judge(np.asarray(stamped["stamps"], np.int64), slices, args.hz)
+    return {"missed": stamped["missed"], **judged.as_json(), "scheduler": scheduler}
+
+
+def _refuse_with_a_robot(args: argparse.Namespace) -> None:
+    """Raise ConfigError for what a real arm cannot be measured with."""
+    given = [
+        name
+        for name, there in (
+            ("--load", bool(args.load)),
+            ("--against", args.against is not None),
+            ("--bare", args.bare),
+        )
+        if there
+    ]
+    if given:
+        raise ConfigError(
+            f"{given[0]} does not go with --robot.",
+            "Loads and LeRobot are measured on the virtual arm, where both have the same wire.",
+            f"Leave out {', '.join(given)}, or leave out --robot.",
+        )
