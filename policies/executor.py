@@ -45,7 +45,8 @@ class ExecutorSettings:
     A new chunk is asked for every `n_action_steps` steps (sooner where the chunk is shorter than
     that and the delay together). `row_ns` is the spacing of observations, `first_delay_ns` the
     delay from observation to approved plan that is assumed before one was measured, `late_passes`
-    whether control follows a plan whose verdict came too late.
+    whether control follows a plan whose verdict came too late. `followed` False: nobody follows
+    what is approved (a shadow), so every plan starts from where the arm is.
     """
 
     source: Source
@@ -56,6 +57,7 @@ class ExecutorSettings:
     crossfade_ns: int = 0
     ensemble: Ensemble | None = None
     late_passes: bool = False
+    followed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,9 @@ class Executor:
         self.last_verdict = verdict
         self._verdicts_ns.append(now_ns - self._asked_ns)
         self._delays_ns.append(now_ns - asked.observation_ns)
+        if not self.settings.followed:
+            self._chunks.clear()
+            return True
         if verdict is Verdict.PASS or (verdict is Verdict.LATE and self.settings.late_passes):
             self._approved = asked
             return True

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from policies.digests import FileDigests
 from policies.extra import extra_missing
 from robotd.errors import CheckpointError
 
@@ -58,15 +59,15 @@ class CheckpointFolder:
     tensors: Mapping[str, tuple[int, ...]]
     stats: Mapping[str, Stats] = field(default_factory=dict)
 
-    def sha256(self) -> str:
+    def sha256(self, digests: FileDigests | None = None) -> str:
         """The hash of every file that decides what the policy does."""
+        files = FileDigests() if digests is None else digests
         digest = hashlib.sha256()
         names = [CONFIG, WEIGHTS, PREPROCESSOR, POSTPROCESSOR]
         names += sorted(p.name for p in self.path.glob("policy_*processor_step_*.safetensors"))
         for name in names:
             digest.update(f"{name}\0".encode())
-            with (self.path / name).open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+            digest.update(bytes.fromhex(files.sha256(self.path / name)))
         return digest.hexdigest()
 
 

@@ -3,6 +3,7 @@
 Rate, joint names and units come from the dataset; what it does not say is asked for, not guessed.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ class RecordedActions:
     units: Units
     joints: tuple[str, ...]
     actions: npt.NDArray[np.float64]
+
+    def sha256(self) -> str:
+        """The hash of the actions, whatever file they are in."""
+        shape = str(self.actions.shape).encode()
+        return hashlib.sha256(shape + self.actions.astype("<f8").tobytes()).hexdigest()
 
 
 def read_recorded_actions(

@@ -186,6 +186,7 @@ def main() -> int:
                 units_source="asked for" if arguments.units else "dataset",
                 chunk=len(recorded.actions),
                 n_action_steps=session.runner.executor.settings.n_action_steps,
+                sha256=recorded.sha256(),
             )
         )
         if _play(process, link, session):

@@ -13,12 +13,14 @@ from typing import Any
 
 from config.schema import Config
 from policies.border import load_calibrations
+from policies.digests import FileDigests
 from policies.link import RuntimeLink
 from policies.loaded import LoadedPolicy, frame_stale_ns, load_policy, row_stride
 from policies.observation import Observation, build_observation
 from policies.process import PlanProcess, read_config
 from policies.row_inputs import RowInputs
 from policies.runner import Runner
+from policies.shadow import Shadow
 from robotd.clock import NS_PER_S, MonotonicClock
 from robotd.errors import RobotdError, StateError
 from robotd.policy_channel import (
@@ -26,6 +28,7 @@ from robotd.policy_channel import (
     Load,
     Progress,
     Ready,
+    ShadowOrder,
     Shutdown,
     Trouble,
 )
@@ -48,7 +51,9 @@ class PolicyServer:
         self._clock = MonotonicClock()
         self._policy: LoadedPolicy | None = None
         self._runner: Runner | None = None
+        self._shadow: Shadow | None = None
         self._told_trouble = ""
+        self._hashed_percent = 0
         self._reported = 0
         self._busy = False
         self._load_id = 0
@@ -64,6 +69,8 @@ class PolicyServer:
         try:
             if isinstance(message, Load):
                 self._load(message)
+            if isinstance(message, ShadowOrder):
+                self._set_shadow(message)
             self._step()
         except RobotdError as error:
             self._unload()
@@ -73,7 +80,7 @@ class PolicyServer:
     def _unload(self) -> None:
         """From here on nothing is proposed: neither by a checkpoint that failed nor by the one
         before it."""
-        self._policy = self._runner = None
+        self._policy = self._runner = self._shadow = None
         self._busy = False
 
     def _refuse_in_motion(self) -> None:
@@ -120,20 +127,43 @@ class PolicyServer:
                 n_action_steps=policy.settings.n_action_steps,
                 inference_ms=policy.inference_ns / 1e6,
                 told=policy.fit.told,
-                sha256=folder.sha256(),
+                cameras=policy.fit.cameras,
+                sha256=folder.sha256(FileDigests(progress=self._hashing)),
             )
         )
+
+    def _hashing(self, name: str, part: float) -> None:
+        percent = int(part * 10) * 10
+        if percent != self._hashed_percent:
+            self._hashed_percent = percent
+            self._process.send(Progress(phase=f"hashing {name}: {percent} %"))
+
+    def _set_shadow(self, request: ShadowOrder) -> None:
+        self._shadow = None
+        if request.on and self._policy is not None:
+            self._shadow = Shadow(
+                request.number,
+                self._policy,
+                self._clock,
+                first_chunk_id=self._clock.now_ns() // 1_000_000,
+            )
 
     def _step(self) -> None:
         tick = self._link.latest()
         runner = self._runner
         if tick is None or runner is None:
             return
-        self._busy = tick["state"] == State.POLICY
-        row = self._link.row() if self._busy else None
-        proposal = runner.step(tick, row, self._observe, self._link.answer())
-        if proposal is not None:
-            self._link.propose(proposal)
+        shadow = self._shadow
+        if shadow is not None and tick["state"] == State.DISARMED:
+            self._busy = True
+            self._step_shadow(shadow, tick)
+            runner = shadow.runner
+        else:
+            self._busy = tick["state"] == State.POLICY
+            row = self._link.row() if self._busy else None
+            proposal = runner.step(tick, row, self._observe, self._link.answer())
+            if proposal is not None:
+                self._link.propose(proposal)
         if runner.chunks != self._reported:
             self._reported = runner.chunks
             self._link.report(
@@ -142,6 +172,14 @@ class PolicyServer:
         if runner.trouble != self._told_trouble:
             self._told_trouble = runner.trouble
             self._process.send(Trouble(reason=runner.trouble))
+
+    def _step_shadow(self, shadow: Shadow, tick: Mapping[str, Any]) -> None:
+        answer = self._link.answer()
+        proposal, news = shadow.step(tick, self._link.row(), self._observe, answer)
+        if proposal is not None:
+            self._link.propose(proposal)
+        if news is not None:
+            self._process.send(news)
 
     def _observe(self, row: Mapping[str, Any]) -> Observation:
         assert self._policy is not None and self._inputs is not None

@@ -101,10 +101,25 @@ class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
 class RunPolicy(Request, frozen=True, kw_only=True, tag="run_policy"):
     """Give the arm to the loaded policy; the policy is reset first.
 
-    After `seconds` the arm holds, whatever became of the client; None: no limit.
+    After `seconds` the arm holds, whatever became of the client; None: no limit. A real arm is only
+    given to a policy that was rehearsed (`robotd rehearse`), or with `unrehearsed`.
     """
 
     seconds: float | None = None
+    unrehearsed: bool = False
+
+
+class Shadow(Request, frozen=True, kw_only=True, tag="shadow"):
+    """Let the loaded policy look and propose while the arm is disarmed; its plans go to the twin
+    only. Writes no goal and no torque. How it goes stands in `Status.shadow`; the reply has its
+    number as `shadow`. After `seconds` it ends and its verdict is kept."""
+
+    seconds: float = 40.0
+    task: str = ""
+
+
+class EndShadow(Request, frozen=True, kw_only=True, tag="end_shadow"):
+    """End the shadow now; no verdict is kept."""
 
 
 class Replay(Request, frozen=True, kw_only=True, tag="replay"):
@@ -197,6 +212,8 @@ AnyRequest = (
     | Goal
     | LoadPolicy
     | RunPolicy
+    | Shadow
+    | EndShadow
     | Replay
     | OpenSession
     | CloseSession
@@ -354,6 +371,10 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""
     fps: float = 0.0
     told: str = ""  # what the policy is told that a camera would have to see
+    cameras: tuple[str, ...] = ()  # those that it looks through
+    rehearsed: bool = False  # a rehearsal that is evidence for this robot was made, however it ended
+    rehearsal: str = ""  # the same in words
+    rehearsal_do: str = ""  # what is missing; empty when it passed
     inference_ms: float = 0.0
     observation_age_ms: float = 0.0
     chunks: int = 0
@@ -374,6 +395,34 @@ class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
     number: int = 0
     dataset: str = ""
     episode: int = -1
+    error: str = ""
+    likely: str = ""
+    do: str = ""
+
+
+class ShadowStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest shadow. `phase`: none, running, finished, failed.
+
+    `chunks` were judged by the twin, `refused` of them not passed (by reason in `reasons`), `late`
+    not judged in time; `late` ones count as neither. `trouble` says why no chunk is made now.
+    `finished`: its time was over and its verdict is kept; `passed` says how, and the three parts
+    why not. `failed`: it broke off and nothing is kept.
+    """
+
+    phase: str = "none"
+    number: int = 0
+    seconds: float = 0.0
+    elapsed_s: float = 0.0
+    chunks: int = 0
+    refused: int = 0
+    late: int = 0
+    reasons: dict[str, int] = {}
+    inference_ms: float = 0.0
+    inference_max_ms: float = 0.0
+    observation_age_max_ms: float = 0.0
+    trouble: str = ""
+    passed: bool = False
+    key: str = ""
     error: str = ""
     likely: str = ""
     do: str = ""
@@ -404,6 +453,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     twin: TwinStatus = TwinStatus()
     policy: PolicyStatus = PolicyStatus()
     replay: ReplayStatus = ReplayStatus()
+    shadow: ShadowStatus = ShadowStatus()
     leader_ready: bool | None = None
     processes: dict[str, str] = {}
 

@@ -32,6 +32,16 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="loa
     units: str = ""
 
 
+class ShadowOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shadow"):
+    """Supervisor to policy: propose from what is seen while the arm is disarmed, for the twin only.
+
+    `on` False: no more. `number` comes back in what is said of it.
+    """
+
+    number: int
+    on: bool = True
+
+
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shutdown"):
     """Supervisor to process: end now, with exit code 0."""
 
@@ -45,8 +55,9 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="ready"):
     """Process to supervisor: the arm can be given to it now. `id` is that of its `Load`.
 
-    `told` names what the policy is told that a camera would have to see; `sha256` is that of the
-    files that decide what it does; `inference_ms` that of one warm chunk.
+    `told` names what the policy is told that a camera would have to see, `cameras` those that it
+    looks through; `sha256` is that of the files that decide what it does, or of a recording's
+    actions; `inference_ms` that of one warm chunk.
     """
 
     id: int = 0
@@ -60,6 +71,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     n_action_steps: int
     inference_ms: float = 0.0
     told: str = ""
+    cameras: tuple[str, ...] = ()
     sha256: str = ""
 
 
@@ -85,12 +97,29 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     reason: str
 
 
+class Shadowed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shadowed"):
+    """Policy to supervisor, after each verdict: how the shadow of that number stands.
+
+    `chunks` were judged, `refused` of them not passed (counted by reason in `reasons`) and `late`
+    not judged in time. `inference_ms` is the median, the other two are the largest so far.
+    """
+
+    number: int
+    chunks: int
+    refused: int
+    late: int
+    reasons: dict[str, int]
+    inference_ms: float
+    inference_max_ms: float
+    observation_age_max_ms: float
+
+
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="finished"):
     """Replay to supervisor: the last recorded action was due and had been approved."""
 
 
-ToProcess = Load | Shutdown
-FromProcess = Progress | Ready | Failed | Trouble | Finished
+ToProcess = Load | ShadowOrder | Shutdown
+FromProcess = Progress | Ready | Failed | Trouble | Shadowed | Finished
 
 encode = msgspec.json.encode
 _TO_PROCESS: msgspec.json.Decoder[ToProcess] = msgspec.json.Decoder(ToProcess)

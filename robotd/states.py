@@ -54,6 +54,7 @@ class Source(IntEnum):
     HOMING = 6
     HOLD = 7
     CORRECTION = 8
+    SHADOW = 9  # of a rehearsal: no hand-over has this owner, so no plan of it is followed
 
 
 class LimitedBy(IntFlag):

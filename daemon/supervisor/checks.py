@@ -51,6 +51,8 @@ def surroundings_checks(now: Surroundings) -> tuple[Check, ...]:
         checks.append(_leader(now))
     if now.policy.phase != "none":
         checks.append(_policy(now.policy))
+        if now.policy.rehearsal and (now.policy.rehearsed or not now.simulated):
+            checks.append(_rehearsal(now.policy))
     return tuple(checks)
 
 
@@ -158,3 +160,9 @@ def _policy(policy: PolicyStatus) -> Check:
         detail=f"{policy.phase} {policy.error}".strip(),
         do="It cannot move the arm yet; robotd logs policy",
     )
+
+
+def _rehearsal(policy: PolicyStatus) -> Check:
+    """What is known of the loaded policy on this robot; a simulated one need not be rehearsed."""
+    outcome = "warn" if policy.rehearsal_do else "pass"
+    return Check(name="rehearsal", outcome=outcome, detail=policy.rehearsal, do=policy.rehearsal_do)

@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from config.schema import Config
+from daemon.rehearsals import Standing
 from daemon.supervisor.blueprint import policy_spec, replay_spec
 from daemon.supervisor.children import Children
 from daemon.supervisor.motion import Motion
@@ -23,7 +24,10 @@ from daemon.supervisor.observed import Observed
 from daemon.supervisor.pair import PairLine
 from daemon.supervisor.pending import Data, Pending
 from daemon.supervisor.recording import named_error
+from daemon.supervisor.rehearsed import RobotRehearsals, refuse_unrehearsed
+from daemon.supervisor.shadowing import ShadowDesk
 from robotd import messages, policy_channel
+from robotd.clock import Clock
 from robotd.errors import DaemonError, RobotdError, StateError
 from robotd.messages import PolicyStatus, ReplayStatus
 from robotd.states import RequestKind, Source, State
@@ -46,6 +50,8 @@ class PlanDesk:
         children: Children,
         motion: Motion,
         observed: Observed,
+        rehearsals: RobotRehearsals,
+        clock: Clock,
     ) -> None:
         self.sha256 = ""
         self.replay_status = ReplayStatus()
@@ -59,9 +65,17 @@ class PlanDesk:
             REPLAY: PairLine(context, runtime / policy_channel.REPLAY_SOCKET),
         }
         self._status = PolicyStatus()
+        self._rehearsals = rehearsals
+        self._ready: policy_channel.Ready | None = None
+        self._key = ""  # of the loaded policy's rehearsals
+        self.shadow = ShadowDesk(
+            config.name, rehearsals.store, observed, clock, self._lines[POLICY].send
+        )
         self._failure: dict[str, RobotdError] = {}
         self._load_number = 0
+        self._asked = messages.LoadPolicy(path="")
         self._replay_ready = False
+        self._replay_key = ""
         self._taken_back = -1  # the hand-over whose arm was taken back
 
     # --- requests ---------------------------------------------------------------------------------
@@ -73,6 +87,7 @@ class PlanDesk:
         self._load_number += 1
         number = self._load_number
         self._forget_policy(PolicyStatus(phase="loading", path=request.path))
+        self._asked = request
         self._start_policy()
         load = policy_channel.Load(
             id=number,
@@ -99,16 +114,41 @@ class PlanDesk:
 
         return Pending(poll, _LOAD_S, POLICY)
 
-    def run(self) -> Pending:
-        """Give the arm to the loaded policy."""
-        if self._status.phase != "ready":
+    def run(self, request: messages.RunPolicy) -> Pending:
+        """Give the arm to the loaded policy: a real one only after a rehearsal, or knowingly."""
+        self._need_policy()
+        self._need_twin()
+        if not self._rehearsals.simulated and not request.unrehearsed:
+            refuse_unrehearsed(self.look_up())
+        return self._motion.ask(RequestKind.POLICY, Source.POLICY)
+
+    def begin_shadow(self, request: messages.Shadow) -> Data:
+        """Let the loaded policy look and propose, for the twin only."""
+        ready = self._need_policy()
+        self._need_twin()
+        evidence = self._rehearsals.evidence(ready)
+        return self.shadow.begin(request, self._status.path, self._key, evidence)
+
+    def look_up(self) -> Standing:
+        """How the loaded policy stands now; another process may have kept a verdict meanwhile."""
+        found = self._rehearsals.standing(self._key, f"--policy {self._status.path}")
+        if self._status.phase == "ready":
+            self._status = msgspec.structs.replace(
+                self._status,
+                rehearsed=found.rehearsed,
+                rehearsal=found.words,
+                rehearsal_do=found.do,
+            )
+        return found
+
+    def _need_policy(self) -> policy_channel.Ready:
+        if self._status.phase != "ready" or self._ready is None:
             raise StateError(
                 "No policy is ready.",
                 f"The policy process is: {self._status.phase} {self._status.error}".strip() + ".",
                 "Load one first: robotd run --policy PATH.",
             )
-        self._need_twin()
-        return self._motion.ask(RequestKind.POLICY, Source.POLICY)
+        return self._ready
 
     def replay(self, request: messages.Replay) -> Pending:
         """Start the replay's process and give it the arm when it is ready."""
@@ -139,7 +179,11 @@ class PlanDesk:
                 self._fail(REPLAY, error)
                 self._end(REPLAY)
                 raise
-            return None if taken is None else taken | {"replay": number}
+            if taken is None:
+                return None
+            subject = f"--replay {request.dataset}:{request.episode}"
+            found = self._rehearsals.standing(self._replay_key, subject)
+            return taken | {"replay": number, "rehearsal": found.words, "rehearsal_do": found.do}
 
         return Pending(poll, _REPLAY_S, REPLAY)
 
@@ -158,6 +202,8 @@ class PlanDesk:
         for name in self._lines:
             self._listen(name)
         self._take_back()
+        if self.shadow.step(self._status.error):
+            self.look_up()
 
     def _listen(self, name: str) -> None:
         for body in self._lines[name].receive():
@@ -178,6 +224,7 @@ class PlanDesk:
                     self._loaded(message)
             case policy_channel.Ready():
                 self._replay_ready = True
+                self._replay_key = self._rehearsals.key(message)
             case policy_channel.Failed():
                 if name == REPLAY or message.id in (0, self._load_number):
                     error = named_error(message.kind, message.what, message.likely, message.do)
@@ -190,19 +237,25 @@ class PlanDesk:
             case policy_channel.Finished():
                 self._failure.pop(REPLAY, None)
                 self._replay_is("finished")
+            case policy_channel.Shadowed():
+                self.shadow.heard(message)
             case policy_channel.Progress():
                 log.info("%s: %s", name, message.phase)
 
     def _loaded(self, ready: policy_channel.Ready) -> None:
         self.sha256 = ready.sha256
+        self._ready = ready
+        self._key = self._rehearsals.key(ready, self._asked.ensemble, self._asked.rename)
         self._status = PolicyStatus(
             phase="ready",
             path=ready.path,
             kind=ready.kind,
             fps=ready.fps,
             told=ready.told,
+            cameras=ready.cameras,
             inference_ms=ready.inference_ms,
         )
+        self.look_up()
 
     def ended(self, name: str) -> None:
         """A plan process is gone: nobody follows a dead one's plans."""
@@ -290,7 +343,9 @@ class PlanDesk:
 
     def _forget_policy(self, status: PolicyStatus) -> None:
         self._failure.pop(POLICY, None)
-        self.sha256 = ""
+        self.shadow.policy_is_gone(_superseded(f"The shadow of {self._status.path}"))
+        self.sha256 = self._key = ""
+        self._ready = None
         self._status = status
 
     def _drop_replay(self) -> None:
@@ -304,6 +359,7 @@ class PlanDesk:
         if name == REPLAY:
             self._replay_is("failed", error)
         else:
+            self.shadow.policy_is_gone(error)
             self.sha256 = ""
             self._status = PolicyStatus(
                 phase="failed",

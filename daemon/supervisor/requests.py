@@ -70,7 +70,11 @@ class Requests:
             case messages.LoadPolicy():
                 return self._plans.load(request)
             case messages.RunPolicy():
-                return self._limit.on(self._plans.run, request.seconds)
+                return self._limit.on(lambda: self._plans.run(request), request.seconds)
+            case messages.Shadow():
+                return self._plans.begin_shadow(request)
+            case messages.EndShadow():
+                return self._plans.shadow.end()
             case messages.Replay():
                 return self._plans.replay(request)
             case messages.Shutdown():

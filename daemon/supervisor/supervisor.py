@@ -15,6 +15,7 @@ import zmq
 
 from config.joints import joint_names
 from config.schema import Config
+from daemon.rehearsals import RehearsalStore
 from daemon.supervisor.api import Api
 from daemon.supervisor.arm_down import ArmDown
 from daemon.supervisor.blueprint import CONTROL, RECORDER, body_specs, robot_specs
@@ -32,6 +33,7 @@ from daemon.supervisor.pending import Pending, Waiters, failure, unexpected
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
 from daemon.supervisor.readiness import Readiness
 from daemon.supervisor.recording import RecorderDesk
+from daemon.supervisor.rehearsed import RobotRehearsals
 from daemon.supervisor.requests import Requests
 from daemon.supervisor.runtime import RuntimeFolder
 from daemon.supervisor.startup import start_failure
@@ -85,7 +87,14 @@ class Supervisor:
         self._motion = Motion(config, self._control, self._observed, clock, self._surroundings)
         self._recorder = RecorderDesk(self._context, runtime)
         self._plans = PlanDesk(
-            self._context, runtime, config, self._children, self._motion, self._observed
+            self._context,
+            runtime,
+            config,
+            self._children,
+            self._motion,
+            self._observed,
+            RobotRehearsals(config, maps, RehearsalStore()),
+            clock,
         )
         self._readiness = Readiness(self._children, self._observed, clock.now_ns, self._began_ns)
         self._guarded = Guarded(clock.now_ns)
@@ -288,6 +297,7 @@ class Supervisor:
 
     def _surroundings(self) -> tuple[Check, ...]:
         self._observed.refresh()
+        self._plans.look_up()
         tick = self._observed.tick()
         now_ns = self._clock.now_ns()
         child = self._children.get(RECORDER)
@@ -356,6 +366,7 @@ class Supervisor:
             twin=self._observed.twin,
             policy=self._plans.status,
             replay=self._plans.replay_status,
+            shadow=self._plans.shadow.status,
             leader_ready=self._observed.leader_ready if self._observed.leader_wanted else None,
             processes=self._words(),
         )

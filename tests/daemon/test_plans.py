@@ -10,9 +10,13 @@ import pytest
 import zmq
 
 from config.loader import load
+from daemon.rehearsals import RehearsalStore
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
+from daemon.supervisor.rehearsed import RobotRehearsals
 from robotd import messages, policy_channel
+from robotd.clock import VirtualClock
 from robotd.errors import CheckpointError, DaemonError, StateError
+from robotd.messages import RunPolicy
 from robotd.policy_channel import Failed, Finished, FromProcess, Load, Ready
 from robotd.states import RequestKind, State
 
@@ -31,8 +35,17 @@ class Robot:
         self.policy_slot = None
         self.twin = SimpleNamespace(alive=True)
         config = load(simulated=True).config
+        self.clock = VirtualClock()
+        self.rehearsals = RobotRehearsals(config, (), RehearsalStore(runtime / "rehearsals"))
         self.desk = PlanDesk(
-            self.context, runtime, config, cast(Any, self), cast(Any, self), cast(Any, self)
+            self.context,
+            runtime,
+            config,
+            cast(Any, self),
+            cast(Any, self),
+            cast(Any, self),
+            self.rehearsals,
+            self.clock,
         )
         self.ends: dict[str, zmq.Socket[bytes]] = {}
 
@@ -178,13 +191,13 @@ def test_after_a_failed_load_nothing_can_be_run(robot: Robot) -> None:
     assert (status.error, status.likely, status.do) == ("It is damaged.", "A copy.", "Copy.")
     assert robot.desk.sha256 == ""
     with pytest.raises(StateError, match="No policy is ready"):
-        robot.desk.run()
+        robot.desk.run(RunPolicy())
     assert robot.asked == []
 
 
 def test_a_policy_that_fails_while_it_moves_the_arm_is_a_hold_once(robot: Robot) -> None:
     number = robot.has_loaded()
-    robot.desk.run()
+    robot.desk.run(RunPolicy())
     robot.says(POLICY, Failed(id=number, **FAILED), lambda: RequestKind.HOLD in robot.asked)
     robot.desk.receive()
     assert robot.asked == [RequestKind.POLICY, RequestKind.HOLD]
@@ -193,7 +206,7 @@ def test_a_policy_that_fails_while_it_moves_the_arm_is_a_hold_once(robot: Robot)
 
 def test_an_arm_given_to_a_policy_while_it_loads_is_taken_back(robot: Robot) -> None:
     robot.has_loaded()
-    robot.desk.run()
+    robot.desk.run(RunPolicy())
     robot.state = State.HOLDING  # control has not taken the request yet
     robot.loads("B")
     robot.give_to(State.POLICY)
@@ -202,7 +215,7 @@ def test_an_arm_given_to_a_policy_while_it_loads_is_taken_back(robot: Robot) -> 
 
 def test_a_policy_that_dies_is_a_hold_and_no_person_loses_the_arm_for_it(robot: Robot) -> None:
     robot.has_loaded()
-    robot.desk.run()
+    robot.desk.run(RunPolicy())
     robot.children[POLICY].running, robot.children[POLICY].exit_code = False, -9
     robot.desk.ended(POLICY)
     assert robot.asked[-1] is RequestKind.HOLD
@@ -220,7 +233,7 @@ def test_a_policy_that_dies_is_a_hold_and_no_person_loses_the_arm_for_it(robot: 
 
 def test_a_load_is_refused_while_a_policy_moves_the_arm(robot: Robot) -> None:
     robot.has_loaded()
-    robot.desk.run()
+    robot.desk.run(RunPolicy())
     with pytest.raises(StateError, match="has the arm"):
         robot.loads("B")
     assert robot.desk.status.path == "A" and robot.desk.sha256 == "sha of A"

@@ -1,0 +1,64 @@
+"""What this robot knows of rehearsals: the hash of a subject on it, and how the subject stands."""
+
+from collections.abc import Sequence
+
+from config.schema import Config
+from daemon.rehearsals import (
+    Evidence,
+    RehearsalStore,
+    Standing,
+    Subject,
+    evidence,
+    rehearsal_key,
+    standing,
+)
+from drivers.calibration import fingerprint
+from drivers.joint_map import JointMap
+from robotd.errors import StateError
+from robotd.policy_channel import Ready
+
+
+class RobotRehearsals:
+    """The verdicts that hold for one robot as it is configured and calibrated now."""
+
+    def __init__(self, config: Config, maps: Sequence[JointMap], store: RehearsalStore) -> None:
+        self.store = store
+        self.simulated = config.simulation is not None
+        self._config = config
+        self._calibrations = [fingerprint(each.calibration) for each in maps]
+
+    def key(self, ready: Ready, ensemble: str = "", rename: dict[str, str] | None = None) -> str:
+        """The hash of what a process has loaded, played as it was asked for."""
+        replay = ready.kind == "replay"
+        subject = Subject(
+            sha256=ready.sha256,
+            fps=ready.fps,
+            units=ready.units,
+            n_action_steps=0 if replay else ready.n_action_steps,
+            ensemble=ensemble,
+            rename=rename or {},
+        )
+        return rehearsal_key(self._config, self._calibrations, subject)
+
+    def evidence(self, ready: Ready) -> Evidence:
+        """Which rehearsals say something of it."""
+        return evidence(
+            simulated=self.simulated,
+            cameras=ready.cameras,
+            told=ready.told,
+            replay=ready.kind == "replay",
+        )
+
+    def standing(self, key: str, subject: str) -> Standing:
+        """How it stands; reads one small file. `subject` is how it is named to `rehearse`."""
+        return standing(self.store.find(key), f"robotd rehearse {subject}")
+
+
+def refuse_unrehearsed(standing: Standing) -> None:
+    """Raise StateError for a policy without a rehearsal that is evidence."""
+    if not standing.rehearsed:
+        raise StateError(
+            f"This policy is not rehearsed on this robot ({standing.words}).",
+            "It is new here, or checkpoint, calibration, cameras or limits changed since.",
+            f"{standing.do} (moves nothing); or say that you take it as it is: --unrehearsed.",
+        )
