@@ -6,19 +6,58 @@ to test. "Down" means that the servos said torque off, not that it was sent.
 
 import logging
 from collections.abc import Sequence
+from typing import Protocol
 
 from daemon.control import release
-from daemon.control.arm import JOINTS, FollowerArm
 from drivers.calibration import JOINT_NAMES
+from drivers.telemetry import Telemetry
 from robotd.errors import BusError
 
 log = logging.getLogger(__name__)
+
+JOINTS = len(JOINT_NAMES)
+
+
+class Lowerable(Protocol):
+    """An arm as the release sees it: control's (`FollowerArm`) or the guard's. All lists are in
+    joint order; every write raises BusError when the line is closed."""
+
+    name: str
+    telemetry: list[Telemetry | None]
+    limit_now_permille: list[int]  # register 48 as last read or written; -1: not known
+    misses: list[int]  # reads missed in a row
+    velocity_rad_s: list[float]  # filtered over 50 ms
+
+    @property
+    def released(self) -> bool:
+        """Whether every servo that answers, and at least one does, says that its torque is off."""
+        ...
+
+    def silent(self, joint: int) -> bool:
+        """Whether a servo has not answered for so long that its state is not known any more."""
+        ...
+
+    def write_torque_limit(self, permille: Sequence[float]) -> None:
+        """Write register 48 where it changes."""
+        ...
+
+    def write_torque_off(self) -> None:
+        """Cut torque on all six; not confirmed."""
+        ...
+
+    def read_back_answering(self) -> None:
+        """Read torque and limit back from the servos that answered last."""
+        ...
+
+    def restore_torque_limit(self) -> None:
+        """Give register 48 back what it holds at power-on."""
+        ...
 
 
 class LetDown:
     """The release of all arms, a tick at a time."""
 
-    def __init__(self, arms: Sequence[FollowerArm], allowed_rad_s: float, dt_s: float) -> None:
+    def __init__(self, arms: Sequence[Lowerable], allowed_rad_s: float, dt_s: float) -> None:
         self._arms = arms
         self._allowed_rad_s = allowed_rad_s
         self._dt_s = dt_s
@@ -65,7 +104,7 @@ class LetDown:
             except BusError as error:
                 log.error("%s", error)
 
-    def _let_go(self, arm: FollowerArm) -> None:
+    def _let_go(self, arm: Lowerable) -> None:
         """After torque off was asked for: leave the registers to the next program, name the mute."""
         if not arm.released:
             return
@@ -75,7 +114,7 @@ class LetDown:
         arm.restore_torque_limit()
 
 
-def _speeds(arm: FollowerArm) -> list[float | None]:
+def _speeds(arm: Lowerable) -> list[float | None]:
     """Joint speeds; None for one that missed a read, 0 for one that has long been silent."""
     return [
         speed if misses == 0 else 0.0 if arm.silent(joint) else None

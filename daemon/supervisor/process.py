@@ -45,8 +45,37 @@ def alive(process: ProcessId) -> bool:
         return True
     if start_time(process.pid) != process.started:
         return False
-    stat = Path(f"/proc/{process.pid}/stat")
-    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+    return letter(process.pid) != "Z"
+
+
+def letter(pid: int) -> str:
+    """What a process does, by proc(5): R runs, S sleeps, D waits in the kernel, T is stopped by a
+    signal, t by a debugger, Z has ended; empty when it is gone or not known."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[0]
+
+
+def kill(process: ProcessId) -> None:
+    """SIGKILL to this very process and to no other that was given its pid meanwhile. Does nothing
+    when it has ended. Raises PermissionError."""
+    if not hasattr(os, "pidfd_open"):
+        _signal(process, signal.SIGKILL)
+        return
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The descriptor holds one process; who that is can be asked now without a race.
+        if alive(process):
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
 
 
 def ask_to_end(process: ProcessId, patience_s: float) -> bool:
