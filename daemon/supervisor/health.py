@@ -1,0 +1,185 @@
+"""The health that is published, put together from what the supervisor knows already. Pure."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from config.joints import joint_names
+from config.schema import Config
+from daemon.supervisor.timing_watch import Timing
+from daemon.supervisor.verdict import TWIN_DIFFERS_RAD, Figures, ServoFigures, judge
+from drivers.registers import ServoStatus
+from robotd.clock import NS_PER_S
+from robotd.health import (
+    BusHealth,
+    HealthStatus,
+    RealtimeHealth,
+    ServoHealth,
+    StageHealth,
+    TwinHealth,
+)
+from robotd.messages import CameraStatus, Status, TwinStatus
+from robotd.states import State
+
+_JOINTS = 6
+_FRESH_NS = NS_PER_S // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the supervisor sees at one moment. `state`, `fault` and `fault_do` are its own judgement
+    of control, `tick` the newest tick, however old, `realtime` control's file of what it was
+    granted, `guard` the guard's of what it does."""
+
+    now_ns: int
+    state: State
+    fault: str
+    fault_do: str
+    starting: bool
+    tick: dict[str, Any] | None
+    timing: Timing
+    realtime: Mapping[str, Any]
+    guard: Mapping[str, Any] | None
+    twin: TwinStatus
+    cameras: tuple[CameraStatus, ...]
+    processes: dict[str, str]
+
+
+def health_status(config: Config, seen: Seen) -> HealthStatus:
+    """Figures and verdict."""
+    names = joint_names(config)
+    tick, timing = seen.tick, seen.timing
+    fresh = tick is not None and seen.now_ns - tick["deadline_ns"] < _FRESH_NS
+    lost = timing.line.lost or (0,) * len(names)
+    before = timing.minute.lost or (0,) * len(names)
+    lately = [now - then for now, then in zip(lost, before, strict=True)]
+    minute_s = (timing.line.stamp_ns - timing.minute.stamp_ns) / NS_PER_S
+    servos = () if tick is None else tuple(_servo(name, k, tick) for k, name in enumerate(names))
+    twin = _twin(config, seen.twin, seen.state)
+    late = timing.stages.get("late", StageHealth()).last_10_s
+    verdict, reasons = judge(
+        Figures(
+            state=seen.state,
+            fault=seen.fault,
+            fault_do=seen.fault_do,
+            starting=seen.starting,
+            ticked=tick is not None,
+            tick_hz=config.control.tick_hz,
+            recent_ticks=timing.recent_ticks if fresh else 0,
+            recent_missed=timing.recent_missed if fresh else 0,
+            late_p99_us=late.p99_us if fresh else 0.0,
+            servos=tuple(
+                ServoFigures(
+                    servo.name,
+                    k % _JOINTS + 1,
+                    _age_ms(tick, k, seen.now_ns),
+                    servo.temp_c,
+                    servo.flags,
+                    lately[k],
+                )
+                for k, servo in enumerate(servos)
+            ),
+            asked_last_minute=round(minute_s * timing.hz),
+            reopened_last_minute=timing.line.reopened - timing.minute.reopened,
+            derate_from_c=config.limits.derate_from_c,
+            stop_at_c=config.limits.stop_at_c,
+            twin=twin.verdict,
+            twin_residual_rad=twin.residual_rad,
+            processes=seen.processes,
+            cameras={camera.name: camera.age_ms for camera in seen.cameras},
+        )
+    )
+    return HealthStatus(
+        verdict=verdict,
+        reasons=reasons,
+        hz=timing.hz if fresh else 0.0,
+        missed=0 if tick is None else tick["missed_ticks"],
+        p99_us=late.p99_us,
+        rt=_realtime(seen.realtime),
+        bus=BusHealth(
+            errors=sum(lost),
+            coasted=timing.line.coasted,
+            reopened=timing.line.reopened,
+            errors_last_minute=sum(lately),
+            lost={name: count for name, count in zip(names, lost, strict=True) if count},
+        ),
+        servos=servos,
+        twin=twin,
+        stages=timing.stages,
+        guard="absent" if seen.guard is None else str(seen.guard.get("state", "unknown")),
+        processes=seen.processes,
+    )
+
+
+def service_line(status: Status) -> str:
+    """The state in one line, for `systemctl status`; it changes when something does."""
+    health = status.health
+    parts = [
+        status.state,
+        f"torque {status.torque}",
+        f"{health.hz:.0f} Hz",
+        f"p99 {health.p99_us / 1000:.1f} ms late",
+        f"{health.missed} missed",
+        f"health {health.verdict}",
+    ]
+    what = status.message or (health.reasons[0].what if health.reasons else "")
+    return ", ".join(parts) + (f": {what}" if what else "")
+
+
+def _servo(name: str, joint: int, tick: Mapping[str, Any]) -> ServoHealth:
+    return ServoHealth(
+        name=name,
+        temp_c=tick["present_temperature_c"][joint],
+        volt_v=tick["present_voltage_v"][joint],
+        load=tick["present_load_permille"][joint] / 10,
+        current_a=tick["present_current_a"][joint],
+        flags=_flags(tick["servo_status"][joint]),
+    )
+
+
+def _flags(status: int) -> tuple[str, ...]:
+    """The servo's complaints by name; a bit that no table knows by its value."""
+    known = tuple((bit.name or "").lower().replace("_", " ") for bit in ServoStatus if status & bit)
+    unknown = status & ~sum(ServoStatus)
+    return (*known, f"0x{unknown:02x}") if unknown else known
+
+
+def _age_ms(tick: Mapping[str, Any] | None, joint: int, now_ns: int) -> float:
+    """How old a servo's newest answer is now; negative when there never was one."""
+    if tick is None or tick["present_age_ns"][joint] < 0:
+        return -1.0
+    return float(tick["present_age_ns"][joint] + now_ns - tick["read_ns"]) / 1e6
+
+
+def _twin(config: Config, twin: TwinStatus, state: State) -> TwinHealth:
+    residual_rad = math.radians(max((abs(value) for value in twin.residual_deg), default=0.0))
+    if not config.twin.enabled:
+        return TwinHealth(verdict="off")
+    if not twin.alive:
+        return TwinHealth(verdict="absent")
+    if not state.armed:
+        return TwinHealth(verdict="limp")
+    agrees = residual_rad < TWIN_DIFFERS_RAD
+    return TwinHealth(residual_rad=residual_rad, verdict="agrees" if agrees else "differs")
+
+
+def _realtime(obtained: Mapping[str, Any]) -> RealtimeHealth:
+    """What control wrote of its grants; nothing was granted before it did."""
+    scheduler = str(obtained.get("scheduler", ""))
+    why = {
+        "fifo": str(obtained.get("scheduler_why", "")),
+        "mlock": str(obtained.get("memory_why", "")),
+        "affinity": str(obtained.get("cpu_why", "")),
+    }
+    return msgspec.convert(
+        {
+            "fifo": scheduler.startswith("fifo"),
+            "mlock": bool(obtained.get("memory_locked", False)),
+            "affinity": obtained.get("cpu"),
+            "why": {grant: word for grant, word in why.items() if word},
+        },
+        RealtimeHealth,
+    )
