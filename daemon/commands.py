@@ -18,4 +18,5 @@ COMMANDS = (
     CommandSpec("replay", "play a recorded episode through the twin", "daemon.cli.replay"),
     CommandSpec("dataset", "list datasets and look into one", "daemon.cli.dataset"),
     CommandSpec("logs", "what the processes wrote", "daemon.cli.logs"),
+    CommandSpec("blackbox", "the story of a fault: its last minute", "daemon.cli.blackbox"),
 )

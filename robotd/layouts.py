@@ -3,6 +3,7 @@
 | file       | kind | writer            | readers                            |
 |------------|------|-------------------|------------------------------------|
 | ticks      | ring | control           | everybody                          |
+| bus        | ring | control           | supervisor (black box)             |
 | requests   | ring | supervisor        | control                            |
 | command    | slot | supervisor        | control (goals of people, scripts) |
 | heartbeat  | slot | supervisor        | control                            |
@@ -23,6 +24,8 @@ from robotd.shm import Field, Layout
 
 TICKS_KEPT = 7_200  # one minute at 120 Hz
 REQUESTS_KEPT = 64
+BUS_KEPT = 8_192  # some ten seconds of one line at 120 Hz
+BUS_BYTES = 160  # the six replies to a telemetry request have 126
 PLAN_WAYPOINTS = 128  # an ACT chunk has 100, a Pi0 chunk 50
 REPORT_BYTES = 16_384
 
@@ -80,6 +83,18 @@ def tick_layout(joints: int) -> Layout:
         ],
     )
 
+
+BUS = Layout(
+    "bus",
+    1,
+    [
+        Field("stamp_ns", "q"),
+        Field("line", "B"),  # follower and leader of each arm, in the configuration's order
+        Field("direction", "B"),  # 0 to the servos, 1 from them
+        Field("length", "H"),  # of what passed; `data` holds its beginning
+        Field("data", "B", BUS_BYTES),
+    ],
+)
 
 REQUEST = Layout(
     "request",

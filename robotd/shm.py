@@ -66,6 +66,15 @@ class Layout:
             for f in self.fields
         ]
 
+    def offset(self, name: str) -> int:
+        """Where a field begins in the record, in bytes. Raises KeyError."""
+        at = 0
+        for field in self.fields:
+            if field.name == name:
+                return at
+            at += struct.calcsize(f"<{field.count}{field.format}")
+        raise KeyError(name)
+
     def pack(self, values: Mapping[str, Any]) -> bytes:
         """Pack a mapping that has every field. Raises KeyError or struct.error."""
         flat: list[Any] = []
@@ -271,4 +280,18 @@ class RingReader:
         return None
 
     def close(self) -> None:
+    def packed(self) -> tuple[int, bytes]:
+        """Return the index of the oldest record that is whole, and it and all after it, packed."""
+        before = self.count
+        size = self._layout.size
+        raw = self._memory[_HEADER_SIZE : _HEADER_SIZE + size * self.capacity]
+        # What was written while this copied, and the one being written, replaced the oldest ones.
+        first = max(0, self.count - self.capacity + 1)
+        start, end = first % self.capacity, before % self.capacity
+        if first >= before:
+            return before, b""
+        if start < end:
+            return first, raw[start * size : end * size]
+        return first, raw[start * size :] + raw[: end * size]
+
         self._memory.close()

@@ -17,9 +17,10 @@ import msgspec
 from config.schema import Config
 from daemon.control import realtime
 from daemon.control.build import build_core
+from daemon.control.bus_trace import BusTrace
 from daemon.control.exchange import SharedExchange
 from daemon.control.timing import Schedule
-from daemon.devices import calibration_of, open_device
+from daemon.devices import Devices, calibration_of
 from robotd.clock import MonotonicClock
 
 log = logging.getLogger("control")
@@ -44,10 +45,11 @@ def run(runtime: Path, config: Config) -> None:
     """Tick until the core says that there is nothing left to do."""
     clock = MonotonicClock()
     exchange = SharedExchange(runtime, 6 * len(config.arms))
+    trace = BusTrace(runtime, config, clock)
     core = build_core(
         config,
         partial(calibration_of, config),
-        partial(open_device, config),
+        trace.tapped(Devices(config).open),
         exchange,
         clock,
     )
@@ -78,6 +80,7 @@ def run(runtime: Path, config: Config) -> None:
         index = schedule.next_index(index, clock.now_ns())
     core.close()
     exchange.close()
+    trace.close()
     log.info("ended in %s with torque %s", core.state.name, core.torque.name)
 
 

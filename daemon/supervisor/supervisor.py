@@ -18,6 +18,7 @@ from config.schema import Config
 from daemon.rehearsals import RehearsalStore
 from daemon.supervisor.api import Api
 from daemon.supervisor.arm_down import ArmDown
+from daemon.supervisor.black_box import BlackBox
 from daemon.supervisor.blueprint import CONTROL, RECORDER, body_specs, robot_specs
 from daemon.supervisor.checks import Surroundings, surroundings_checks
 from daemon.supervisor.children import Child, Children
@@ -86,6 +87,9 @@ class Supervisor:
         self._observed = Observed(config, runtime, clock, self._children)
         self._motion = Motion(config, self._control, self._observed, clock, self._surroundings)
         self._recorder = RecorderDesk(self._context, runtime)
+        self._black_box = BlackBox(
+            config, runtime, logs, logs.parent / "blackbox", clock, lambda: self._motion.arming
+        )
         self._plans = PlanDesk(
             self._context,
             runtime,
@@ -168,6 +172,7 @@ class Supervisor:
         run("serving requests", self._serve_all)
         if self._due("status", now_ns, _STATUS_NS):
             run("reading the state", self._observed.refresh)
+            run("the black box", self._black_box.look)
             run("looking after the arm", self._look_after)
             run("publishing the state", lambda: self._api.publish(self.status()))
         run("the policy's time", self._limit.step)
@@ -222,6 +227,7 @@ class Supervisor:
         for client, reply in self._waiters.answers(1 << 62):
             self._api.reply(client, reply)
         self._guarded.run("publishing the state", lambda: self._api.publish(self.status()))
+        self._guarded.run("the black box", self._black_box.close)
         for part in (self._api, self._recorder, self._plans, self._control):
             self._guarded.run("closing", part.close)
         self._context.destroy(linger=200)
@@ -270,6 +276,7 @@ class Supervisor:
             self._plans.ended(name)
         elif name == CONTROL:
             self._care.ended(child)
+            self._black_box.control_died(*self._care.condition()[1:])
 
     # --- requests ---------------------------------------------------------------------------------
 
@@ -329,6 +336,8 @@ class Supervisor:
         now_ns = self._clock.now_ns()
         tick = self._observed.tick()
         state, fault, fault_do = self._care.condition()
+        if fault and self._black_box.newest:
+            fault_do = f"{fault_do} Its story: robotd blackbox show {self._black_box.newest}."
         stiff = self._stopping.left_stiff
         if stiff is not None:
             state, fault, fault_do = State.FAULT, stiff.what, stiff.do
