@@ -1,12 +1,15 @@
-"""The bounded torque of a fault, and its way back.
+"""The torque limits of held arms: the ceiling in force, a fault's bound, and the way between them.
 
 An arm in fault holds, but with no more than it needed a moment ago: what stalled stops pushing with
-all its strength, what is hot heats less. After a person cleared the fault the limits rise again
-over a second, and a joint that was pushed off its goal is asked for where it is instead.
+all its strength, what is hot heats less. After a person cleared the fault the limits rise again,
+and a joint that was pushed off its goal is asked for where it is instead. Between two episodes a
+person's hand is in the cell: the arm holds with the reset phase's cap, and rises again before it
+moves.
 """
 
 from collections.abc import Sequence
 
+from daemon.control import ceiling
 from daemon.control.arm import JOINTS, FollowerArm
 from daemon.control.gate import GateState
 
@@ -14,29 +17,24 @@ HEADROOM_PERMILLE = 150
 """Above the load of the moment: a hold at LeRobot's gains answers a disturbance with some of it."""
 CAP_PERMILLE = 600
 """Carries the raised arm (its heaviest hold takes 300 to 350 in the plant), stalls nothing."""
-RISE_PERMILLE_S = 1000.0
 RETARGET_RAD = 0.17
 """10 degrees: twice the droop under load, so further off something is in the way."""
 
 
 class BoundedTorque:
-    """The torque limits of all arms while in fault and after it."""
+    """The torque limits of all arms while they hold, in fault and after it."""
 
     def __init__(self, arms: Sequence[FollowerArm], dt_s: float) -> None:
         self._arms = arms
-        self._rise_permille = RISE_PERMILLE_S * dt_s
+        self._dt_s = dt_s
         self.rising = False
 
     def bound(self) -> None:
         """Enter a fault. Raises BusError when a line is closed."""
+        self.rising = False
         for arm in self._arms:
-            loads = arm.loads_permille()
-            arm.write_torque_limit(
-                [
-                    min(limit, CAP_PERMILLE, abs(load) + HEADROOM_PERMILLE)
-                    for limit, load in zip(_known(arm), loads, strict=True)
-                ]
-            )
+            needed = [abs(load) + HEADROOM_PERMILLE for load in arm.loads_permille()]
+            arm.write_torque_limit(ceiling.in_force(_known(arm), (CAP_PERMILLE,) * JOINTS, needed))
 
     def retarget(self) -> None:
         """The fault was cleared and the arm is held on: begin the way back."""
@@ -48,18 +46,18 @@ class BoundedTorque:
             ]
             arm.gate = GateState.at_rest(pose)
 
-    def rise(self) -> None:
-        """One tick of the way back; nothing when there is none. Raises BusError."""
-        if not self.rising:
-            return
+    def follow(self, reset_phase: bool) -> None:
+        """One tick of an armed arm: toward the ceiling in force; `rising` says whether it is still
+        below. Raises BusError."""
         self.rising = False
         for arm in self._arms:
-            wanted = [
-                min(working, limit + self._rise_permille)
-                for working, limit in zip(arm.torque_limit_permille, _known(arm), strict=True)
-            ]
-            arm.write_torque_limit(wanted)
-            self.rising |= wanted != list(arm.torque_limit_permille)
+            reset = arm.reset_torque_permille if reset_phase else None
+            wanted = ceiling.in_force(arm.torque_limit_permille, reset)
+            now = _known(arm)
+            if all(abs(here - goal) < 1.0 for here, goal in zip(now, wanted, strict=True)):
+                continue
+            self.rising |= any(goal - here >= 1.0 for here, goal in zip(now, wanted, strict=True))
+            arm.write_torque_limit(ceiling.follow(now, wanted, self._dt_s))
 
 
 def _known(arm: FollowerArm) -> list[int]:

@@ -2,10 +2,10 @@
 
 Pure: a request, what was measured and what was applied last give the pose to apply and, for each
 joint, what held it back. The order is that of the design: finite, age, joint range (with squeeze
-and lead), twin verdict, speed and acceleration, workspace of the applied pose, temperature. The
-source answers for age and verdict (`Asked.why`). Whatever the inputs, the applied pose stays in
-range and within the speed limits; a hold is a deceleration within the same limits and then a
-constant goal.
+and lead), twin verdict, speed and acceleration, workspace of the applied pose, torque, temperature
+and supply. The source answers for age and verdict (`Asked.why`). Whatever the inputs, the applied
+pose stays in range and within the speed limits; a hold is a deceleration within the same limits and
+then a constant goal.
 """
 
 import math
@@ -19,6 +19,8 @@ GRIPPER = 5
 # Braking is planned with a little less than the limit. In steps of dt the last, partial step takes
 # up to 1.125 times the planned deceleration, so any share below 1 / 1.125 never overshoots.
 _BRAKE_SHARE = 0.88
+FULL_DUTY_PERMILLE = 970  # the firmware's own clamp of the output stage (servo facts 3.3)
+_AT_CEILING_PERMILLE = 2.0  # Present_Load is rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,24 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """What one arm can give in this tick. Six values each, as the servos said them.
+
+    `ceiling_permille` is register 48 (negative: not known), `load_permille` the duty, signed.
+    `start` is the soft start's share of the speed; `weak` that the limits still rise; `steady` that
+    the supply is inside the servos' window; `grip_floor_rad` how far jaws that hold something close.
+    """
+
+    temperature_c: Sequence[float]
+    load_permille: Sequence[float]
+    ceiling_permille: Sequence[float]
+    start: float = 1.0
+    weak: bool = False
+    steady: bool = True
+    grip_floor_rad: float = -math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """The pose to write, the gate's next state, and what limited each joint."""
 
@@ -71,7 +91,12 @@ class Applied:
 
 
 def speed_scale(temperature_c: Sequence[float], limits: ArmLimits) -> float:
-    """1 while the hottest servo is cool, falling to 0 at the stop temperature."""
+    """1 while the hottest servo is cool, falling to 0 at the stop temperature.
+
+    A temperature that is not a number is taken for too hot.
+    """
+    if not all(math.isfinite(celsius) for celsius in temperature_c):
+        return 0.0
     hottest_c = max(temperature_c)
     if hottest_c <= limits.derate_from_c:
         return 1.0
@@ -82,12 +107,14 @@ def speed_scale(temperature_c: Sequence[float], limits: ArmLimits) -> float:
 def apply(
     asked: Asked,
     measured_rad: Sequence[float],
-    temperature_c: Sequence[float],
+    body: Body,
     last: GateState,
     limits: ArmLimits,
     dt_s: float,
 ) -> Applied:
     """One tick of the gate for one arm (six joints)."""
+    if not body.steady:
+        asked = Asked(None, asked.why | LimitedBy.SUPPLY)
     flags = [asked.why] * len(last.applied_rad)
     goal = asked.goal_rad
     if goal is not None and not all(math.isfinite(value) for value in goal):
@@ -95,13 +122,43 @@ def apply(
             LimitedBy.NOTHING if math.isfinite(value) else LimitedBy.NOT_FINITE for value in goal
         ]
         goal = None
-    scale = speed_scale(temperature_c, limits)
+    pace = _pace(body, limits)
     if goal is None:
         velocity = _decelerate(last.velocity_rad_s, limits, dt_s)
     else:
-        target = _reachable(goal, measured_rad, last, limits, flags)
-        velocity = _toward(target, last, limits, dt_s, scale, flags)
+        target = _reachable(goal, measured_rad, last, limits, body.grip_floor_rad, flags)
+        velocity = _toward(target, last, limits, dt_s, pace, flags)
+    for joint, at_ceiling in enumerate(strained(body)):
+        if at_ceiling:
+            flags[joint] |= LimitedBy.TORQUE
     return _in_workspace(velocity, last, limits, dt_s, flags)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """The share of the configured speed in this tick, and what it is owed to."""
+
+    share: float
+    why: LimitedBy
+
+
+def _pace(body: Body, limits: ArmLimits) -> _Pace:
+    warm = speed_scale(body.temperature_c, limits)
+    start = 0.0 if body.weak or not math.isfinite(body.start) else min(1.0, max(0.0, body.start))
+    if start < warm:
+        return _Pace(start, LimitedBy.TORQUE if body.weak else LimitedBy.SPEED)
+    return _Pace(warm, LimitedBy.TEMPERATURE if warm < 1.0 else LimitedBy.SPEED)
+
+
+def strained(body: Body) -> tuple[bool, ...]:
+    """For each joint whether its duty stands at the torque ceiling: it would push harder if it
+    were allowed to, so its goal is not where it can go."""
+    return tuple(
+        ceiling >= 0
+        and abs(load) > 0.0
+        and abs(load) >= min(ceiling, FULL_DUTY_PERMILLE) - _AT_CEILING_PERMILLE
+        for load, ceiling in zip(body.load_permille, body.ceiling_permille, strict=True)
+    )
 
 
 def _reachable(
@@ -109,6 +166,7 @@ def _reachable(
     measured: Sequence[float],
     last: GateState,
     limits: ArmLimits,
+    grip_floor_rad: float,
     flags: list[LimitedBy],
 ) -> list[float]:
     """Clamp a finite goal to range, squeeze and lead."""
@@ -118,6 +176,9 @@ def _reachable(
         if clamped != value:
             flags[joint] |= LimitedBy.RANGE
         target.append(clamped)
+    if target[GRIPPER] < grip_floor_rad:
+        target[GRIPPER] = grip_floor_rad
+        flags[GRIPPER] |= LimitedBy.SQUEEZE
     tightest = measured[GRIPPER] - limits.squeeze_rad
     if target[GRIPPER] < tightest:
         # Never opens the hand to honour the bound: it only refuses to close further.
@@ -125,16 +186,44 @@ def _reachable(
         if bounded > target[GRIPPER]:
             target[GRIPPER] = bounded
             flags[GRIPPER] |= LimitedBy.SQUEEZE
-    lead = max(abs(t - m) for t, m in zip(target[:GRIPPER], measured[:GRIPPER], strict=True))
-    if lead > limits.step_rad:
-        part = limits.step_rad / lead
-        for joint in range(GRIPPER):
-            pulled = measured[joint] + (target[joint] - measured[joint]) * part
-            if pulled != target[joint]:
-                flags[joint] |= LimitedBy.STEP
-            low, high = limits.minimum_rad[joint], limits.maximum_rad[joint]
-            target[joint] = min(max(pulled, low), high)
+    _lead(target, measured, last, limits, flags)
     return target
+
+
+def _lead(
+    target: list[float],
+    measured: Sequence[float],
+    last: GateState,
+    limits: ArmLimits,
+    flags: list[LimitedBy],
+) -> None:
+    """Shorten the way to `target` so that no body joint's goal leads its measured angle by more
+    than the step.
+
+    The way keeps its direction, so that a measurement that is a tick old changes how far it goes
+    and not where. Where a goal leads by more already (somebody pushes the arm), the whole arm is
+    pulled back toward where it is.
+    """
+    part, pulled = 1.0, False
+    for here, there, at in zip(last.applied_rad[:GRIPPER], target, measured, strict=False):
+        way, room = abs(there - here), limits.step_rad - (here - at) * (1 if there > here else -1)
+        if abs(here - at) > limits.step_rad + 1e-9:
+            pulled = True
+        elif way > room:
+            part = min(part, max(0.0, room) / way)
+    origin: Sequence[float] = last.applied_rad
+    if pulled:
+        origin = measured
+        lead = max(abs(t - m) for t, m in zip(target[:GRIPPER], measured[:GRIPPER], strict=True))
+        part = min(1.0, limits.step_rad / lead) if lead > 0.0 else 1.0
+    if part >= 1.0:
+        return
+    for joint in range(GRIPPER):
+        bounded = origin[joint] + (target[joint] - origin[joint]) * part
+        if bounded != target[joint]:
+            flags[joint] |= LimitedBy.STEP
+        low, high = limits.minimum_rad[joint], limits.maximum_rad[joint]
+        target[joint] = min(max(bounded, low), high)
 
 
 def _decelerate(velocity: Sequence[float], limits: ArmLimits, dt_s: float) -> list[float]:
@@ -151,7 +240,7 @@ def _toward(
     last: GateState,
     limits: ArmLimits,
     dt_s: float,
-    scale: float,
+    pace: _Pace,
     flags: list[LimitedBy],
 ) -> list[float]:
     """The velocity toward `target` within speed and acceleration, braking in time for it.
@@ -169,13 +258,12 @@ def _toward(
         brake = _BRAKE_SHARE * limits.acceleration_rad_s2[joint]
         half = 0.5 * brake * dt_s
         braking = math.sqrt(half * half + 2.0 * brake * abs(speed) * dt_s) - half
-        top = limits.speed_rad_s[joint] * scale
+        top = limits.speed_rad_s[joint] * pace.share
         part = min(top, braking)
         if part < abs(speed):
             factor = min(factor, part / abs(speed))
-            why = LimitedBy.TEMPERATURE if scale < 1.0 and top <= braking else LimitedBy.SPEED
             if top < abs(speed):
-                held.append((joint, why))
+                held.append((joint, pace.why if top <= braking else LimitedBy.SPEED))
     for joint, why in held:
         flags[joint] |= why
     aimed = [speed * factor for speed in wanted]

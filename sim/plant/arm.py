@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from sim.plant.bus import BYTE_NS_1M, VirtualBus
 from sim.plant.calibration import JointMap, joint_maps
-from sim.plant.electrical import FOLLOWER_12V, LEADER_7V4, ServoVariant, Supply
+from sim.plant.electrical import FOLLOWER_7V4, FOLLOWER_12V, LEADER_7V4, ServoVariant, Supply
 from sim.plant.servo import Servo
 
 LEADER_SUPPLY_V = 5.0
 """Leader arms carry 7.4 V servos on a 5 V brick (servo-and-twin facts 3.1)."""
-_LEADER_MAX_TENTHS_V = 80
+_MAX_TENTHS_V_OF_7V4 = 80
 
 
 @dataclass(slots=True)
@@ -48,11 +48,18 @@ def make_arm(
     noise_ticks: float,
     seed: int,
     supply_v: float | None = None,
+    twelve_volt: bool = True,
+    mounted: tuple[JointMap, ...] | None = None,
 ) -> Arm:
-    """An arm as it wakes up in `rest_rad`: torque off, Lock 1, its calibration in EPROM."""
-    maps = joint_maps(name)
+    """An arm as it wakes up in `rest_rad`: torque off, Lock 1, its calibration in EPROM.
+
+    `twelve_volt` says what a follower's servos are made for; a leader's are 7.4 V ones. `mounted`
+    are encoders other than the shipped ones.
+    """
+    maps = joint_maps(name) if mounted is None else mounted
     leader = name.endswith("leader")
-    variants: tuple[ServoVariant, ...] = LEADER_7V4 if leader else FOLLOWER_12V
+    follower = FOLLOWER_12V if twelve_volt else FOLLOWER_7V4
+    variants: tuple[ServoVariant, ...] = LEADER_7V4 if leader else follower
     volts = supply_v if supply_v is not None else LEADER_SUPPLY_V
     servos = []
     for joint, variant, angle_rad in zip(maps, variants, rest_rad, strict=True):
@@ -61,8 +68,8 @@ def make_arm(
             "max_position_limit": joint.range_max,
             "homing_offset": joint.homing_offset,
         }
-        if leader:
-            overrides["max_voltage_limit"] = _LEADER_MAX_TENTHS_V
+        if variant.nominal_v < 12.0:
+            overrides["max_voltage_limit"] = _MAX_TENTHS_V_OF_7V4
         servo = Servo(
             joint.servo_id,
             variant=variant,

@@ -64,6 +64,7 @@ C044 = ServoVariant("C044", 7.4, 1.06, 2.0, 94 * _RPM)
 C046 = ServoVariant("C046", 7.4, 0.81, 2.0, 122 * _RPM)
 
 FOLLOWER_12V = (C018,) * 6
+FOLLOWER_7V4 = (C001,) * 6
 LEADER_7V4 = (C044, C001, C044, C046, C046, C046)
 
 

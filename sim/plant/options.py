@@ -8,10 +8,12 @@ differ in both.
 import math
 import random
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
 from robotd.errors import ConfigError
+from sim.plant.calibration import JointMap
 
 JOINTS_PER_ARM = 6
 
@@ -27,6 +29,8 @@ class PlantOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     physics_step_ms: 1 or 2; the servos' law always runs at 1 kHz.
     noise_ticks: standard deviation of the encoder's noise before rounding.
     publish_hz: rate of the state slots (the renderer's clock).
+    supply: what the followers are made of and fed with: 12V, 7.4V, or 7.4 V servos on a 5V brick.
+    mounts: encoders as a person's calibration has them, by arm; an arm not named has the shipped ones.
     realtime_priority: ask for SCHED_FIFO (kept quiet where it is refused; `stats` tells).
     """
 
@@ -39,7 +43,9 @@ class PlantOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     physics_step_ms: int = 2
     noise_ticks: float = 0.25
     publish_hz: float = 60.0
+    supply: Literal["12V", "7.4V", "5V"] = "12V"
     realtime_priority: bool = False
+    mounts: dict[str, tuple[JointMap, ...]] = {}
 
     def __post_init__(self) -> None:
         if self.physics_step_ms not in (1, 2):
@@ -48,6 +54,11 @@ class PlantOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("publish_hz must be within 1 and 500")
         if not 0.0 <= self.noise_ticks <= 5.0:
             raise ValueError("noise_ticks must be within 0 and 5")
+
+    @property
+    def nominal_v(self) -> float:
+        """The voltage on the followers' brick."""
+        return float(self.supply.removesuffix("V"))
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -77,19 +88,19 @@ class DriveParameters:
     supply_v: float = 12.0
 
     @classmethod
-    def drawn(cls, plant_seed: int | None, arm: str) -> "DriveParameters":
-        """The drives of one arm of one plant; None gives ideal ones.
+    def drawn(cls, plant_seed: int | None, arm: str, nominal_v: float = 12.0) -> "DriveParameters":
+        """The drives of one arm of one plant; None gives ideal ones. `nominal_v` is the brick's.
 
         Backlash measured on C018 was 0.87-1.3 deg, its specification says 0.5 (servo-and-twin
         facts 3.1).
         """
         if plant_seed is None:
-            return cls()
+            return cls(supply_v=nominal_v)
         draw = random.Random(f"plant-drives-{plant_seed}-{arm}")
         joints = range(JOINTS_PER_ARM)
         return cls(
             backlash_rad=tuple(math.radians(draw.uniform(0.4, 1.1)) for _ in joints),
             torque_scale=tuple(draw.uniform(0.95, 1.05) for _ in joints),
             delay_ms=draw.choice((0, 2, 4)),
-            supply_v=draw.uniform(11.9, 12.3),
+            supply_v=draw.uniform(11.9, 12.3) * nominal_v / 12.0,
         )

@@ -56,7 +56,7 @@ class Physics:
         self.data: mujoco.MjData = mujoco.MjData(self.model)
         self.index: SceneIndex = scene_index(self.model)
         drives = [
-            DriveParameters.drawn(options.plant_seed, prefix + "follower")
+            DriveParameters.drawn(options.plant_seed, prefix + "follower", options.nominal_v)
             for prefix in options.prefixes
         ]
         self.arms: tuple[Arm, ...] = tuple(
@@ -67,6 +67,8 @@ class Physics:
                 noise_ticks=options.noise_ticks,
                 seed=(options.plant_seed or 0) + number,
                 supply_v=drive.supply_v,
+                twelve_volt=options.supply == "12V",
+                mounted=options.mounts.get(prefix + "follower"),
             )
             for number, (prefix, drive) in enumerate(zip(options.prefixes, drives, strict=True))
         )
@@ -79,6 +81,13 @@ class Physics:
         self._ticks = [servo.tick for servo in self._servos]
         self._viscous = self.model.dof_damping[self.index.dof].copy()
         self._friction = self.model.dof_frictionloss[self.index.dof].copy()
+        self._hands = [
+            (
+                float(self.model.body_mass[arm.gripper_body]),
+                self.model.body_ipos[arm.gripper_body] + 0,
+            )
+            for arm in self.index.arms
+        ]
         self._delay: list[deque[list[float]]] = [
             deque([[0.0] * 6 for _ in range(drive.delay_ms // self.step_ms)]) for drive in drives
         ]
@@ -120,6 +129,23 @@ class Physics:
         self.model.dof_frictionloss[self.index.dof[joint]] = (
             STUCK_FRICTION_NM if stuck else self._friction[joint]
         )
+
+    def push(self, arm: int, link: str, force_n: Sequence[float]) -> None:
+        """A force on a link's centre of mass from now on. Raises KeyError for an unknown link."""
+        body = self.model.body(self.index.arms[arm].prefix + link).id
+        self.data.xfrc_applied[body, :3] = force_n
+
+    def set_payload(self, arm: int, kg: float) -> None:
+        """The fingers carry a point mass at the tool centre."""
+        model, index = self.model, self.index.arms[arm]
+        body = index.gripper_body
+        own_kg, own_at = self._hands[arm]
+        model.body_mass[body] = own_kg + kg
+        model.body_ipos[body] = (own_kg * own_at + kg * model.site_pos[index.tcp_site]) / (
+            own_kg + kg
+        )
+        spare = mujoco.MjData(model)
+        mujoco.mj_setConst(model, spare)  # subtree masses follow
 
     def joint_positions_rad(self) -> Sequence[float]:
         """True joint angles of all arms, bus order."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.control.gate import Applied, ArmLimits, Asked, GateState, apply
+from daemon.control.gate import Applied, ArmLimits, Asked, Body, GateState, apply
 from daemon.control.kinematics import outside_m, points_m
 from robotd.states import LimitedBy
 
@@ -27,6 +27,7 @@ LIMITS = ArmLimits(
 OPEN = replace(LIMITS, workspace_min_m=(-9.0, -9.0, -9.0), workspace_max_m=(9.0, 9.0, 9.0))
 START = (0.0, -1.5, 1.4, 0.6, 0.0, 0.5)
 COOL = (30.0,) * 6
+FIT = Body(COOL, (0,) * 6, (1000,) * 6)
 
 anything = st.one_of(
     st.floats(-4, 4),
@@ -43,7 +44,7 @@ def _run(sequence: list[Asked], limits: ArmLimits, follow: bool = True) -> list[
     """Drive the gate; the measured arm stands where it was commanded one tick ago."""
     state, measured, found = GateState.at_rest(START), START, []
     for asked in sequence:
-        applied = apply(asked, measured, COOL, state, limits, DT_S)
+        applied = apply(asked, measured, FIT, state, limits, DT_S)
         measured = state.applied_rad if follow else measured
         state = applied.state
         found.append(applied)
@@ -63,6 +64,43 @@ def test_no_sequence_of_goals_makes_the_applied_pose_leave_range_or_speed(
             speed = abs(value - before[joint]) / DT_S
             assert speed <= LIMITS.speed_rad_s[joint] + 1e-9
         before = applied.goal_rad
+
+
+values = st.tuples(*[anything] * 6)
+bodies = st.builds(
+    Body,
+    temperature_c=st.tuples(*[st.one_of(anything, st.floats(-40, 200))] * 6),
+    load_permille=st.tuples(*[st.one_of(anything, st.integers(-1023, 1023))] * 6),
+    ceiling_permille=st.tuples(*[st.one_of(anything, st.integers(-1, 1000))] * 6),
+    start=st.one_of(anything, st.floats(0, 1)),
+    weak=st.booleans(),
+    steady=st.booleans(),
+)
+poses = st.tuples(*[st.floats(-3.2, 3.2)] * 6)
+
+
+@given(st.lists(st.tuples(goals, bodies, poses), min_size=1, max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_whatever_the_servos_say_of_themselves_the_applied_pose_stays_within_the_limits(
+    sequence: list[tuple[tuple[float, ...] | None, Body, tuple[float, ...]]],
+) -> None:
+    """Temperatures, loads, ceilings, a supply and a soft start that are anything at all."""
+    state = GateState.at_rest(START)
+    box = (LIMITS.workspace_min_m, LIMITS.workspace_max_m)
+    depth = outside_m(points_m(START), *box)
+    for goal, body, measured in sequence:
+        before, speeds = state.applied_rad, state.velocity_rad_s
+        applied = apply(Asked(goal), measured, body, state, LIMITS, DT_S)
+        state = applied.state
+        for joint, value in enumerate(applied.goal_rad):
+            assert math.isfinite(value)
+            assert LIMITS.minimum_rad[joint] <= value <= LIMITS.maximum_rad[joint]
+            assert abs(value - before[joint]) / DT_S <= LIMITS.speed_rad_s[joint] + 1e-9
+            if not body.steady or body.weak:  # brakes, and begins nothing
+                assert abs(value - before[joint]) / DT_S <= abs(speeds[joint]) + 1e-9
+        now = outside_m(points_m(applied.goal_rad), *box)
+        assert now <= depth + 1e-12
+        depth = now
 
 
 @given(st.lists(goals, min_size=1, max_size=60))
@@ -136,10 +174,33 @@ def test_a_hot_servo_slows_the_arm_and_a_very_hot_one_stops_it() -> None:
     def travel(temperature_c: float) -> float:
         state = GateState.at_rest(START)
         for _ in range(40):
-            hot = (*COOL[:2], temperature_c, *COOL[3:])
+            hot = replace(FIT, temperature_c=(*COOL[:2], temperature_c, *COOL[3:]))
             state = apply(Asked((1.5, *START[1:])), state.applied_rad, hot, state, OPEN, DT_S).state
         return state.applied_rad[0]
 
     distances = [travel(celsius) for celsius in (40.0, 60.0, 65.0)]
     assert all(a > b for a, b in itertools.pairwise(distances))
     assert distances[2] == START[0]
+
+
+def test_a_joint_at_its_torque_ceiling_says_so_and_the_others_do_not() -> None:
+    strained = replace(FIT, load_permille=(0, -449, 120, 0, 0, 0), ceiling_permille=(450,) * 6)
+    applied = apply(Asked(START), START, strained, GateState.at_rest(START), LIMITS, DT_S)
+    assert [flag is LimitedBy.TORQUE for flag in applied.limited_by] == [0, 1, 0, 0, 0, 0]
+
+
+def test_a_supply_outside_the_servos_window_is_a_hold_with_its_reason() -> None:
+    low = replace(FIT, steady=False)
+    applied = apply(Asked((1.5, *START[1:])), START, low, GateState.at_rest(START), LIMITS, DT_S)
+    assert applied.goal_rad == START
+    assert all(LimitedBy.SUPPLY in flag for flag in applied.limited_by)
+
+
+def test_an_arm_that_leads_as_far_as_it_may_keeps_its_direction_over_a_lost_read() -> None:
+    goal = (START[0] + 1.2, START[1] + 0.6, START[2], START[3], START[4], START[5])
+    late = (START[0] - 0.002, *START[1:])
+    ways = [
+        apply(Asked(goal), measured, FIT, GateState.at_rest(START), OPEN, DT_S).state.velocity_rad_s
+        for measured in (START, late)
+    ]
+    assert ways[0] == ways[1]
