@@ -118,6 +118,7 @@ class Fault(IntEnum):
 
 class RequestKind(IntEnum):
     """What the supervisor asks of control, in order, through the `requests` ring."""
+    ENCODER = 14
 
     ARM = 1
     DISARM = 2  # park if the path is clear, then governed release

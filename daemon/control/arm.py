@@ -6,7 +6,9 @@ only goal writes of the whole program are here (`write_goal`), and they take the
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from daemon.control.belief import Belief
 from daemon.control.gate import Applied, ArmLimits, GateState
 from daemon.control.link import BusLink
 from daemon.control.watch import ServoView
@@ -58,6 +60,7 @@ class FollowerArm:
         self._acceleration = [-1] * JOINTS  # register 41 as arming left it; -1: not armed by us
         window = 1 + max(1, round(_VELOCITY_S * tick_hz))
         self._history: list[deque[tuple[int, float]]] = [deque(maxlen=window) for _ in SERVO_IDS]
+        self.beliefs = [Belief() for _ in SERVO_IDS]
         self._refresh_ticks = max(1, tick_hz // _REFRESH_HZ)
         self._silent_reads = round(_SILENT_S * tick_hz)
         self._unwritten_ticks = 0
@@ -99,12 +102,14 @@ class FollowerArm:
             history.clear()
 
     def take(self, answers: Mapping[int, Telemetry | None]) -> bool:
-        """Take one tick's answers; returns whether every servo answered."""
+        """Take one tick's answers; returns whether every servo told a position to go by."""
         complete = True
         for joint, servo in enumerate(SERVO_IDS):
             reading = answers.get(servo)
             if reading is None:
                 complete = False
+        for belief in self.beliefs:
+            belief.forget()
                 self.misses[joint] += 1
                 continue
             self.misses[joint] = 0
@@ -112,10 +117,18 @@ class FollowerArm:
             self.position_ticks[joint] = reading.position_ticks
         here = self.joint_map.rad_from_ticks(self.position_ticks).tolist()
         for joint, reading in enumerate(self.telemetry):
-            if reading is not None and self.misses[joint] == 0:
+            if reading and not self.misses[joint] and not self.beliefs[joint].doubts:
                 self.position_rad[joint] = here[joint]
                 self._differentiate(joint, reading.stamp_ns)
         return complete
+            if not self.beliefs[joint].judge(reading.position_ticks, reading.stamp_ns):
+                complete = False
+                last = self.telemetry[joint]
+                if last is not None:  # all but where it says it is
+                    where, when_ns = last.position_ticks, last.stamp_ns
+                    reading = replace(reading, position_ticks=where, stamp_ns=when_ns)
+                    self.telemetry[joint] = reading
+                continue
 
     def missed_all(self) -> None:
         """No answer at all in this tick (bus closed or silent)."""
@@ -142,6 +155,7 @@ class FollowerArm:
         return [0.0 if r is None else float(r.temperature_c) for r in self.telemetry]
 
     def loads_permille(self) -> list[int]:
+                self.beliefs[joint].doubts,
         return [0 if r is None else r.load_permille for r in self.telemetry]
 
     def write_goal(self, applied: Applied) -> bool:

@@ -91,7 +91,13 @@ _SOURCES = {
     Event.HOME: State.HOMING,
 }
 # After these the registers or the pose are not what control last knew: attach as after a crash.
-_ATTACH_AFTER = {Fault.BUS_LOST, Fault.SERVO_LOST, Fault.SERVO_REBOOTED, Fault.ARMING_FAILED}
+_ATTACH_AFTER = {
+    Fault.BUS_LOST,
+    Fault.SERVO_LOST,
+    Fault.SERVO_REBOOTED,
+    Fault.ARMING_FAILED,
+    Fault.ENCODER,
+}
 
 
 def next_state(state: State, event: Event, facts: Facts) -> State | Refusal:

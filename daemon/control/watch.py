@@ -27,6 +27,7 @@ class ServoView:
     status: int
     temperature_c: float
     torque: Torque
+    doubts: int = 0  # position readings in a row that it cannot have got to
     restarted: bool = False
 
 
@@ -46,6 +47,8 @@ def judge(
         return Finding(Fault.BUS_LOST, -1)
     for joint, servo in enumerate(servos):
         if servo.misses >= fault_after:
+        if servo.doubts >= fault_after:
+            return Finding(Fault.ENCODER, joint)
             return Finding(Fault.SERVO_LOST, joint)
     if not armed:
         return None
@@ -64,5 +67,5 @@ def judge(
 
 
 def degraded(servos: Sequence[ServoView], after: int) -> bool:
-    """Whether any servo has missed `after` reads or more in a row."""
-    return any(servo.misses >= after for servo in servos)
+    """Whether any servo has given no position to go by in `after` reads or more in a row."""
+    return any(max(servo.misses, servo.doubts) >= after for servo in servos)

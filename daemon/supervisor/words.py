@@ -4,8 +4,9 @@ from robotd.states import Fault
 
 _WORDS: dict[Fault, tuple[str, str]] = {
     Fault.BUS_LOST: (
-        "no servo answers",
-        "Check the adapter's USB plug and the servo power; the port reopens by itself. Then clear.",
+        "no servo answers in time",
+        "Check the adapter's USB plug and the servo power; the port reopens by itself. Then clear. "
+        "An adapter slower than control.read_deadline_ms looks the same.",
     ),
     Fault.SERVO_LOST: (
         "{joint} does not answer",
@@ -51,6 +52,11 @@ _WORDS: dict[Fault, tuple[str, str]] = {
     Fault.SWAPPED_ARM: (
         "the joints do not move as this arm's should",
         "Are two arms or two cables swapped? Compare port and id in the configuration, then clear.",
+    ),
+    Fault.ENCODER: (
+        "{joint} tells positions that it cannot be at",
+        "Its encoder jumped or counts turns: look where the joint is, cut the servo power and give "
+        "it back, then clear and arm. If it stays, the magnet or the servo is broken.",
     ),
     Fault.SUPPLY_VOLTAGE: (
         "the supply voltage at {joint} left the servos' window",
