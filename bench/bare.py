@@ -1,7 +1,7 @@
 """A bare loop: what this machine can do at best, for the control loop to be compared with.
 
-`python -m bench.bare --hz N --priority P --slices JSON --out FILE` does in each slice of time what
-control does, less all work: it asks for the same scheduler, locks its memory, freezes the garbage
+`python -m bench.bare --hz N --priority P [--cpu C] --slices JSON --out FILE` does in each slice of time what
+control does, less all work: it asks for the same scheduler and core, locks its memory, freezes the garbage
 collector, sleeps to the same absolute deadlines by the same clock and stamps. Prints READY with the
 scheduler it got.
 
@@ -64,11 +64,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.bare", description=__doc__)
     parser.add_argument("--hz", type=int, required=True)
     parser.add_argument("--priority", type=int, required=True)
+    parser.add_argument("--cpu", type=int, help="the core that control has, if it has one")
     parser.add_argument("--slices", required=True, help="[[begin_ns, end_ns], …]")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     slices: Slices = tuple((int(a), int(b)) for a, b in json.loads(arguments.slices))
-    obtained = realtime.take(arguments.priority)
+    obtained = realtime.take(arguments.priority, arguments.cpu)
     realtime.freeze_garbage_collector()
     sys.stdout.write(f"READY {obtained.scheduler}\n")
     sys.stdout.flush()

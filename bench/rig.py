@@ -99,9 +99,9 @@ def _environment(places: Mapping[str, str]) -> Iterator[None]:
 class Helper:
     """A process of the benchmark's own, `python -m module arguments…`, that says READY."""
 
-    def __init__(self, rig: Rig, module: str, arguments: Sequence[str]) -> None:
+    def __init__(self, folder: Path, module: str, arguments: Sequence[str]) -> None:
         self.module = module
-        self._log = (rig.folder / f"{module}.log").open("a+b")
+        self._log = (folder / f"{module}.log").open("w+b")
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.DEVNULL,
@@ -141,13 +141,13 @@ class Helper:
             self._process.stdout.close()
         self._log.close()
 
-    def last_words(self) -> str:
-        """The end of what it wrote to stderr."""
+    def words(self) -> str:
+        """What it wrote to stderr so far."""
         self._log.seek(0)
-        return self._log.read().decode(errors="replace")[-2_000:].strip()
+        return self._log.read().decode(errors="replace").strip()
 
     def _failed(self) -> DaemonError:
-        words = self.last_words().splitlines()
+        words = self.words().splitlines()
         return DaemonError(
             f"{self.module} did not do its part (exit {self._process.poll()}): "
             f"{words[-1] if words else 'it said nothing'}",
@@ -157,9 +157,9 @@ class Helper:
 
 
 @contextmanager
-def helper(rig: Rig, module: str, arguments: Sequence[str]) -> Iterator[Helper]:
-    """A helper that is stopped at the end."""
-    made = Helper(rig, module, arguments)
+def helper(folder: Path, module: str, arguments: Sequence[str]) -> Iterator[Helper]:
+    """A helper that is stopped at the end; its log lies in `folder`."""
+    made = Helper(folder, module, arguments)
     try:
         yield made
     finally:
@@ -170,7 +170,8 @@ def helper(rig: Rig, module: str, arguments: Sequence[str]) -> Iterator[Helper]:
 def plant(rig: Rig, options: str = "{}") -> Iterator[Path]:
     """The virtual arm without a daemon, as the daemon would start it; yields its runtime folder."""
     folder = paths.runtime_dir(PLANT_FOLDER)
-    with helper(rig, "sim.plant", ("--runtime", str(folder), "--options", options)) as made:
+    arguments = ("--runtime", str(folder), "--options", options)
+    with helper(rig.folder, "sim.plant", arguments) as made:
         made.ready()
         yield folder
 
@@ -184,8 +185,10 @@ def line(runtime: Path, arm: str = "follower") -> Path:
 def wire_recorder(rig: Rig, servos: Path) -> Iterator[Helper]:
     """The wire recorder between `servos` and `rig.wire`. It waits for the servos by itself; its
     stamps are in `rig.recorded` once it was stopped."""
-    arguments = ("--line", str(servos), "--link", str(rig.wire), "--out", str(rig.recorded))
-    with helper(rig, "bench.wire", (*arguments, "--priority", str(RECORDER_PRIORITY))) as made:
+    arguments: tuple[str, ...] = ("--line", str(servos), "--link", str(rig.wire))
+    arguments += ("--out", str(rig.recorded))
+    arguments += ("--priority", str(RECORDER_PRIORITY))
+    with helper(rig.folder, "bench.wire", arguments) as made:
         yield made
 
 

@@ -17,7 +17,9 @@ LOADS = ("encode", "policy")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of measurement, each side")
-    parser.add_argument("--hz", type=int, choices=RATES_HZ, default=120)
+    parser.add_argument(
+        "--hz", type=int, choices=RATES_HZ, help="120 (default), or 250; a real arm has its own"
+    )
     parser.add_argument(
         "--load",
         type=_loads,

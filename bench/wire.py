@@ -136,7 +136,7 @@ def main() -> int:
     if line is None:
         return 0
     recorder = WireRecorder(line, arguments.link)
-    obtained = realtime.take(arguments.priority)
+    obtained = realtime.take(arguments.priority, None)
     realtime.freeze_garbage_collector()
     sys.stdout.write(f"READY {obtained.scheduler}\n")
     sys.stdout.flush()
