@@ -10,6 +10,7 @@ from importlib import import_module
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "tick": ("how well the loop keeps time, beside a bare loop and LeRobot", "bench.tick"),
     "bus": ("reading six servos: the own bus, the SDK of the vendor, rustypot", "bench.bus"),
+    "soak": ("half an hour of work: memory, descriptors, missed ticks", "bench.soak"),
 }
 """Name -> (summary, module)."""
 

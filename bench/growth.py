@@ -1,0 +1,60 @@
+"""Whether processes grow: resident memory and descriptors over time, from /proc.
+
+The slope is that of a straight line through all samples after the warm-up, in MB an hour; `judge` is pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.figures import slope_per_hour
+
+LIMIT_MB_PER_HOUR = 0.5
+FEWEST_SAMPLES = 10  # a line through fewer says nothing about an hour
+_MB = 1 << 20
+_PAGE = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process at one moment. `at_s` since the beginning."""
+
+    at_s: float
+    resident_mb: float
+    descriptors: int
+
+
+def sample(pid: int, at_s: float) -> Sample | None:
+    """Look at a process; None when it is gone."""
+    folder = Path("/proc") / str(pid)
+    try:
+        pages = int((folder / "statm").read_text().split()[1])
+        descriptors = sum(1 for _ in (folder / "fd").iterdir())
+    except OSError:
+        return None
+    return Sample(at_s, pages * _PAGE / _MB, descriptors)
+
+
+def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str, dict[str, Any]]:
+    """For each process its slope, its descriptors and whether both are good. `good` is None where
+    there are too few samples for a verdict."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, seen in samples.items():
+        counted = [each for each in seen if each.at_s >= warm_up_s]
+        slope = slope_per_hour(
+            [each.at_s for each in counted], [each.resident_mb for each in counted]
+        )
+        half = len(counted) // 2
+        before = max((each.descriptors for each in counted[:half]), default=0)
+        after = max((each.descriptors for each in counted[half:]), default=0)
+        good = slope <= LIMIT_MB_PER_HOUR and after <= before
+        found[name] = {
+            "samples": len(counted),
+            "resident_mb": round(counted[-1].resident_mb, 2) if counted else None,
+            "slope_mb_per_hour": round(slope, 3),
+            "descriptors": after,
+            "descriptors_before": before,
+            "good": good if len(counted) >= FEWEST_SAMPLES else None,
+        }
+    return found

@@ -1,0 +1,142 @@
+"""The daemon at its work for half an hour: does any process grow, is any tick missed?
+
+A session on the simulated arm in a loop: sway and record for six seconds, keep or throw the episode
+away, hold for two. Two cameras of 640x480 at 30 Hz are encoded (see `drivers.cameras.synthetic`).
+Each process is looked at once a round, in the hold; the first minute (or half of a shorter run) does
+not count, until then rings and caches fill.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.growth import LIMIT_MB_PER_HOUR, Sample, judge, sample
+from bench.rig import NAME, Rig, rig
+from bench.robotd_side import arm_and_home, sway_about_here
+from daemon.cli.start import start_daemon, stop_daemon
+from robotd.client import Robot
+from robotd.layouts import tick_layout
+from robotd.messages import CloseSession, DiscardEpisode, KeepEpisode, OpenSession, StartEpisode
+from robotd.shm import RingReader
+
+_RECORD_S = 6.0
+_HOLD_S = 2.0
+_KEEP_EVERY = 8  # the rest is thrown away, or half an hour leaves gigabytes
+_WARM_UP_S = 60.0
+_PATIENCE_S = 60.0
+_JOINTS = (0, 4)
+_SWAY_RAD = 0.35
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=_minutes, default=30.0)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _minutes(text: str) -> float:
+    minutes = float(text)
+    if not 0.2 <= minutes <= 10_080:
+        raise argparse.ArgumentTypeError("0.2 minutes to a week (10080)")
+    return minutes
+
+
+def run(args: argparse.Namespace) -> int:
+    with rig() as place:
+        report = _soak(place, args.minutes)
+    if args.json:
+        print(json.dumps(report))
+    else:
+        _print(report)
+    return 0 if report["good"] is not False else 1
+
+
+def _soak(place: Rig, minutes: float) -> dict[str, Any]:
+    camera = {"device": "synthetic", "width": 640, "height": 480, "fps": 30}
+    file = place.folder / f"{NAME}.yaml"
+    settings = {
+        "extends": "so101-sim",
+        "name": NAME,
+        "arms": {"arm": {"leader": None}},
+        "cameras": {"overhead": camera, "wrist": camera},
+        "recording": {"fps": 30},
+    }
+    file.write_text(json.dumps(settings))
+    _said("starting the daemon with its body in MuJoCo")
+    start_daemon(NAME, simulated=True, config=str(file))
+    try:
+        with Robot.connect(NAME) as robot:
+            arm_and_home(robot)
+            ticks = RingReader(robot.runtime / "ticks", tick_layout(len(robot.instance.joints)))
+            missed_before = _missed(ticks)
+            samples = _rounds(robot, minutes * 60.0)
+            missed = _missed(ticks) - missed_before
+            ticks.close()
+    finally:
+        _said("parking, letting the arm down, ending the daemon")
+        stop_daemon(NAME)
+    processes = judge(samples, min(_WARM_UP_S, minutes * 30.0))
+    verdicts = [each["good"] for each in processes.values()]
+    return {
+        "minutes": minutes,
+        "limit_mb_per_hour": LIMIT_MB_PER_HOUR,
+        "missed": missed,
+        "processes": processes,
+        "good": None if None in verdicts else all(verdicts),
+    }
+
+
+def _rounds(robot: Robot, seconds: float) -> dict[str, list[Sample]]:
+    samples: dict[str, list[Sample]] = {}
+    robot.request(
+        OpenSession(dataset="local/robotd_soak", task="soak", episodes=100_000),
+        timeout_s=_PATIENCE_S,
+    )
+    began_s = time.monotonic()
+    number = 0
+    while (at_s := time.monotonic() - began_s) < seconds:
+        _said(f"round {number + 1}, {at_s / 60:.1f} of {seconds / 60:g} min")
+        robot.request(StartEpisode(), timeout_s=_PATIENCE_S)
+        with sway_about_here(robot, _JOINTS, _SWAY_RAD):
+            time.sleep(_RECORD_S)
+        kept = number % _KEEP_EVERY == 0
+        end = KeepEpisode() if kept else DiscardEpisode()
+        robot.request(end, timeout_s=_PATIENCE_S)
+        time.sleep(_HOLD_S)
+        for name, pid in _processes(robot).items():
+            seen = sample(pid, time.monotonic() - began_s)
+            if seen is not None:
+                samples.setdefault(name, []).append(seen)
+        number += 1
+    robot.request(CloseSession(), timeout_s=_PATIENCE_S)
+    return samples
+
+
+def _processes(robot: Robot) -> dict[str, int]:
+    """The robot's processes by name."""
+    children = msgspec.json.decode(Path(robot.runtime / "children.json").read_bytes())
+    return {"supervisor": robot.instance.pid} | {each["name"]: each["pid"] for each in children}
+
+
+def _missed(ticks: RingReader) -> int:
+    newest = ticks.latest()
+    return 0 if newest is None else int(newest["missed_ticks"])
+
+
+def _said(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _print(report: dict[str, Any]) -> None:
+    print(f"{report['minutes']:g} min, {report['missed']} ticks missed")
+    print(f"  {'':16} {'resident':>10} {'slope':>12} {'descriptors':>12}")
+    for name, each in report["processes"].items():
+        resident = "-" if each["resident_mb"] is None else f"{each['resident_mb']:.1f} MB"
+        mark = {True: "ok", False: "GROWS", None: "too short to say"}[each["good"]]
+        slope = f"{each['slope_mb_per_hour']:+.2f} MB/h"
+        print(f"  {name:16} {resident:>10} {slope:>12} {each['descriptors']:>12}  {mark}")
+    print(f"  limit: {report['limit_mb_per_hour']:g} MB/h a process, and no more descriptors")
