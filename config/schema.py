@@ -34,18 +34,23 @@ class Leader(_Section, frozen=True, kw_only=True):
 
 
 class Arm(_Section, frozen=True, kw_only=True):
-    """One follower arm, and its leader if there is one."""
+    """One follower arm, and its leader if there is one.
+
+    `supply`: which servos on which brick; `auto`: what the selftest found, else 12 V ones.
+    """
 
     port: Name
     id: Name
     leader: Leader | None = None
     base_xyz_m: PointM = (0.0, 0.0, 0.0)
     base_yaw_deg: Annotated[float, Meta(ge=-180, le=180)] = 0.0
+    supply: Literal["auto", "12V", "7.4V", "5V"] = "auto"
     joint_offset_deg: PoseDeg = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Camera(_Section, frozen=True, kw_only=True):
-    """One camera. `device`: a /dev/v4l/by-id name, a path, or `plant` for the simulated one.
+    """One camera. `device`: a /dev/v4l/by-id name, a path, `plant` for the simulated one, or, on the
+    simulated arm only, `synthetic` for a pattern of this size and rate that costs next to nothing.
 
     `view` is the simulated scene's camera that a `plant` one shows; None: the one of its own name.
     """
@@ -64,9 +69,12 @@ class Control(_Section, frozen=True, kw_only=True):
     tick_hz: Annotated[int, Meta(ge=20, le=500)]
     read_deadline_ms: Annotated[float, Meta(gt=0.5, le=20)]
     realtime_priority: Annotated[int, Meta(ge=0, le=90)]
+    cpu: Literal["auto", "none"] | Annotated[int, Meta(ge=0, le=1023)]
     command_stale_ms: Annotated[float, Meta(ge=20, le=2000)]
     supervisor_stale_s: Annotated[float, Meta(ge=0.2, le=30)]
     supervisor_gone_hold_s: Annotated[float, Meta(ge=0, le=600)]
+    guard_silent_s: Annotated[float, Meta(ge=0.5, le=10)]
+    guard_hold_s: Annotated[float, Meta(ge=0, le=60)]
     degraded_after_reads: Annotated[int, Meta(ge=1, le=100)]
     bus_fault_after_reads: Annotated[int, Meta(ge=1, le=100)]
     idle_release_s: Annotated[float, Meta(ge=0, le=86_400)]
@@ -88,6 +96,31 @@ class Limits(_Section, frozen=True, kw_only=True):
     stop_at_c: Annotated[float, Meta(ge=35, le=80)]
     squeeze_deg: Annotated[float, Meta(ge=0.5, le=45)]
     release_speed_rad_s: Annotated[float, Meta(gt=0.02, le=0.5)]
+    reset_torque_permille: Annotated[int, Meta(ge=100, le=1000)]
+    untried_speed_deg_s: Annotated[float, Meta(ge=1, le=270)]
+    untried_torque_permille: Annotated[int, Meta(ge=100, le=1000)]
+    soft_start_s: Annotated[float, Meta(ge=0, le=5)]
+    supply_dip_s: Annotated[float, Meta(ge=0.05, le=5)]
+    supply_fault_s: Annotated[float, Meta(ge=0.1, le=30)]
+
+
+class Protection(_Section, frozen=True, kw_only=True):
+    """What is done about joints that push in vain, jaws that hold, and what the mirror finds."""
+
+    stall_load_permille: Annotated[tuple[Annotated[int, Meta(ge=50, le=780)], ...], _SIX]
+    stall_error_deg: Annotated[tuple[Annotated[float, Meta(ge=1, le=45)], ...], _SIX]
+    stall_hold_deg: Annotated[tuple[Annotated[float, Meta(ge=0, le=20)], ...], _SIX]
+    stall_current_a: Annotated[float, Meta(ge=0.1, le=5)]
+    stall_ms: Annotated[float, Meta(ge=50, le=1500)]
+    stall_fault_s: Annotated[float, Meta(ge=0.1, le=60)]
+    stall_repeats: Annotated[int, Meta(ge=2, le=20)]
+    stall_within_s: Annotated[float, Meta(ge=1, le=120)]
+    grasp_squeeze_deg: Annotated[float, Meta(ge=0.5, le=5)]
+    grasp_ms: Annotated[float, Meta(ge=50, le=2000)]
+    twin_faults: tuple[
+        Literal["stalled", "slipped", "collision", "joint_sign", "swapped_arm", "twin_diverged"], ...
+    ]
+    twin_fault_ms: Annotated[float, Meta(ge=0, le=10_000)]
 
 
 class Poses(_Section, frozen=True, kw_only=True):
@@ -99,6 +132,21 @@ class Poses(_Section, frozen=True, kw_only=True):
     move_speed_deg_s: Annotated[float, Meta(gt=1, le=120)]
 
 
+class Obstacle(_Section, frozen=True, kw_only=True):
+    """Something that stands around the arm and never moves, for the twin alone.
+
+    `foot_m` is the middle of its underside, in the frame in which the arms' bases stand (one arm at
+    the origin: its base frame). `size_m`: width, depth and height; a cylinder stands upright and is
+    as wide as deep. `fingers`: they may touch it, as they may touch the table.
+    """
+
+    shape: Literal["box", "cylinder"]
+    foot_m: PointM
+    size_m: Annotated[tuple[Annotated[float, Meta(gt=0, le=4)], ...], _THREE]
+    yaw_deg: Annotated[float, Meta(ge=-180, le=180)] = 0.0
+    fingers: bool = False
+
+
 class Twin(_Section, frozen=True, kw_only=True):
     """The mirror and the pre-flight."""
 
@@ -106,6 +154,8 @@ class Twin(_Section, frozen=True, kw_only=True):
     verdict_budget_ms: Annotated[float, Meta(ge=1, le=1000)]
     late_rule: Literal["hold", "pass"]
     preflight: bool
+    observation_stale_ms: Annotated[float, Meta(ge=50, le=60_000)]
+    obstacles: dict[str, Obstacle] = {}
 
 
 class Policy(_Section, frozen=True, kw_only=True):
@@ -133,6 +183,7 @@ class Simulation(_Section, frozen=True, kw_only=True):
     seed: int
     task: str
     wire: Literal["1mbps", "zero"]
+    supply: Literal["12V", "7.4V", "5V"] = "12V"
 
 
 class Config(_Section, frozen=True, kw_only=True):
@@ -143,6 +194,7 @@ class Config(_Section, frozen=True, kw_only=True):
     cameras: dict[str, Camera]
     control: Control
     limits: Limits
+    protection: Protection
     poses: Poses
     twin: Twin
     policy: Policy

@@ -8,6 +8,8 @@
 | command    | slot | supervisor        | control (goals of people, scripts) |
 | heartbeat  | slot | supervisor        | control                            |
 | report     | slot | control           | supervisor (arming list, as JSON)  |
+| guard      | slot | guard             | supervisor (what it does, as JSON) |
+| timing     | slot | control           | supervisor                         |
 | proposal   | slot | policy, replay    | twin                               |
 | plan       | slot | twin              | control                            |
 | twin       | slot | twin              | control, supervisor, TUI           |
@@ -20,6 +22,7 @@ in the robot's joint order: six per arm in bus order, left before right.
 
 from functools import cache
 
+from robotd.histogram import CELLS
 from robotd.shm import Field, Layout
 
 TICKS_KEPT = 7_200  # one minute at 120 Hz
@@ -84,6 +87,32 @@ def tick_layout(joints: int) -> Layout:
     )
 
 
+STAGES = ("late", "read", "gate", "write", "read_back", "publish", "work", "period")
+"""The parts of a tick that are timed, each in microseconds; `daemon/control/stages.py` says what
+each one is."""
+
+
+@cache
+def timing_layout(joints: int) -> Layout:
+    """How control kept time and what the line lost, since it started: `robotd.histogram` cells.
+
+    Every field is eight bytes wide, so that control can keep it all in one array of numbers.
+    """
+    return Layout(
+        "timing",
+        1,
+        [
+            Field("stamp_ns", "q"),
+            Field("ticks", "Q"),
+            Field("missed", "Q"),  # ticks that were skipped
+            Field("coasted", "Q"),  # ticks in which an older value of some servo had to do
+            Field("reopened", "Q"),  # times that a serial device was opened again
+            Field("lost", "Q", joints),  # replies of each servo that did not come in time
+            *(Field(stage, "Q", CELLS) for stage in STAGES),
+        ],
+    )
+
+
 BUS = Layout(
     "bus",
     1,
@@ -107,9 +136,17 @@ REQUEST = Layout(
     ],
 )
 
-HEARTBEAT = Layout("heartbeat", 1, [Field("stamp_ns", "q"), Field("pid", "Q")])
+HEARTBEAT = Layout(
+    "heartbeat",
+    2,
+    # reset_phase: a recording waits between two episodes, so a person's hand is in the cell.
+    [Field("stamp_ns", "q"), Field("pid", "Q"), Field("reset_phase", "B")],
+)
 
 REPORT = Layout("report", 1, [Field("length", "I"), Field("json", "B", REPORT_BYTES)])
+
+GUARD_BYTES = 2_048
+GUARD = Layout("guard", 1, [Field("length", "I"), Field("json", "B", GUARD_BYTES)])
 
 
 @cache
@@ -159,17 +196,29 @@ def twin_layout(joints: int) -> Layout:
     """What the mirror sees: residual between the commanded twin and the measured arm."""
     return Layout(
         "twin",
-        1,
+        2,
         [
             Field("stamp_ns", "q"),
             Field("residual_rad", "d", joints),
             Field("park_clear", "B"),
+            Field("finding", "B"),  # what is wrong, a `robotd.states.Fault`; 0: nothing
+            Field("finding_joint", "i"),  # -1: not one joint
+            Field("finding_since_ns", "q"),
             Field("park_from_ns", "q"),  # tick whose goal the park path was checked from
             Field("plans_passed", "Q"),
             Field("plans_rejected", "Q"),
             Field("last_verdict", "B"),
             Field("last_reason", "B"),
             Field("last_verdict_us", "I"),
+            # The newest refusal, as `robotd.plan_words.Refusal`; refused_ns 0: there was none.
+            Field("refused_ns", "q"),
+            Field("refused_reason", "B"),
+            Field("refused_joint", "i"),
+            Field("refused_waypoint", "i"),
+            Field("refused_into_s", "d"),
+            Field("refused_amount", "d"),
+            Field("refused_body", "B"),
+            Field("refused_against", "B"),
         ],
     )
 

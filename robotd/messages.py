@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from robotd.health import HealthStatus
+
 SCHEMA = 1
 API_SOCKET = "api.sock"
 STATE_SOCKET = "state.sock"
@@ -348,14 +350,21 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The mirror and the pre-flight."""
+    """The mirror and the pre-flight.
+
+    `verdict` is that of the newest plan: pass, reject, late or none. `last_reason` says what the
+    newest plan that was not passed would have done, `refused_ago_s` how long ago that was (None:
+    every plan passed).
+    """
 
     alive: bool = False
     residual_deg: tuple[float, ...] = ()
     park_clear: bool = False
     plans_passed: int = 0
     plans_rejected: int = 0
+    verdict: str = "none"
     last_reason: str = ""
+    refused_ago_s: float | None = None
     last_verdict_ms: float = 0.0
 
 
@@ -428,6 +437,16 @@ class ShadowStatus(msgspec.Struct, frozen=True, kw_only=True):
     do: str = ""
 
 
+class GuardStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The guard. `state`: watching, killing, taking, holding, releasing, down, cannot; `none` when
+    there is none. `what` and `do` say why it cannot bring the arm down."""
+
+    state: str = "none"
+    scheduler: str = ""
+    what: str = ""
+    do: str = ""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a person or the TUI shows. Published ten times a second."""
 
@@ -455,7 +474,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     replay: ReplayStatus = ReplayStatus()
     shadow: ShadowStatus = ShadowStatus()
     leader_ready: bool | None = None
+    guard: GuardStatus = GuardStatus()
     processes: dict[str, str] = {}
+    health: HealthStatus = HealthStatus()
 
 
 encode = msgspec.json.encode

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_HEADER = struct.Struct("<8sIIQQQ")  # magic, version, record size, capacity, count, reserved
+_HEADER = struct.Struct("<8sIIQQQ")  # magic, version, record size, capacity, count, writer's pid
 _HEADER_SIZE = 64
 _COUNT_OFFSET = 8 + 4 + 4 + 8
 _COUNT = struct.Struct("<Q")
@@ -112,7 +112,7 @@ def _create(path: Path, magic: bytes, version: int, record_size: int, capacity: 
         memory = mmap.mmap(descriptor, size)
     finally:
         os.close(descriptor)
-    _HEADER.pack_into(memory, 0, magic, version, record_size, capacity, 0, 0)
+    _HEADER.pack_into(memory, 0, magic, version, record_size, capacity, 0, os.getpid())
     partial.replace(path)
     return memory
 
@@ -175,9 +175,13 @@ class SlotWriter:
 
     def write(self, values: Mapping[str, Any]) -> None:
         """Publish one record."""
+        self.write_packed(self._layout.pack(values))
+
+    def write_packed(self, record: bytes) -> None:
+        """Publish a record already packed with the slot's layout."""
         sequence = int(_COUNT.unpack_from(self._memory, _COUNT_OFFSET)[0]) + 1
         start = _HEADER_SIZE + self._layout.size * (sequence % _SLOT_BUFFERS)
-        self._memory[start : start + self._layout.size] = self._layout.pack(values)
+        self._memory[start : start + self._layout.size] = record
         _COUNT.pack_into(self._memory, _COUNT_OFFSET, sequence)
 
     def close(self) -> None:
@@ -254,6 +258,11 @@ class RingReader:
         """How many records have been appended since the ring was made."""
         return int(_COUNT.unpack_from(self._memory, _COUNT_OFFSET)[0])
 
+    @property
+    def writer_pid(self) -> int:
+        """The process that made the ring."""
+        return int(_HEADER.unpack_from(self._memory, 0)[5])
+
     def read_packed(self, index: int, skip: int = 0, length: int | None = None) -> bytes | None:
         """Return the record's bytes, or None when not yet written or already overwritten.
 
@@ -271,15 +280,6 @@ class RingReader:
         payload = self.read_packed(index)
         return None if payload is None else self._layout.unpack(payload)
 
-    def latest(self) -> dict[str, Any] | None:
-        """Return the newest record, or None before the first."""
-        while (count := self.count) > 0:
-            record = self.read(count - 1)
-            if record is not None:
-                return record
-        return None
-
-    def close(self) -> None:
     def packed(self) -> tuple[int, bytes]:
         """Return the index of the oldest record that is whole, and it and all after it, packed."""
         before = self.count
@@ -294,4 +294,13 @@ class RingReader:
             return first, raw[start * size : end * size]
         return first, raw[start * size :] + raw[: end * size]
 
+    def latest(self) -> dict[str, Any] | None:
+        """Return the newest record, or None before the first."""
+        while (count := self.count) > 0:
+            record = self.read(count - 1)
+            if record is not None:
+                return record
+        return None
+
+    def close(self) -> None:
         self._memory.close()

@@ -13,7 +13,7 @@ from daemon.guard.machine import Guarding
 from robotd import layouts
 from robotd.clock import NS_PER_S
 from robotd.late import LateFile
-from robotd.shm import SlotReader, SlotWriter
+from robotd.shm import LayoutError, SlotReader, SlotWriter
 from robotd.states import Torque
 
 GUARD_FILE = "guard"
@@ -65,11 +65,14 @@ class ReportReader:
 
     def read(self, now_ns: int) -> GuardReport | None:
         """The newest report; None when there is no guard, or none that lives."""
-        reader = self._file.get()
-        record = None if reader is None else reader.read()
-        if record is None:
-            return None
-        report = _decode(bytes(record["json"][: record["length"]]))
+        try:
+            reader = self._file.get()
+            record = None if reader is None else reader.read()
+            if record is None:
+                return None
+            report = _decode(bytes(record["json"][: record["length"]]))
+        except (LayoutError, msgspec.DecodeError):
+            return None  # of another version: it is being replaced
         return report if now_ns - report.stamp_ns < STALE_NS else None
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from daemon.supervisor.children import Spec
 from robotd import messages
 
 PLANT = "plant"
-CONTROL, RECORDER, TWIN = "control", "recorder", "twin"
+CONTROL, RECORDER, TWIN, GUARD = "control", "recorder", "twin", "guard"
 
 
 def resolve(config: Config, runtime: Path, *, yields_priority: bool) -> Config:
@@ -58,6 +58,7 @@ def body_specs(config: Config, runtime: Path) -> list[Spec]:
         "bimanual": len(config.arms) == 2,
         "leader": any(arm.leader is not None for arm in config.arms.values()),
         "zero_time": config.simulation.wire == "zero",
+        "supply": config.simulation.supply,
         # A real servo answers whatever the computer is busy with; the virtual one needs its turn.
         "realtime_priority": config.control.realtime_priority > 0,
     }
@@ -97,6 +98,11 @@ def robot_specs(config: Config, runtime: Path) -> list[Spec]:
             for name in config.cameras
         ),
     ]
+
+
+def guard_spec(runtime: Path) -> Spec:
+    """The process that brings the arm down when control cannot."""
+    return Spec(GUARD, "daemon.guard", ("--runtime", str(runtime)))
 
 
 def policy_spec(runtime: Path, config: Config) -> Spec:

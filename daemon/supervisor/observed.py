@@ -15,6 +15,7 @@ from daemon.control.realtime import resident_mb
 from daemon.supervisor.children import Children
 from daemon.supervisor.control_link import FrameWatch, LateSlot, ReportSlot, TickWatch
 from daemon.supervisor.status import twin_status
+from daemon.supervisor.timing_watch import TimingWatch
 from robotd import layouts
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.messages import CameraStatus, TwinStatus
@@ -31,13 +32,13 @@ class Observed:
 
     def __init__(self, config: Config, runtime: Path, clock: Clock, children: Children) -> None:
         joints = len(joint_names(config))
-        self.ticks = TickWatch(runtime / "ticks", joints, config.control.tick_hz)
+        self.ticks = TickWatch(runtime / "ticks", joints)
         self.reports = ReportSlot(runtime / "report")
         self.cameras: tuple[CameraStatus, ...] = ()
         self.twin = TwinStatus()
         self.policy_slot: dict[str, Any] | None = None
         self.realtime: dict[str, Any] = {}
-        self.percentiles = (0.0, 0.0, 0.0, 0.0)
+        self.timing = TimingWatch(runtime / "timing", joint_names(config))
         self.control_rss_mb = 0.0
         self.disk_free_gb: float | None = None
         self._config = config
@@ -80,17 +81,17 @@ class Observed:
         """Look at everything again."""
         now_ns = self._clock.now_ns()
         self.ticks.digest()
+        self.timing.look(now_ns)
         self.cameras = tuple(
             self._camera(name, watch, now_ns) for name, watch in self._frames.items()
         )
-        self.twin = twin_status(self._twin.read(), now_ns)
+        self.twin = twin_status(self._config, self._twin.read(), now_ns)
         self.policy_slot = self._policy.read()
         if now_ns - self._slow_ns > _SLOW_NS:
             self._slow_ns = now_ns
             self._refresh_slow()
 
     def _refresh_slow(self) -> None:
-        self.percentiles = self.ticks.percentiles()
         control = self._children.get("control")
         if control is not None and control.process is not None:
             self.control_rss_mb = resident_mb(control.process.pid)

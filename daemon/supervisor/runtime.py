@@ -8,13 +8,17 @@ two different files of one name. The descriptor is close-on-exec: a child never 
 import fcntl
 import logging
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from config.schema import Config
-from daemon.supervisor.blueprint import CONTROL
+from daemon.cores import CORES_FILE, Cores
+from daemon.guard.report import ReportReader
+from daemon.supervisor import guard_words
+from daemon.supervisor.blueprint import CONTROL, GUARD
 from daemon.supervisor.patience import RELEASE_S, arm_down_s
 from daemon.supervisor.process import ProcessId, alive, ask_to_end, end
 from robotd.errors import ConfigError, DaemonError
@@ -30,6 +34,7 @@ _LONGEST_SOCKET = "policy.sock"
 _SOCKET_PATH_LIMIT = 100  # sun_path has 108 bytes on Linux, 104 on macOS
 _UNKNOWN_S = 120.0  # for an orphaned control whose configuration cannot be read any more
 _PATIENCE_S = 3.0
+_GUARD_S = 75.0  # it holds, and gives a release 60 s
 
 
 class RuntimeFolder:
@@ -80,6 +85,10 @@ class RuntimeFolder:
         self._write(CONFIG_FILE, msgspec.json.encode(config))
         return self.path / CONFIG_FILE
 
+    def write_cores(self, cores: Cores) -> None:
+        """Say which core is control's."""
+        self._write(CORES_FILE, msgspec.json.encode(cores))
+
     def write_children(self, children: list[ProcessId]) -> None:
         """Note which processes are ours, for a successor that may have to end them."""
         self._write(CHILDREN_FILE, msgspec.json.encode(children))
@@ -95,21 +104,41 @@ class RuntimeFolder:
         partial.replace(self.path / name)
 
     def _end_orphans(self, waiting: Callable[[str, float], None]) -> None:
-        try:
-            data = (self.path / CHILDREN_FILE).read_bytes()
-            orphans = msgspec.json.decode(data, type=list[ProcessId])
-        except (FileNotFoundError, msgspec.DecodeError):
-            return
-        left = [orphan for orphan in orphans if alive(orphan)]
-        if not left:
-            return
-        log.warning("taking over from a killed robotd: ending %s", ", ".join(o.name for o in left))
+        left = self._orphans()
+        if left:
+            names = ", ".join(orphan.name for orphan in left)
+            log.warning("taking over from a killed robotd: ending %s", names)
         # Control first, while twin and plant still serve it: it lets the arm down on its way out.
-        for orphan in sorted(left, key=lambda each: each.name != CONTROL):
+        for orphan in left:
             if orphan.name == CONTROL:
                 self._end_control(orphan, waiting)
-            elif not end(orphan, _PATIENCE_S):
+        self._await_guard(waiting)
+        for orphan in sorted(left, key=lambda each: each.name != GUARD):
+            if orphan.name != CONTROL and not end(orphan, _PATIENCE_S):
                 log.error("%s (pid %d) did not end and was killed", orphan.name, orphan.pid)
+
+    def _orphans(self) -> list[ProcessId]:
+        try:
+            data = (self.path / CHILDREN_FILE).read_bytes()
+            listed = msgspec.json.decode(data, type=list[ProcessId])
+        except (FileNotFoundError, msgspec.DecodeError):
+            return []
+        return [each for each in listed if alive(each)]
+
+    def _await_guard(self, waiting: Callable[[str, float], None]) -> None:
+        """Whatever guard there is, also one of its own unit: not while the arm is in its hands."""
+        reports = ReportReader(self.path)
+        give_up_s = time.monotonic() + _GUARD_S
+        said = False
+        while guard_words.busy(reports.read(time.monotonic_ns())):
+            if not said:
+                said = True
+                waiting("the guard of a killed robotd lets the arm down", _GUARD_S)
+            if time.monotonic() >= give_up_s:
+                log.error("the guard has had the arm for %.0f s and goes on", _GUARD_S)
+                break
+            time.sleep(0.05)
+        reports.close()
 
     def _end_control(self, orphan: ProcessId, waiting: Callable[[str, float], None]) -> None:
         """SIGTERM parks; when that takes too long the e-stop counter asks for a release in place,

@@ -9,7 +9,7 @@ import logging
 from enum import Enum
 
 from daemon.supervisor.arm_down import ArmDown
-from daemon.supervisor.blueprint import CONTROL, PLANT, RECORDER, TWIN
+from daemon.supervisor.blueprint import CONTROL, GUARD, PLANT, RECORDER, TWIN
 from daemon.supervisor.children import Children
 from robotd.clock import NS_PER_S, Clock
 from robotd.errors import DaemonError
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _RECORDER_S = 60.0  # publishing what was kept
 _OTHERS_S = 10.0  # torch takes some seconds to leave a busy machine
-_LAST = (PLANT, "plant-cameras", TWIN)  # control needs them until the arm is down
+_LAST = (PLANT, "plant-cameras", TWIN, GUARD)  # until the arm is down they are needed
 
 
 class Phase(Enum):

@@ -24,7 +24,9 @@ from daemon.supervisor.checks import Surroundings, surroundings_checks
 from daemon.supervisor.children import Child, Children
 from daemon.supervisor.control_care import ControlCare
 from daemon.supervisor.control_link import ControlWriter
+from daemon.supervisor.guard_care import GuardCare
 from daemon.supervisor.guarded import Guarded
+from daemon.supervisor.health import Seen, health_status, service_line
 from daemon.supervisor.idle import IdleWatch, held_for_nobody
 from daemon.supervisor.motion import Motion
 from daemon.supervisor.notify import Notifier
@@ -41,13 +43,15 @@ from daemon.supervisor.startup import start_failure
 from daemon.supervisor.status import joints_status, loop_status
 from daemon.supervisor.stopping import Phase, Stopping
 from daemon.supervisor.time_limit import TimeLimit
+from daemon.supervisor.watchdog import Proof
 from drivers.joint_map import JointMap
 from robotd import messages
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import RobotdError
+from robotd.health import HealthStatus
 from robotd.messages import Check, Ok, Status
 from robotd.states import Source as SourceOf
-from robotd.states import State, Torque
+from robotd.states import State
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +106,20 @@ class Supervisor:
         )
         self._readiness = Readiness(self._children, self._observed, clock.now_ns, self._began_ns)
         self._guarded = Guarded(clock.now_ns)
-        self._care = ControlCare(config, self._children, self._observed, self._motion, clock.now_ns)
+        self._guard = GuardCare(runtime, self._children, clock.now_ns)
+        self._care = ControlCare(
+            config,
+            self._children,
+            self._observed,
+            self._motion,
+            self._guard.report,
+            clock.now_ns,
+        )
         stop_s = arm_down_s(config)
         self._longest_stop_ns = int((stop_s + _OTHERS_STOP_S) * NS_PER_S)
-        arm = ArmDown(self._children, self._control, self._observed, clock, stop_s)
+        arm = ArmDown(
+            self._children, self._control, self._observed, self._guard.report, clock, stop_s
+        )
         self._stopping = Stopping(self._children, arm, clock)
         self._idle = IdleWatch(config.control.idle_release_s, clock)
         self._api = Api(self._context, runtime)
@@ -125,7 +139,7 @@ class Supervisor:
         self._cannot_start: RobotdError | None = None
         self._told_stopping = False
         self._message = ""
-        self._watched_ticks = 0
+        self._proof = Proof()
         self._due_ns = dict.fromkeys(("beat", "status", "logs"), 0)
 
     # --- life -------------------------------------------------------------------------------------
@@ -150,6 +164,7 @@ class Supervisor:
 
     def _start(self) -> None:
         self._control.beat(self._clock.now_ns(), os.getpid())
+        self._guard.start()
         runtime = self._folder.path
         body = body_specs(self._config, runtime)
         for spec in (*body, *robot_specs(self._config, runtime)):
@@ -165,7 +180,8 @@ class Supervisor:
         run, now_ns = self._guarded.run, self._clock.now_ns()
         run("signals", lambda: self._hear_signals(signals))
         if self._due("beat", now_ns, _BEAT_NS):
-            run("the heartbeat", lambda: self._control.beat(now_ns, os.getpid()))
+            between = self._recorder.status.phase in ("ready", "saving")
+            run("the heartbeat", lambda: self._control.beat(now_ns, os.getpid(), between))
         run("looking after the processes", self._poll_children)
         run("listening to the recorder", self._recorder.receive)
         run("listening to the policy", self._plans.receive)
@@ -193,6 +209,7 @@ class Supervisor:
             self._child_ended(child)
         if self._stopping.phase is Phase.RUNNING:
             self._care.step()
+            self._guard.step()
 
     def _answer(self) -> None:
         for client, reply in self._waiters.answers(self._clock.now_ns()):
@@ -227,10 +244,15 @@ class Supervisor:
         for client, reply in self._waiters.answers(1 << 62):
             self._api.reply(client, reply)
         self._guarded.run("publishing the state", lambda: self._api.publish(self.status()))
+        self._guarded.run("keeping the timing", self._keep_timing)
         self._guarded.run("the black box", self._black_box.close)
-        for part in (self._api, self._recorder, self._plans, self._control):
+        for part in (self._api, self._recorder, self._plans, self._control, self._guard):
             self._guarded.run("closing", part.close)
         self._context.destroy(linger=200)
+
+    def _keep_timing(self) -> None:
+        """How the control that ended kept time, beside its log."""
+        self._observed.timing.keep(self._children.logs / "timing.json")
 
     # --- looking after ----------------------------------------------------------------------------
 
@@ -241,11 +263,9 @@ class Supervisor:
             self._notifier.ready()
             self._ready(waited_s)
             log.info("ready after %.1f s", waited_s)
-        if self._observed.ticks.ticks != self._watched_ticks:
-            # A completed tick was seen: that, and nothing else, proves the loop.
-            self._watched_ticks = self._observed.ticks.ticks
+        if self._loop_proved():
             self._notifier.watchdog()
-        self._notifier.status(f"{self._observed.state.name.lower()} {self._message}".strip())
+        self._notifier.status(service_line(self.status()))
         if self._stopping.phase is not Phase.RUNNING:
             self._tell_stopping()
         else:
@@ -254,6 +274,15 @@ class Supervisor:
             if verdict.release:
                 log.warning("idle: letting the arm down")
                 self._motion.let_down()
+
+    def _loop_proved(self) -> bool:
+        tick = self._observed.tick()
+        return self._proof.look(
+            self._children.get(CONTROL),
+            self._observed.ticks.ticks,
+            None if tick is None else tick["deadline_ns"],
+            self._clock.now_ns(),
+        )
 
     def _tell_stopping(self) -> None:
         if not self._told_stopping:
@@ -275,6 +304,7 @@ class Supervisor:
         elif name in (POLICY, REPLAY):
             self._plans.ended(name)
         elif name == CONTROL:
+            self._keep_timing()
             self._care.ended(child)
             self._black_box.control_died(*self._care.condition()[1:])
 
@@ -308,7 +338,7 @@ class Supervisor:
         tick = self._observed.tick()
         now_ns = self._clock.now_ns()
         child = self._children.get(RECORDER)
-        return surroundings_checks(
+        checks = surroundings_checks(
             Surroundings(
                 simulated=self._config.simulation is not None,
                 joints_read=tick is not None and min(tick["present_age_ns"]) >= 0,
@@ -325,11 +355,32 @@ class Supervisor:
                 disk_wanted_gb=self._config.recording.min_free_gb,
             )
         )
+        return (*checks, self._guard.check())
 
     # --- the published state ----------------------------------------------------------------------
 
     def _words(self) -> dict[str, str]:
         return {child.spec.name: child.word for child in self._children.all()}
+
+    def _health(self, state: State, fault: str, fault_do: str) -> HealthStatus:
+        observed = self._observed
+        return health_status(
+            self._config,
+            Seen(
+                now_ns=self._clock.now_ns(),
+                state=state,
+                fault=fault,
+                fault_do=fault_do,
+                starting=not self._readiness.up,
+                tick=observed.tick(),
+                timing=observed.timing.newest,
+                realtime=observed.realtime,
+                guard=self._guard.report(),
+                twin=observed.twin,
+                cameras=observed.cameras,
+                processes=self._words(),
+            ),
+        )
 
     def status(self) -> Status:
         """Everything that clients show."""
@@ -350,7 +401,7 @@ class Supervisor:
             name=self._config.name,
             simulated=self._config.simulation is not None,
             state=state.name.lower(),
-            torque=Torque(Torque.UNKNOWN if tick is None else tick["torque"]).name.lower(),
+            torque=self._guard.torque(tick).name.lower(),
             source=SourceOf(0 if tick is None else tick["source"]).name.lower(),
             fault=fault,
             fault_do=fault_do,
@@ -366,7 +417,7 @@ class Supervisor:
                 self._config,
                 tick,
                 now_ns,
-                self._observed.percentiles,
+                self._observed.timing.newest.stages,
                 self._observed.realtime,
                 self._observed.control_rss_mb,
             ),
@@ -377,5 +428,7 @@ class Supervisor:
             replay=self._plans.replay_status,
             shadow=self._plans.shadow.status,
             leader_ready=self._observed.leader_ready if self._observed.leader_wanted else None,
+            guard=self._guard.status(),
             processes=self._words(),
+            health=self._health(state, fault, fault_do),
         )

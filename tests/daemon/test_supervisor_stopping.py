@@ -14,6 +14,8 @@ import pytest
 from config.joints import MODEL_RANGE_DEG
 from config.loader import load
 from config.schema import Config
+from daemon.guard.machine import Guarding
+from daemon.guard.report import GuardReport
 from daemon.supervisor.arm_down import ArmDown
 from daemon.supervisor.children import Children, Spec
 from daemon.supervisor.control_link import ControlWriter
@@ -47,7 +49,10 @@ class Scene:
         writer = ControlWriter(self.runtime, 6)
         self.observed = Observed(self.config, self.runtime, self.clock, self.children)
         self.stop_s = arm_down_s(self.config)
-        self.arm = ArmDown(self.children, writer, self.observed, self.clock, self.stop_s)
+        self.guard: GuardReport | None = None
+        self.arm = ArmDown(
+            self.children, writer, self.observed, lambda: self.guard, self.clock, self.stop_s
+        )
         self._requests = RingReader(self.runtime / "requests", layouts.REQUEST)
         self._layout = layouts.tick_layout(6)
         self._ticks: RingWriter | None = None
@@ -65,6 +70,18 @@ class Scene:
         zero = {f.name: 0 if f.count == 1 else [0] * f.count for f in self._layout.fields}
         now_ns = self.clock.now_ns()
         self._ticks.append(zero | {"deadline_ns": now_ns, "state": state, "torque": torque})
+
+    def guards(self, state: Guarding, *, held: bool = True, what: str = "") -> None:
+        self.guard = GuardReport(stamp_ns=0, pid=1, state=state, held=held, what=what)
+
+    def died(self, state: State, torque: Torque) -> None:
+        """Control is killed after a tick; the guard has not seen it yet."""
+        self.control("well_behaved")
+        self.tick(state, torque)
+        process = self.children["control"].process
+        assert process is not None
+        process.kill()
+        self.until(lambda: not self.children["control"].running)
 
     def passes(self, seconds: float) -> None:
         self.clock.sleep_until_ns(self.clock.now_ns() + int(seconds * NS_PER_S))
@@ -147,6 +164,7 @@ def test_before_control_is_killed_it_is_asked_to_release_in_place_and_given_time
     assert slow.running()
     slow.after(1.0)  # no tick any more: it hangs
     slow.until(lambda: not slow.running())
+    slow.guards(Guarding.CANNOT)
     assert slow.step()
     assert slow.arm.left_stiff is not None
     assert "had to be killed" in slow.arm.left_stiff.likely
@@ -181,44 +199,56 @@ def test_a_control_that_ended_with_torque_off_left_nothing_stiff(slow: Scene) ->
     assert slow.arm.left_stiff is None
 
 
-def test_after_control_died_armed_it_is_started_again_and_released_once_the_servos_answer(
+def test_after_control_died_armed_the_guard_is_waited_for_and_control_is_not_started(
     slow: Scene,
 ) -> None:
-    slow.control("well_behaved")
-    slow.tick(State.HOLDING, Torque.ON)
-    process = slow.children["control"].process
-    assert process is not None
-    process.kill()
-    slow.until(lambda: not slow.children["control"].running)
-    slow.passes(1.0)
+    slow.died(State.HOLDING, Torque.ON)
+    slow.guards(Guarding.WATCHING)
     slow.arm.begin(died_stiff=True)
-    assert slow.running()
-    slow.step()
-    assert slow.asked() == []  # what the dead one said of torque is not asked about
-    slow.tick(State.DISARMED, Torque.UNKNOWN)
-    slow.step()
-    assert slow.asked() == []  # a release without knowing what the joints carry would drop them
-    slow.tick(State.DISARMED, Torque.ON)
-    slow.step()
-    assert slow.asked() == [RequestKind.RELEASE, RequestKind.STOP]
-    slow.tick(State.DISARMED, Torque.OFF)
-    slow.until(lambda: slow.children["control"].ready)
-    slow.arm.terminate()
-    slow.until(slow.step)
+    assert not slow.step()  # it looks twenty times a second: it has not seen it yet
+    for state in (Guarding.TAKING, Guarding.HOLDING, Guarding.RELEASING):
+        slow.guards(state)
+        assert not slow.after(5.0)
+    assert not slow.running()
+    assert slow.asked() == []
+    slow.guards(Guarding.DOWN, held=False)
+    assert slow.step()
     assert slow.arm.left_stiff is None
 
 
-def test_after_control_died_armed_a_stop_without_an_answer_names_the_plug(slow: Scene) -> None:
-    slow.control("well_behaved")
-    slow.tick(State.HOLDING, Torque.ON)
-    process = slow.children["control"].process
-    assert process is not None
-    process.kill()
-    slow.until(lambda: not slow.children["control"].running)
-    slow.passes(1.0)
+def test_an_arm_that_the_guard_let_down_before_is_not_waited_for(slow: Scene) -> None:
+    slow.died(State.HOLDING, Torque.ON)
+    slow.guards(Guarding.DOWN, held=False)
+    slow.arm.begin(died_stiff=False)
+    assert slow.step()
+    assert slow.arm.left_stiff is None
+
+
+def test_a_stop_with_a_guard_that_cannot_says_its_reason_and_names_the_plug(slow: Scene) -> None:
+    slow.died(State.HOLDING, Torque.ON)
+    slow.guards(Guarding.CANNOT, what="No servo of arm answers.")
     slow.arm.begin(died_stiff=True)
-    slow.until(lambda: slow.children["control"].ready)
-    slow.after(20.0)  # no tick: the bus does not answer
-    slow.until(slow.step)
+    assert slow.step()
     assert slow.arm.left_stiff is not None
+    assert "No servo of arm answers" in slow.arm.left_stiff.likely
     assert "plug" in slow.arm.left_stiff.do
+
+
+def test_a_stop_waits_for_a_guard_that_is_being_started_again_but_not_for_ever(
+    slow: Scene,
+) -> None:
+    slow.died(State.HOLDING, Torque.ON)
+    slow.arm.begin(died_stiff=True)
+    assert not slow.after(10.0)
+    assert slow.after(6.0)
+    assert slow.arm.left_stiff is not None
+    assert "no guard" in slow.arm.left_stiff.likely
+
+
+def test_a_guard_that_never_comes_to_an_end_is_not_waited_for_for_ever(slow: Scene) -> None:
+    slow.died(State.HOLDING, Torque.ON)
+    slow.guards(Guarding.RELEASING)
+    slow.arm.begin(died_stiff=True)
+    assert not slow.after(80.0)
+    assert slow.after(11.0)
+    assert slow.arm.left_stiff is not None
