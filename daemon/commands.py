@@ -6,6 +6,7 @@ COMMANDS = (
     CommandSpec("start", "start the daemon; returns when it is ready", "daemon.cli.start"),
     CommandSpec("stop", "park, let the arm down and end the daemon", "daemon.cli.stop"),
     CommandSpec("status", "what the robot is doing, and where things are", "daemon.cli.status"),
+    CommandSpec("health", "is the robot well, and what to do if not", "daemon.cli.health"),
     CommandSpec("arm", "run the arming list and take the arm", "daemon.cli.arm"),
     CommandSpec("disarm", "park and let the arm down slowly", "daemon.cli.disarm"),
     CommandSpec("estop", "software stop; the plug is the emergency stop", "daemon.cli.estop"),
@@ -17,6 +18,8 @@ COMMANDS = (
     CommandSpec("run", "let a policy move the arm", "daemon.cli.run"),
     CommandSpec("replay", "play a recorded episode through the twin", "daemon.cli.replay"),
     CommandSpec("dataset", "list datasets and look into one", "daemon.cli.dataset"),
-    CommandSpec("logs", "what the processes wrote", "daemon.cli.logs"),
     CommandSpec("blackbox", "the story of a fault: its last minute", "daemon.cli.blackbox"),
+    CommandSpec("doctor", "look at the servos closely, without a daemon", "daemon.cli.doctor"),
+    CommandSpec("selftest", "an arm's first day: try what is believed of it", "daemon.cli.selftest"),
+    CommandSpec("logs", "what the processes wrote", "daemon.cli.logs"),
 )
