@@ -15,7 +15,7 @@ from robotd.errors import DaemonError
 from robotd.health import HealthStatus, Reason, ServoHealth, Spread
 from robotd.messages import Status
 
-_ANSWER_S = 3.0  # a daemon that needs longer is not well
+_ANSWER_S = 5.0  # a daemon that needs longer is not well
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,14 +55,16 @@ def text(status: Status) -> str:
         f"p99 {health.p99_us / 1000:.2f} ms late, {status.loop.rss_mb:.0f} MB"
     )
     lines.append(f"  granted {_granted(health)}")
-    lines += [f"          {grant} refused: {why}" for grant, why in health.rt.why.items()]
+    lines += [f"          no {grant}: {why}" for grant, why in health.rt.why.items()]
     bus = health.bus
     lines.append(
         f"  bus     {bus.errors} replies lost ({bus.errors_last_minute} in the last minute), "
         f"{bus.coasted} ticks coasted, reopened {_times(bus.reopened)}"
     )
     if bus.lost:
-        lines.append("          " + ", ".join(f"{name} {count}" for name, count in bus.lost.items()))
+        lines.append(
+            "          " + ", ".join(f"{name} {count}" for name, count in bus.lost.items())
+        )
     lines += [_servo(servo) for servo in health.servos]
     lines.append(f"  twin    {health.twin.verdict}, {health.twin.residual_rad:.3f} rad")
     lines.append(f"  guard   {health.guard}")
@@ -92,7 +94,9 @@ def _stages(health: HealthStatus) -> list[str]:
     """The stages of the tick: the last ten seconds, and the longest since control started."""
     if not health.stages:
         return []
-    head = f"  {'stage, µs':10} {'p50':>8} {'p99':>8} {'p99.9':>8} {'max':>8} {'max since start':>16}"
+    head = (
+        f"  {'stage, µs':10} {'p50':>8} {'p99':>8} {'p99.9':>8} {'max':>8} {'max since start':>16}"
+    )
     return [head, *(_stage(stage, health) for stage in health.stages)]
 
 

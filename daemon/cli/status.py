@@ -41,9 +41,9 @@ def text(status: Status) -> str:
         lines.append(f"  {status.message}")
     loop = status.loop
     lines.append(
-        f"  loop {loop.tick_hz} Hz, late p99 {loop.late_p99_us:.0f} µs, "
+        f"  loop {loop.tick_hz} Hz, p99 {loop.late_p99_us / 1000:.2f} ms late, "
         f"{loop.missed_ticks} of {loop.ticks} ticks missed, {loop.scheduler}, "
-        f"{loop.rss_mb:.0f} MB"
+        f"{loop.rss_mb:.0f} MB, health {status.health.verdict}"
     )
     for joint in status.joints:
         limited = f"  limited by {joint.limited_by}" if joint.limited_by else ""

@@ -20,6 +20,7 @@ from daemon.control.build import build_core
 from daemon.control.bus_trace import BusTrace
 from daemon.control.exchange import SharedExchange
 from daemon.control.timing import Schedule
+from daemon.cores import CORES_FILE, Cores
 from daemon.devices import Devices, calibration_of
 from robotd.clock import MonotonicClock
 
@@ -53,7 +54,8 @@ def run(runtime: Path, config: Config) -> None:
         exchange,
         clock,
     )
-    obtained = realtime.take(config.control.realtime_priority)
+    cores = msgspec.json.decode((runtime / CORES_FILE).read_bytes(), type=Cores)
+    obtained = realtime.take(config.control.realtime_priority, cores.control, cores.why)
     (runtime / "realtime.json").write_bytes(msgspec.json.encode(obtained))
     terminate = _Terminate()
     signal.signal(signal.SIGTERM, terminate)
@@ -81,6 +83,7 @@ def run(runtime: Path, config: Config) -> None:
     core.close()
     exchange.close()
     trace.close()
+    log.info("kept time: %s", core.times.words())
     log.info("ended in %s with torque %s", core.state.name, core.torque.name)
 
 

@@ -22,6 +22,7 @@ from daemon.control.readout import Readout
 from daemon.control.record import TickEvidence, tick_record, torque_of
 from daemon.control.settings import CoreSettings
 from daemon.control.sources import Followed, Handover
+from daemon.control.stages import StageTimes
 from daemon.control.timing import missed_between
 from robotd.clock import NS_PER_MS, Clock
 from robotd.errors import BusError
@@ -76,6 +77,7 @@ class ControlCore:
         self._settings = settings
         self._arming = ArmingRun(arming, self.arms, self.leaders, settings, exchange)
         self._readout = Readout(self.arms, self.leaders)
+        self.times = StageTimes(self.arms, self.leaders, settings.tick_hz)
         self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
         self._bounded = BoundedTorque(self.arms, 1.0 / settings.tick_hz)
@@ -107,7 +109,8 @@ class ControlCore:
         self._happen(Event.RELEASE, now_ns)
 
     def close(self) -> None:
-        """Give the serial devices back."""
+        """Publish the last figures and give the serial devices back."""
+        self._exchange.publish_timing(self.times.packed(self._clock.now_ns(), self._missed))
         self._readout.close()
 
     # --- the tick ---------------------------------------------------------------------------------
@@ -121,6 +124,7 @@ class ControlCore:
         self._index = index
         self._ticks += 1
         self._hear(deadline_ns)
+        looking = self._arming.active
         complete = self._readout.read(began_ns + self._settings.read_deadline_ns)
         read_ns = self._clock.now_ns()
         self._judge(deadline_ns)
@@ -140,9 +144,11 @@ class ControlCore:
         wrote = self._write(applied, deadline_ns)
         written_ns = self._clock.now_ns()
         slow_hz = _ARMED_SLOW_READS_HZ if self.state.armed else _SLOW_READS_HZ
-        if self._ticks % max(1, self._settings.tick_hz // slow_hz) == 0:
+        slow = self._ticks % max(1, self._settings.tick_hz // slow_hz) == 0
+        if slow:
             for arm in self.arms:
                 arm.read_slow()
+        back_ns = self._clock.now_ns() if slow else written_ns
         self._exchange.publish(
             tick_record(
                 TickEvidence(
@@ -172,6 +178,19 @@ class ControlCore:
                 followed.asked,
                 applied,
             )
+        )
+        if self.times.due:
+            self._exchange.publish_timing(self.times.packed(back_ns, self._missed))
+        self.times.took(
+            deadline_ns=deadline_ns,
+            began_ns=began_ns,
+            read_ns=read_ns,
+            gated_ns=gated_ns,
+            written_ns=written_ns,
+            back_ns=back_ns,
+            ended_ns=self._clock.now_ns(),
+            complete=complete,
+            looking=looking,
         )
 
     # --- hearing ----------------------------------------------------------------------------------

@@ -78,6 +78,10 @@ class Exchange(Protocol):
 
     def publish(self, tick: Mapping[str, Any]) -> None: ...
 
+    def publish_timing(self, record: bytes) -> None:
+        """Publish a packed record of `robotd.layouts.timing_layout`."""
+        ...
+
 
 @dataclass(slots=True)
 class MemoryExchange:
@@ -91,6 +95,7 @@ class MemoryExchange:
     park_is_clear: bool = True
     reports: list[tuple[int, tuple[Check, ...], bool]] = field(default_factory=list)
     last_tick: Mapping[str, Any] | None = None
+    last_timing: bytes | None = None
     ids: int = 0
 
     def ask(self, kind: RequestKind, source: Source = Source.NONE) -> int:
@@ -124,6 +129,9 @@ class MemoryExchange:
     def publish(self, tick: Mapping[str, Any]) -> None:
         self.last_tick = tick
 
+    def publish_timing(self, record: bytes) -> None:
+        self.last_timing = record
+
 
 _LOOK_EVERY = 128  # reads: a file is looked for about once a second
 
@@ -156,6 +164,7 @@ class SharedExchange:
         self._joints = joints
         self._ticks = RingWriter(runtime / "ticks", layouts.tick_layout(joints), layouts.TICKS_KEPT)
         self._report = SlotWriter(runtime / "report", layouts.REPORT)
+        self._timing = SlotWriter(runtime / "timing", layouts.timing_layout(joints))
         self._estop = EstopCounter(runtime)
         self._requests = RingReader(runtime / "requests", layouts.REQUEST)
         # Requests made before this process started are not for it: nothing moves because a
@@ -223,9 +232,13 @@ class SharedExchange:
     def publish(self, tick: Mapping[str, Any]) -> None:
         self._ticks.append(tick)
 
+    def publish_timing(self, record: bytes) -> None:
+        self._timing.write_packed(record)
+
     def close(self) -> None:
         self._ticks.close()
         self._report.close()
+        self._timing.close()
         self._estop.close()
         self._requests.close()
 

@@ -1,7 +1,7 @@
-"""What the machine grants the loop: locked memory, a real-time priority, no garbage collection.
+"""What the machine grants the loop: a priority, locked memory, a core, no garbage collection.
 
 Each is asked for and none is required. What was obtained is written to `realtime.json`, so that
-`robotd status` says it instead of hoping.
+`robotd health` says it, and what would allow the rest, instead of hoping.
 """
 
 import ctypes
@@ -15,30 +15,58 @@ _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
 class Obtained(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loop runs with. `scheduler` is `fifo:<priority>` or `other` with the reason."""
+    """What the loop runs with. `scheduler` is `fifo:<priority>` or `other`; `cpu` the core that it
+    has to itself. Each `…_why` says what refused it or would allow it; empty when it was obtained.
+    """
 
     scheduler: str
     memory_locked: bool
+    scheduler_why: str = ""
     memory_why: str = ""
+    cpu: int | None = None
+    cpu_why: str = ""
     cpus: tuple[int, ...] = ()
 
 
-def take(priority: int) -> Obtained:
-    """Ask for SCHED_FIFO (`priority` 0: not wanted) and locked memory; freeze the heap.
+def take(priority: int, cpu: int | None, no_cpu: str = "") -> Obtained:
+    """Ask for SCHED_FIFO (`priority` 0: not wanted), locked memory and the core `cpu` (None: share
+    them, and `no_cpu` says why).
 
     MCL_ONFAULT locks pages as they are touched: plain mlockall takes a numpy process from 35 to
     150 MB.
     """
-    scheduler = "other (not asked for)"
-    if priority > 0:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-            scheduler = f"fifo:{priority}"
-        except (PermissionError, AttributeError) as error:
-            scheduler = f"other ({error}; allow it with LimitRTPRIO={priority})"
-    locked, why = _lock_memory()
+    scheduler, why = _take_priority(priority)
+    locked, memory_why = _lock_memory()
+    cpu_why = no_cpu if cpu is None else _take_core(cpu)
     cpus = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
-    return Obtained(scheduler=scheduler, memory_locked=locked, memory_why=why, cpus=cpus)
+    return Obtained(
+        scheduler=scheduler,
+        scheduler_why=why,
+        memory_locked=locked,
+        memory_why=memory_why,
+        cpu=None if cpu_why else cpu,
+        cpu_why=cpu_why,
+        cpus=cpus,
+    )
+
+
+def _take_priority(priority: int) -> tuple[str, str]:
+    if priority == 0:
+        return "other", "not asked for"
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except (PermissionError, AttributeError) as error:
+        return "other", f"{error}; allow it with LimitRTPRIO={priority}"
+    return f"fifo:{priority}", ""
+
+
+def _take_core(cpu: int) -> str:
+    """Move to that core; returns why not, or nothing."""
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except (OSError, AttributeError) as error:
+        return f"core {cpu}: {error}"
+    return ""
 
 
 def _lock_memory() -> tuple[bool, str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from config.joints import ARM_JOINTS, MODEL_RANGE_DEG, joint_names
 from config.loader import Loaded, load
 from config.schema import Config
+from daemon.cores import Cores, own_core, share
 from daemon.supervisor.blueprint import environment, resolve
 from daemon.supervisor.notify import Notifier
 from daemon.supervisor.pending import unexpected
@@ -100,6 +101,7 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
     folder = RuntimeFolder.take(runtime, waiting)
     try:
         folder.write_config(config)
+        folder.write_cores(_share_cores(config.control.cpu, yields=simulated and bool(real)))
         folder.write_instance(_instance(config, loaded.file))
 
         for note in loaded.notes:
@@ -112,6 +114,20 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
         supervisor.run(signals)
     finally:
         folder.close()
+
+
+def _share_cores(setting: int | str, *, yields: bool) -> Cores:
+    """Choose control's core and keep off it: every child inherits the supervisor's cores, and
+    control alone goes to its own."""
+    if not hasattr(os, "sched_setaffinity"):
+        return Cores(None, (), "this system gives no core to a process")
+    taken = [core for name in running_instances() for core in own_core(paths.runtime_dir(name))]
+    cores = share(os.sched_getaffinity(0), setting, taken, yields)
+    try:
+        os.sched_setaffinity(0, cores.others)
+    except OSError as error:
+        log.warning("the processes cannot be kept off control's core: %s", error)
+    return cores
 
 
 def joint_maps(config: Config) -> tuple[JointMap, ...]:

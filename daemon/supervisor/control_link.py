@@ -4,7 +4,6 @@ All readers may be opened before their writer exists and follow it when it was s
 that was replaced has another inode. Nothing here waits.
 """
 
-import struct
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,6 @@ from robotd.late import LateFile
 from robotd.messages import Check
 from robotd.shm import Layout, RingReader, RingWriter, SlotReader, SlotWriter
 from robotd.states import RequestKind, Source
-
-_STATISTICS_S = 10
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -88,53 +85,23 @@ class LateSlot:
 
 
 class TickWatch:
-    """The tick ring: the newest tick, and how well the last ten seconds kept time."""
+    """The tick ring: the newest tick, and how many there were."""
 
-    def __init__(self, path: Path, joints: int, tick_hz: int) -> None:
+    def __init__(self, path: Path, joints: int) -> None:
         layout = layouts.tick_layout(joints)
         self._file = LateFile(path, lambda path: RingReader(path, layout))
-        self._late_at = _offset(layout, "late_us")
-        self._read_at = _offset(layout, "read_us")
-        self._next = 0
-        self._late_us: deque[int] = deque(maxlen=tick_hz * _STATISTICS_S)
-        self._read_us: deque[int] = deque(maxlen=tick_hz * _STATISTICS_S)
         self.ticks = 0  # records of the present control process
 
     def latest(self) -> dict[str, Any] | None:
         """The newest tick, None before the first."""
-        reader = self._open()
+        reader = self._file.get()
         return None if reader is None else reader.latest()
 
     def digest(self) -> None:
-        """Take the times of the ticks since the last call: two integers each, not the record."""
-        reader = self._open()
-        if reader is None:
-            return
-        count = reader.count
-        self._next = max(self._next, count - reader.capacity + 1)
-        for index in range(self._next, count):
-            late = reader.read_packed(index, self._late_at, 4)
-            read = reader.read_packed(index, self._read_at, 4)
-            if late is not None and read is not None:
-                self._late_us.append(int.from_bytes(late, "little"))
-                self._read_us.append(int.from_bytes(read, "little"))
-        self._next = self.ticks = count
-
-    def percentiles(self) -> tuple[float, float, float, float]:
-        """late p50, late p99, read p50, read p99 in microseconds over the last ten seconds."""
-        return (
-            percentile(self._late_us, 0.5),
-            percentile(self._late_us, 0.99),
-            percentile(self._read_us, 0.5),
-            percentile(self._read_us, 0.99),
-        )
-
-    def _open(self) -> RingReader | None:
-        if self._file.look():
-            self._next = 0
-            self._late_us.clear()
-            self._read_us.clear()
-        return self._file.reader
+        """Take note of how many ticks there are."""
+        reader = self._file.get()
+        if reader is not None:
+            self.ticks = reader.count
 
 
 class FrameWatch:
@@ -175,18 +142,3 @@ class ReportSlot:
         except msgspec.DecodeError:
             return None  # cut off at the slot's size; the next one is looked at
         return report if report.request == request else None
-
-
-def percentile(values: Sequence[int] | deque[int], part: float) -> float:
-    """The value below which `part` of `values` lie; 0 for none."""
-    ordered = sorted(values)
-    return float(ordered[min(int(len(ordered) * part), len(ordered) - 1)]) if ordered else 0.0
-
-
-def _offset(layout: Layout, name: str) -> int:
-    before = "<"
-    for field in layout.fields:
-        if field.name == name:
-            return struct.calcsize(before)
-        before += f"{field.count}{field.format}"
-    raise KeyError(name)

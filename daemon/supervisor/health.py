@@ -9,8 +9,9 @@ import msgspec
 
 from config.joints import joint_names
 from config.schema import Config
+from daemon.guard.report import GuardReport
 from daemon.supervisor.timing_watch import Timing
-from daemon.supervisor.verdict import TWIN_DIFFERS_RAD, Figures, ServoFigures, judge
+from daemon.supervisor.verdict import ABSENT, TWIN_DIFFERS_RAD, Figures, ServoFigures, judge
 from drivers.registers import ServoStatus
 from robotd.clock import NS_PER_S
 from robotd.health import (
@@ -32,7 +33,7 @@ _FRESH_NS = NS_PER_S // 2
 class Seen:
     """What the supervisor sees at one moment. `state`, `fault` and `fault_do` are its own judgement
     of control, `tick` the newest tick, however old, `realtime` control's file of what it was
-    granted, `guard` the guard's of what it does."""
+    granted, `guard` the guard's newest report, None when none lives."""
 
     now_ns: int
     state: State
@@ -42,7 +43,7 @@ class Seen:
     tick: dict[str, Any] | None
     timing: Timing
     realtime: Mapping[str, Any]
-    guard: Mapping[str, Any] | None
+    guard: GuardReport | None
     twin: TwinStatus
     cameras: tuple[CameraStatus, ...]
     processes: dict[str, str]
@@ -60,8 +61,10 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
     servos = () if tick is None else tuple(_servo(name, k, tick) for k, name in enumerate(names))
     twin = _twin(config, seen.twin, seen.state)
     late = timing.stages.get("late", StageHealth()).last_10_s
+    guard = ABSENT if seen.guard is None else seen.guard.state.value
     verdict, reasons = judge(
         Figures(
+            simulated=config.simulation is not None,
             state=seen.state,
             fault=seen.fault,
             fault_do=seen.fault_do,
@@ -88,6 +91,9 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
             stop_at_c=config.limits.stop_at_c,
             twin=twin.verdict,
             twin_residual_rad=twin.residual_rad,
+            guard=guard,
+            guard_what="" if seen.guard is None else seen.guard.what,
+            guard_do="" if seen.guard is None else seen.guard.do,
             processes=seen.processes,
             cameras={camera.name: camera.age_ms for camera in seen.cameras},
         )
@@ -109,7 +115,7 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
         servos=servos,
         twin=twin,
         stages=timing.stages,
-        guard="absent" if seen.guard is None else str(seen.guard.get("state", "unknown")),
+        guard=guard,
         processes=seen.processes,
     )
 

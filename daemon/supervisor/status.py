@@ -1,13 +1,14 @@
 """The published state, assembled from the newest tick and what the other processes show. Pure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.joints import joint_names
 from config.schema import Config
 from drivers.joint_map import JointMap
 from robotd.clock import NS_PER_S
+from robotd.health import StageHealth
 from robotd.messages import JointStatus, LoopStatus, TwinStatus
 from robotd.states import LimitedBy, PlanReason
 
@@ -73,19 +74,20 @@ def loop_status(
     config: Config,
     tick: dict[str, Any] | None,
     now_ns: int,
-    percentiles: tuple[float, float, float, float],
+    stages: Mapping[str, StageHealth],
     realtime: dict[str, Any],
     rss_mb: float,
 ) -> LoopStatus:
     """How control keeps time. `realtime` is control's own file of what it obtained."""
+    late, read = (stages.get(stage, StageHealth()).last_10_s for stage in ("late", "read"))
     return LoopStatus(
         tick_hz=config.control.tick_hz,
         ticks=0 if tick is None else tick["index"],
         missed_ticks=0 if tick is None else tick["missed_ticks"],
-        late_p50_us=percentiles[0],
-        late_p99_us=percentiles[1],
-        read_p50_us=percentiles[2],
-        read_p99_us=percentiles[3],
+        late_p50_us=late.p50_us,
+        late_p99_us=late.p99_us,
+        read_p50_us=read.p50_us,
+        read_p99_us=read.p99_us,
         age_ms=-1.0 if tick is None else (now_ns - tick["deadline_ns"]) / 1e6,
         scheduler=str(realtime.get("scheduler", "")),
         memory_locked=bool(realtime.get("memory_locked", False)),

@@ -5,6 +5,7 @@ histogram, so ten seconds cost eleven copies of the slot, however fast the loop 
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,9 @@ class Timing:
 class TimingWatch:
     """Follows the slot of the present control process."""
 
-    def __init__(self, path: Path, joints: int) -> None:
-        layout = timing_layout(joints)
+    def __init__(self, path: Path, joints: Sequence[str]) -> None:
+        layout = timing_layout(len(joints))
+        self._joints = tuple(joints)
         self._file = LateFile(path, lambda path: SlotReader(path, layout))
         self._records: deque[dict[str, Any]] = deque(maxlen=_WINDOW_S + 1)
         self._lines: deque[LineCounts] = deque(maxlen=_MINUTE_S + 1)
@@ -73,7 +75,7 @@ class TimingWatch:
         kept = {
             "ticks": timing.ticks,
             "missed": timing.missed,
-            "lost": timing.line.lost,
+            "lost": dict(zip(self._joints, timing.line.lost, strict=True)),
             "coasted": timing.line.coasted,
             "reopened": timing.line.reopened,
             "stages": {stage: each.since_start for stage, each in timing.stages.items()},

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from robotd.health import Reason
 from robotd.states import State
 
+ABSENT = "absent"
 GOOD, DEGRADED, BAD = "good", "degraded", "bad"
 
 # Of the ticks of the last ten seconds. One in a hundred is a jerk that can be seen; at one in ten
@@ -48,6 +49,7 @@ class ServoFigures:
 class Figures:
     """What the verdict is made of. `fault` and `fault_do` are words for a person, or empty."""
 
+    simulated: bool
     state: State
     fault: str
     fault_do: str
@@ -64,6 +66,9 @@ class Figures:
     stop_at_c: float
     twin: str
     twin_residual_rad: float
+    guard: str
+    guard_what: str
+    guard_do: str
     processes: dict[str, str]
     cameras: dict[str, float | None]  # how old the newest picture is, in ms; None: there is none
 
@@ -184,23 +189,29 @@ def _line(figures: Figures) -> list[Reason]:
                 do="Fasten the USB cable of the servo board; a hub or a long cable does this too.",
             )
         )
-    losing = [
-        servo
-        for servo in figures.servos
-        if servo.lost_last_minute >= LOST_FEW
-        and servo.lost_last_minute > LOST_DEGRADED * figures.asked_last_minute
-    ]
-    if losing:
-        worst = max(losing, key=lambda servo: servo.lost_last_minute)
-        reasons.append(
-            Reason(
-                what=f"{worst.name} lost {worst.lost_last_minute} of "
-                f"{figures.asked_last_minute} replies in the last minute.",
-                do=f"Reseat the cable into servo {worst.servo_id}; if all of them lose replies, "
-                "look at the USB cable and at what else the hub carries.",
+    return reasons + _losses(figures)
+
+
+def _losses(figures: Figures) -> list[Reason]:
+    """Lost replies, with the place where they begin: behind a bad cable all servos lose them."""
+    worst = max((servo.lost_last_minute for servo in figures.servos), default=0)
+    asked = figures.asked_last_minute
+    if worst < LOST_FEW or worst <= LOST_DEGRADED * asked:
+        return []
+    first = next(servo for servo in figures.servos if 2 * servo.lost_last_minute >= worst)
+    if first.servo_id == 1:
+        what = f"All servos lose replies: {worst} of {asked} in the last minute."
+        if figures.simulated:
+            do = "The virtual servos do not get their turn: see what takes the processor (top)."
+        else:
+            do = (
+                "Fasten the USB cable of the servo board, take other devices off its hub, and see "
+                "what takes the processor (top)."
             )
-        )
-    return reasons
+    else:
+        what = f"{first.name} lost {first.lost_last_minute} of {asked} replies in the last minute."
+        do = f"Reseat the cable into servo {first.servo_id}, at both ends."
+    return [Reason(what=what, do=do)]
 
 
 def _servos(figures: Figures) -> list[Reason]:
@@ -225,6 +236,19 @@ def _servos(figures: Figures) -> list[Reason]:
     return reasons
 
 
+def _guard(figures: Figures, said: list[Reason]) -> list[Reason]:
+    if figures.guard_what and figures.state is not State.FAULT:
+        return [Reason(what=figures.guard_what, do=figures.guard_do)]
+    if figures.guard == ABSENT and not any("guard" in reason.what for reason in said):
+        return [
+            Reason(
+                what="No guard watches: if control hangs, only the plug lets go of the arm.",
+                do="Read why: robotd logs guard. A restart of robotd starts it again.",
+            )
+        ]
+    return []
+
+
 def _others(figures: Figures) -> list[Reason]:
     reasons = [
         Reason(
@@ -236,7 +260,8 @@ def _others(figures: Figures) -> list[Reason]:
     ]
     if figures.starting:
         return reasons
-    if figures.twin == "absent":
+    reasons += _guard(figures, reasons)
+    if figures.twin == ABSENT:
         reasons.append(
             Reason(
                 what="The twin says nothing: no plan of a policy or a replay is let through.",

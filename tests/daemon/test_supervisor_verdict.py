@@ -10,6 +10,7 @@ from robotd.states import State
 
 SERVO = ServoFigures("elbow_flex", 3, 5.0, 35.0, (), 0)
 WELL = Figures(
+    simulated=False,
     state=State.HOLDING,
     fault="",
     fault_do="",
@@ -26,6 +27,9 @@ WELL = Figures(
     stop_at_c=65.0,
     twin="agrees",
     twin_residual_rad=0.02,
+    guard="watching",
+    guard_what="",
+    guard_do="",
     processes={"control": "running", "twin": "running", "recorder": "running"},
     cameras={"wrist": 40.0},
 )
@@ -106,6 +110,23 @@ CRIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
         "elbow_flex lost 80",
         "servo 3",
     ),
+    "a line on which all servos lose replies": (
+        "degraded",
+        {
+            "servos": (
+                replace(SERVO, name="shoulder_pan", servo_id=1, lost_last_minute=76),
+                replace(SERVO, lost_last_minute=90),
+            )
+        },
+        "All servos lose replies: 90",
+        "USB",
+    ),
+    "virtual servos without their turn": (
+        "degraded",
+        {"simulated": True, "servos": (replace(SERVO, servo_id=1, lost_last_minute=90),)},
+        "All servos",
+        "top",
+    ),
     "an adapter that came back": ("degraded", {"reopened_last_minute": 1}, "went away", "USB"),
     "a servo that is derated": (
         "degraded",
@@ -124,6 +145,19 @@ CRIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
         {"processes": {"recorder": "dead (exit 1)"}},
         "recorder is dead",
         "robotd logs recorder",
+    ),
+    "a guard that is gone": ("degraded", {"guard": "absent"}, "No guard", "logs guard"),
+    "a guard that keeps dying": (
+        "degraded",
+        {"guard": "absent", "processes": {"guard": "restarting (exit 1)"}},
+        "guard is restarting",
+        "logs guard",
+    ),
+    "a guard that cannot": (
+        "degraded",
+        {"guard": "cannot", "guard_what": "It may not open the port.", "guard_do": "dialout"},
+        "may not open",
+        "dialout",
     ),
     "a twin that is gone": ("degraded", {"twin": "absent"}, "twin", "logs twin"),
     "an arm that is not where its goals are": (
@@ -166,7 +200,13 @@ def test_servos_are_not_blamed_for_a_dead_control() -> None:
 
 def test_a_robot_that_starts_is_not_blamed_for_what_is_not_there_yet() -> None:
     figures = replace(
-        WELL, starting=True, ticked=False, servos=(), twin="absent", cameras={"wrist": None}
+        WELL,
+        starting=True,
+        ticked=False,
+        servos=(),
+        twin="absent",
+        guard="absent",
+        cameras={"wrist": None},
     )
     verdict, reasons = judge(figures)
     assert (verdict, len(reasons)) == ("degraded", 1)
