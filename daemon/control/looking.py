@@ -23,6 +23,8 @@ from drivers.bus import ServoBus
 from drivers.calibration import JOINT_NAMES, Calibration
 from drivers.identity import Presence, ServoIdentity, identify_servo
 from drivers.registers import Memory, Register
+from drivers.so101 import VoltageReading
+from drivers.variant import Identified, Variant, identify
 from robotd.messages import Check
 from robotd.states import Torque
 
@@ -122,6 +124,37 @@ class Look(ABC):
         )
 
 
+def supply_line(found: Identified, expected: Variant | None) -> tuple[str, str, str]:
+    """Outcome, detail and what to do of the line about the supply.
+
+    `expected`: the servos that limits and twin were made for; None: no such claim.
+    """
+    if found.variant is None:
+        return (
+            "fail",
+            "7.4 V and 12 V servos on one wire",
+            "No brick is right for both: build in six of one kind.",
+        )
+    name = found.variant.name
+    if found.outside:
+        return (
+            "fail",
+            "; ".join(found.outside),
+            f"These are {name} servos: use the brick of their kit; a higher voltage destroys them.",
+        )
+    if expected is not None and found.variant != expected:
+        return (
+            "fail",
+            f"{name} servos at {found.lowest_present_v:.1f} V; limits and twin are for "
+            f"{expected.name}",
+            f"Stop, write `supply: {name}` into this arm's section (or run robotd selftest "
+            "--hardware), and start again.",
+        )
+    if found.weak:
+        return "warn", found.weak, "Use the brick of the servos' kit: the arm is weak on this one."
+    return "pass", f"{name} servos at {found.lowest_present_v:.1f} V", ""
+
+
 class FollowerLook(Look):
     """The arm that is to be energised: everything has to be right."""
 
@@ -136,12 +169,12 @@ class FollowerLook(Look):
         yield from self._identify()
         if not self.present:
             return
-        supply: list[str] = []
+        supply: list[VoltageReading] = []
         for joint, servo_id in zip(JOINT_NAMES, SERVO_IDS, strict=True):
             eprom = self._bus.read_block(servo_id, 0, _EPROM_LENGTH)
             yield
             self._compare(joint, servo_id, eprom)
-            supply += self._undersupplied(joint, servo_id, eprom)
+            supply += self._voltage(joint, servo_id, eprom)
             yield
         self._arm.read_back_all()
         yield
@@ -154,22 +187,21 @@ class FollowerLook(Look):
     def _settings(self, joint: str) -> tuple[Setting, ...]:
         return follower_settings(joint)
 
-    def _undersupplied(self, joint: str, servo_id: int, eprom: bytes) -> list[str]:
-        """What is wrong with one servo's supply by its own limits; nothing when it is fine."""
-        telemetry = self._arm.telemetry[SERVO_IDS.index(servo_id)]
+    def _voltage(self, joint: str, servo_id: int, eprom: bytes) -> list[VoltageReading]:
+        """One servo's window, kept for the watch, and what it measures; nothing if not heard."""
+        number = SERVO_IDS.index(servo_id)
         low = eprom[registers.MIN_VOLTAGE_LIMIT.address] / 10
         high = eprom[registers.MAX_VOLTAGE_LIMIT.address] / 10
-        if telemetry is None or low <= telemetry.voltage_v <= high:
+        self._arm.voltage_window_v[number] = (low, high)
+        telemetry = self._arm.telemetry[number]
+        if telemetry is None:
             return []
-        return [f"{joint} sees {telemetry.voltage_v:.1f} V, its limits are {low:.1f}…{high:.1f} V"]
+        return [VoltageReading(joint, servo_id, telemetry.voltage_v, low, high)]
 
-    def _supplied(self, wrong: Sequence[str]) -> None:
-        if wrong:
-            todo = "Check the supply: 7.4 V or 12 V servos?"
-            self._add("supply", "warn", "; ".join(wrong), todo)
-            return
-        volts = min((r.voltage_v for r in self._arm.telemetry if r is not None), default=0.0)
-        self._add("supply", "pass", f"{volts:.1f} V")
+    def _supplied(self, readings: Sequence[VoltageReading]) -> None:
+        if readings:
+            found = identify(readings)
+            self._add("supply", *supply_line(found, self._arm.variant))
 
     def _registers(self) -> None:
         settings = [d for d in self.differences if d.register not in _CALIBRATED]
