@@ -209,7 +209,7 @@ def _lead(
         way, room = abs(there - here), limits.step_rad - (here - at) * (1 if there > here else -1)
         if abs(here - at) > limits.step_rad + 1e-9:
             pulled = True
-        elif way > room:
+        elif way > max(0.0, room):
             part = min(part, max(0.0, room) / way)
     origin: Sequence[float] = last.applied_rad
     if pulled:

@@ -204,3 +204,11 @@ def test_an_arm_that_leads_as_far_as_it_may_keeps_its_direction_over_a_lost_read
         for measured in (START, late)
     ]
     assert ways[0] == ways[1]
+
+
+def test_a_goal_that_leads_by_just_the_step_may_stand_still() -> None:
+    # A division by the way that is left, here nothing, ended the tick and let the arm down.
+    state = GateState.at_rest(START)
+    lead = LIMITS.step_rad + 5e-10
+    measured = (START[0] - lead, *START[1:])
+    assert apply(Asked(START), measured, FIT, state, LIMITS, DT_S).goal_rad == START
