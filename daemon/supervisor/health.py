@@ -139,9 +139,9 @@ def _servo(name: str, joint: int, tick: Mapping[str, Any]) -> ServoHealth:
     return ServoHealth(
         name=name,
         temp_c=tick["present_temperature_c"][joint],
-        volt_v=tick["present_voltage_v"][joint],
+        volt_v=round(tick["present_voltage_v"][joint], 1),
         load=tick["present_load_permille"][joint] / 10,
-        current_a=tick["present_current_a"][joint],
+        current_a=round(tick["present_current_a"][joint], 3),
         flags=_flags(tick["servo_status"][joint]),
     )
 
