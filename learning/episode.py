@@ -107,7 +107,7 @@ class PolicyDriver:
             self.plans += 1
             self.rejected += verdict is Verdict.REJECT
             self._answer = Answer(proposal.id, verdict)
-            world.exchange.newest_plan = _plan(proposal, verdict)
+            world.exchange.newest_plan = to_plan(proposal, verdict)
         return False
 
 
@@ -116,7 +116,8 @@ def _blind(_camera: str, _stamp_ns: int) -> Frame | None:
     return None
 
 
-def _plan(proposal: Proposal, verdict: Verdict) -> Plan:
+def to_plan(proposal: Proposal, verdict: Verdict) -> Plan:
+    """What control gets of a proposal that the twin has judged."""
     goals = tuple(tuple(float(value) for value in goal) for goal in proposal.goals_rad)
     return Plan(
         proposal.id,

@@ -10,6 +10,7 @@ import json
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -104,12 +105,13 @@ def evaluate_expert(
     )
 
 
-class _TwinJudge:
+class TwinJudge:
     """The twin in the same process: it sees every tick, and judges proposals between two."""
 
     def __init__(self, config: Config) -> None:
         self.core = TwinCore(config, time.monotonic_ns)
         self.verdict_ms: list[float] = []
+        self.refused: Counter[str] = Counter()  # by reason
 
     def __call__(self, proposal: Proposal, tick: Tick) -> Verdict:
         plan = Trajectory(
@@ -119,6 +121,8 @@ class _TwinJudge:
         )
         said = self.core.judge(plan, int(tick["deadline_ns"]))
         self.verdict_ms.append(said.elapsed_us / 1000.0)
+        if said.verdict is Verdict.REJECT:
+            self.refused[said.reason.words] += 1
         # Wall time says nothing in virtual time: a slow machine must not change the outcome.
         return Verdict.PASS if said.verdict is Verdict.LATE else said.verdict
 
@@ -126,7 +130,7 @@ class _TwinJudge:
 class _Watched:
     """A driver whose every tick the twin sees first."""
 
-    def __init__(self, driver: Driver, judge: _TwinJudge) -> None:
+    def __init__(self, driver: Driver, judge: TwinJudge) -> None:
         self._driver = driver
         self._judge = judge
 
@@ -161,8 +165,8 @@ def evaluate_policy(
     plans = rejected = 0
     for seed in seeds:
         with lockstep_world(config, seed, evaluation_plant(seed)) as world:
-            judge = _TwinJudge(config)
-            with _pictures(world, policy.fit.cameras) as pictures:
+            judge = TwinJudge(config)
+            with pictures_for(world, policy.fit.cameras) as pictures:
                 driver = PolicyDriver(policy, world, judge, round(latency_ms * 1e6), pictures)
                 result = run_episode(world, task, _Watched(driver, judge), stop_at_success=True)
             results.append(_tell(result, progress))
@@ -184,7 +188,7 @@ def evaluate_policy(
 
 
 @contextmanager
-def _pictures(world: LockStepWorld, cameras: tuple[str, ...]) -> Iterator[Pictures | None]:
+def pictures_for(world: LockStepWorld, cameras: tuple[str, ...]) -> Iterator[Pictures | None]:
     """What the policy looks at, drawn; None for one without eyes, which then needs no GL."""
     if not cameras:
         yield None
@@ -270,8 +274,10 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
 __all__ = [
     "Evaluated",
     "Judge",
+    "TwinJudge",
     "evaluate_expert",
     "evaluate_policy",
+    "pictures_for",
     "results_json",
     "wilson",
     "write_results",

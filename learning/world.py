@@ -5,7 +5,8 @@ are replaced by a plant in the same process, a `VirtualClock` and plain memory. 
 an episode of twelve seconds takes about one, and the same seed gives the same episode on every machine.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +17,13 @@ from config.loader import load
 from config.schema import Config
 from daemon.control.build import build_core
 from daemon.control.exchange import Command, MemoryExchange
-from drivers.calibration import Calibration, MotorCalibration, Role
+from drivers.calibration import JOINT_NAMES, Calibration, MotorCalibration, Role
+from drivers.joint_map import GRIPPER_CLOSED_RAD
 from drivers.serial_port import SerialPort
 from robotd.clock import NS_PER_S, VirtualClock
 from robotd.errors import BusError, StateError
 from robotd.states import RequestKind, Source, State
-from sim.plant.calibration import plant_calibration
+from sim.plant.calibration import TICKS_PER_RAD, JointMap, plant_calibration
 from sim.plant.lockstep import LockStepPlant, VirtualPort
 from sim.plant.options import PlantOptions
 
@@ -65,6 +67,30 @@ def _device(config: Config, arm_name: str) -> str:
 def _calibration(config: Config, arm_name: str) -> Calibration:
     content = plant_calibration(_device(config, arm_name))
     return {name: MotorCalibration(**motor) for name, motor in content.items()}
+
+
+def mounted(calibration: Calibration, offsets_deg: Sequence[float]) -> tuple[JointMap, ...]:
+    """The plant's encoders for an arm that is calibrated so: where its horns must then sit.
+
+    A body joint stands at its offset in the middle of its range; the gripper is closed at the range's low end.
+    """
+    maps = []
+    for (name, motor), offset_deg in zip(calibration.items(), offsets_deg, strict=True):
+        half_rad = (motor.range_max - motor.range_min) / 2.0 / TICKS_PER_RAD
+        gripper = name == JOINT_NAMES[-1]
+        centre_rad = GRIPPER_CLOSED_RAD + half_rad if gripper else math.radians(offset_deg)
+        maps.append(
+            JointMap(
+                name=name,
+                servo_id=motor.id,
+                range_min=motor.range_min,
+                range_max=motor.range_max,
+                homing_offset=motor.homing_offset,
+                low_rad=centre_rad - half_rad,
+                high_rad=centre_rad + half_rad,
+            )
+        )
+    return tuple(maps)
 
 
 @contextmanager
@@ -117,19 +143,37 @@ class LockStepWorld:
     """One robot in one plant in virtual time. Drive it with `tick`; close it at the end.
 
     `config` comes from `lockstep_config`; `seed` says where the block lies, `plant_seed` which plant it is.
+    `calibrations`, by arm, are a person's own: the plant's servos are then calibrated and mounted as those say.
     """
 
-    def __init__(self, config: Config, seed: int, plant_seed: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        seed: int,
+        plant_seed: int,
+        calibrations: Mapping[str, Calibration] | None = None,
+    ) -> None:
         self.config = config
         self.seed = seed
         bimanual = len(config.arms) == 2
-        options = PlantOptions(plant_seed=plant_seed, leader=False, bimanual=bimanual)
+        own = {} if calibrations is None else dict(calibrations)
+        mounts = {
+            _device(config, name): mounted(each, config.arms[name].joint_offset_deg)
+            for name, each in own.items()
+        }
+        options = PlantOptions(
+            plant_seed=plant_seed,
+            leader=False,
+            bimanual=bimanual,
+            mounts=mounts,
+            supply="12V" if config.simulation is None else config.simulation.supply,
+        )
         self.plant = LockStepPlant(options, seed=seed)
         self.clock = VirtualClock(self.plant.now_ns, self.plant.advance)
         self.exchange = MemoryExchange()
         self.core = build_core(
             config,
-            lambda name, _role: _calibration(config, name),
+            lambda name, _role: own.get(name) or _calibration(config, name),
             self._open,
             self.exchange,
             self.clock,
@@ -163,13 +207,20 @@ class LockStepWorld:
 
     # --- states -----------------------------------------------------------------------------------
 
-    def arm_and_home(self) -> None:
-        """Take the arm as a person would and bring it to the home pose.
+    def arm(self) -> None:
+        """Take the arm as a person would, where it is.
 
         Raises StateError when a check of the arming list failed.
         """
         self.exchange.ask(RequestKind.ARM)
         self._until(State.HOLDING)
+
+    def arm_and_home(self) -> None:
+        """Take the arm as a person would and bring it to the home pose.
+
+        Raises StateError when a check of the arming list failed.
+        """
+        self.arm()
         self.exchange.ask(RequestKind.HOME)
         self.tick()
         self._until(State.HOLDING)
@@ -228,9 +279,14 @@ class LockStepWorld:
 
 
 @contextmanager
-def lockstep_world(config: Config, seed: int, plant_seed: int) -> Iterator[LockStepWorld]:
+def lockstep_world(
+    config: Config,
+    seed: int,
+    plant_seed: int,
+    calibrations: Mapping[str, Calibration] | None = None,
+) -> Iterator[LockStepWorld]:
     """A world that is armed and home, closed at the end."""
-    world = LockStepWorld(config, seed, plant_seed)
+    world = LockStepWorld(config, seed, plant_seed, calibrations)
     try:
         world.arm_and_home()
         yield world

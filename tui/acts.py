@@ -255,12 +255,27 @@ class Acts:
         if status.policy.phase == "running":
             self.desk.note("the policy is running", do="Esc stops it.")
         elif status.policy.phase == "ready":
-            self.turn.end()
-            self._send("handing over to the policy", messages.RunPolicy())
+            self._run_policy(status)
         elif status.policy.phase == "loading":
             self.desk.note("the policy is still loading", "warn", "p again when it is ready.")
         else:
             self.load_policy()
+
+    def _run_policy(self, status: messages.Status) -> None:
+        policy = status.policy
+        if policy.rehearsed or status.simulated:
+            self._hand_to_policy()
+            return
+        text = (
+            f"This policy on this arm: {policy.rehearsal}.\n{policy.rehearsal_do} shows what it "
+            "would do and moves nothing. Let it move the arm unrehearsed?"
+        )
+        dialog = Confirm("not rehearsed", self.desk.view.look, text, "takes it as it is")
+        self.desk.open(dialog, lambda yes: self._hand_to_policy(unrehearsed=True) if yes else None)
+
+    def _hand_to_policy(self, unrehearsed: bool = False) -> None:
+        self.turn.end()
+        self._send("handing over to the policy", messages.RunPolicy(unrehearsed=unrehearsed))
 
     def load_policy(self) -> None:
         status = self.desk.view.status

@@ -2,9 +2,12 @@
 
 import argparse
 
+import msgspec
+
+from daemon.cli.session import ask
 from robotd.client import Robot
-from robotd.errors import CheckpointError
-from robotd.messages import LoadPolicy
+from robotd.errors import CheckpointError, StateError
+from robotd.messages import LoadPolicy, PolicyStatus
 from robotd.paths import absolute
 
 UNITS = ("degrees", "range_m100_100")
@@ -37,7 +40,7 @@ def add_policy_options(parser: argparse.ArgumentParser, *, required: bool) -> No
     )
 
 
-def load_policy(robot: Robot, args: argparse.Namespace) -> None:
+def load_policy(robot: Robot, args: argparse.Namespace) -> PolicyStatus:
     """Load the policy that `args` names, and say what it is.
 
     Raises CheckpointError when it cannot be loaded or does not fit the robot. Moves nothing.
@@ -51,11 +54,42 @@ def load_policy(robot: Robot, args: argparse.Namespace) -> None:
         ensemble=args.ensemble,
         rename=renames(args.rename),
     )
-    loaded = robot.request(request, timeout_s=_LOAD_TIMEOUT_S)
+    loaded = msgspec.convert(robot.request(request, timeout_s=_LOAD_TIMEOUT_S), PolicyStatus)
     if not getattr(args, "json", False):
-        print(f"  {loaded.get('kind', 'policy')} at {loaded.get('fps', '?')} fps")
-        if loaded.get("told"):
-            print(f"  it is told: {loaded['told']}")
+        print(f"  {loaded.kind} at {loaded.fps:g} fps")
+        if loaded.told:
+            print(f"  it is told: {loaded.told}")
+    return loaded
+
+
+def add_unrehearsed(parser: argparse.ArgumentParser) -> None:
+    """The option that takes a policy as it is."""
+    parser.add_argument(
+        "--unrehearsed",
+        action="store_true",
+        help="let it move a real arm though it was never rehearsed on it; --yes does not say so",
+    )
+
+
+def consent_unrehearsed(robot: Robot, policy: PolicyStatus, args: argparse.Namespace) -> bool:
+    """Whether a policy that was never rehearsed may move this arm; asks where it matters.
+
+    A simulated robot and a rehearsed policy need no such consent: False. Raises StateError when it
+    was not given, or nobody can be asked.
+    """
+    if robot.instance.simulated or policy.rehearsed:
+        return False
+    if args.unrehearsed:
+        return True
+    print(f"This policy on {robot.instance.name}: {policy.rehearsal}.")
+    print(f"  {policy.rehearsal_do} shows what it would do and moves nothing.")
+    if not args.yes and ask("Let it move the arm unrehearsed?"):
+        return True
+    raise StateError(
+        f"The policy was not started: {policy.rehearsal}.",
+        "It is new here, or checkpoint, calibration, cameras or limits changed since.",
+        f"{policy.rehearsal_do}; or say that you take it as it is: --unrehearsed.",
+    )
 
 
 def renames(pairs: list[str]) -> dict[str, str]:

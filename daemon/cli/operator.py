@@ -19,10 +19,13 @@ SOURCES = ("leader", "keyboard", "scripted")
 
 
 @contextmanager
-def source(robot: Robot, name: str, seconds: float | None = None) -> Iterator[Callable[[], bool]]:
+def source(
+    robot: Robot, name: str, seconds: float | None = None, *, unrehearsed: bool = False
+) -> Iterator[Callable[[], bool]]:
     """Give the arm to `name` for the length of the `with`, then hold.
 
-    A policy holds by itself a moment after `seconds`, should this program die before.
+    A policy holds by itself a moment after `seconds`, should this program die before. A real arm
+    takes one that was never rehearsed only as `unrehearsed`, which a person has to say.
 
     Yields a function that says whether the source has finished by itself (a script does, a person
     does not). Raises StateError for a source that cannot be used here.
@@ -38,7 +41,8 @@ def source(robot: Robot, name: str, seconds: float | None = None) -> Iterator[Ca
         )
     limit_s = None if seconds is None else seconds + _GRACE_S
     try:
-        robot.request(RunPolicy(seconds=limit_s) if name == "policy" else Teleop(source=name))
+        run = RunPolicy(seconds=limit_s, unrehearsed=unrehearsed)
+        robot.request(run if name == "policy" else Teleop(source=name))
     except KeyboardInterrupt:
         _let_go(robot)  # it may have been given before the answer came
         raise

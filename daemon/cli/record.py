@@ -14,7 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.cli.between import add_reset_seconds, set_the_scene
-from daemon.cli.checkpoint import add_policy_options, load_policy
+from daemon.cli.checkpoint import (
+    add_policy_options,
+    add_unrehearsed,
+    consent_unrehearsed,
+    load_policy,
+)
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
@@ -47,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--source", choices=SOURCES, default="leader")
     parser.add_argument("--dataset", help="owner/name, or a name; default: from the task")
     add_policy_options(parser, required=False)
+    add_unrehearsed(parser)
     add_reset_seconds(parser)
     parser.add_argument(
         "--episode-seconds", type=positive_number, default=60.0, help="longest episode"
@@ -64,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> dict[str, object]:
     with Robot.connect(args.name) as robot:
         if args.policy:
-            load_policy(robot, args)
+            policy = load_policy(robot, args)
+            args.unrehearsed = consent_unrehearsed(robot, policy, args)
         arm_with_consent(robot, args.yes)
         who = "policy" if args.policy else args.source
         opened = robot.request(
@@ -123,7 +130,7 @@ def _record(robot: Robot, args: argparse.Namespace, who: str) -> None:
             print(f"episode {kept + 1} of {args.episodes}", flush=True)
             if who == "leader" and not _wait_for_start(robot, keys):
                 break
-            outcome = _episode(robot, keys, who, args.episode_seconds)
+            outcome = _episode(robot, keys, who, args.episode_seconds, args.unrehearsed)
             kept += outcome.kept
             print(f"  {outcome.said}", flush=True)
             if outcome.ends:
@@ -159,9 +166,9 @@ def _wait_for_start(robot: Robot, keys: Keys) -> bool:
                 print(error, flush=True)
 
 
-def _episode(robot: Robot, keys: Keys, who: str, limit_s: float) -> _Outcome:
+def _episode(robot: Robot, keys: Keys, who: str, limit_s: float, unrehearsed: bool) -> _Outcome:
     """One episode. A finished script keeps by itself; one that lost the arm is set aside."""
-    with source(robot, who, limit_s + SAVE_TIMEOUT_S) as finished:
+    with source(robot, who, limit_s + SAVE_TIMEOUT_S, unrehearsed=unrehearsed) as finished:
         robot.request(StartEpisode(), timeout_s=SAVE_TIMEOUT_S)
         verdict = _wait_for_verdict(robot, keys, finished, limit_s, _STATE_OF[who])
     if verdict in ("redo", "estop") or verdict.startswith(_LOST):

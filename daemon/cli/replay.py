@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
             dataset=absolute(args.dataset), episode=args.episode, fps=args.fps, units=args.units
         )
         began = robot.request(request, timeout_s=_START_TIMEOUT_S)
+        if began.get("rehearsal_do") and not robot.instance.simulated:
+            print(f"  {began['rehearsal']}: {began['rehearsal_do']} shows it without the arm.")
         print(f"Replaying episode {args.episode}. q: hold, x: software stop.", flush=True)
         over = False
         try:

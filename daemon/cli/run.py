@@ -1,13 +1,19 @@
 """Let a policy move the arm. Loads and warms it, arms after the list and one consent, runs.
 
-Esc or q: hold. x: software stop. Every chunk passes the twin before its first action leaves.
+Esc or q: hold. x: software stop. Every chunk passes the twin before its first action leaves. On a
+real arm it asks when the policy was never rehearsed there (robotd rehearse).
 """
 
 import argparse
 import time
 
 from daemon.cli.between import add_reset_seconds, set_the_scene
-from daemon.cli.checkpoint import add_policy_options, load_policy
+from daemon.cli.checkpoint import (
+    add_policy_options,
+    add_unrehearsed,
+    consent_unrehearsed,
+    load_policy,
+)
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
@@ -22,6 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_name(parser)
     add_yes(parser)
     add_policy_options(parser, required=True)
+    add_unrehearsed(parser)
     add_reset_seconds(parser)
     parser.add_argument("--task", default="", help="the instruction, for policies that read one")
     parser.add_argument("--episodes", type=positive_count, default=1)
@@ -33,7 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with Robot.connect(args.name) as robot:
         print("Loading the policy …", flush=True)
-        load_policy(robot, args)
+        policy = load_policy(robot, args)
+        unrehearsed = consent_unrehearsed(robot, policy, args)
         print(STOP_WORDS)
         arm_with_consent(robot, args.yes)
         with Keys() as keys:
@@ -41,19 +49,21 @@ def run(args: argparse.Namespace) -> int:
                 anew = episode > 0 or robot.instance.simulated
                 if anew and not set_the_scene(robot, keys, args.reset_seconds):
                     break
-                if not _episode(robot, keys, episode, args):
+                if not _episode(robot, keys, episode, args, unrehearsed):
                     break
     print("Holding. robotd disarm lets the arm down.")
     return 0
 
 
-def _episode(robot: Robot, keys: Keys, episode: int, args: argparse.Namespace) -> bool:
+def _episode(
+    robot: Robot, keys: Keys, episode: int, args: argparse.Namespace, unrehearsed: bool
+) -> bool:
     """Run one episode; False when the person wants no more, or somebody took the arm.
 
     Raises StateError when the policy failed or the arm stopped itself.
     """
     print(f"episode {episode + 1} of {args.episodes}  (q: hold, x: software stop)", flush=True)
-    with source(robot, "policy", args.seconds):
+    with source(robot, "policy", args.seconds, unrehearsed=unrehearsed):
         began_ns = time.monotonic_ns()  # what was published before shows the arm without it
         end_s = time.monotonic() + args.seconds
         while time.monotonic() < end_s:

@@ -50,7 +50,7 @@ def arm_with_consent(robot: Robot, yes: bool) -> None:
         )
     if not status.simulated:
         print(STOP_WORDS)
-    if not yes and not _ask(f"Take the arm {'(simulated) ' if status.simulated else ''}now?"):
+    if not yes and not ask(f"Take the arm {'(simulated) ' if status.simulated else ''}now?"):
         raise StateError(
             "The arm was not armed.",
             "Consent was not given.",
@@ -59,7 +59,8 @@ def arm_with_consent(robot: Robot, yes: bool) -> None:
     robot.request(Arm(consent=True), timeout_s=ARMING_TIMEOUT_S)
 
 
-def _ask(question: str) -> bool:
+def ask(question: str) -> bool:
+    """Ask a person for a yes. False without a terminal."""
     if not sys.stdin.isatty():
         return False
     try:

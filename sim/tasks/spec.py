@@ -79,11 +79,19 @@ class BlockPose:
     yaw_rad: float
 
 
+def task_names() -> list[str]:
+    """The tasks that robotd ships."""
+    return sorted(file.stem for file in _folder().glob("*.yaml"))
+
+
+def _folder() -> Path:
+    return Path(config.__file__).parent / "tasks"
+
+
 def load_task(name: str) -> TaskSpec:
     """The shipped task of that name. Raises ConfigError when there is none or its file is wrong."""
-    folder = Path(config.__file__).parent / "tasks"
-    path = folder / f"{name}.yaml"
-    known = sorted(file.stem for file in folder.glob("*.yaml"))
+    path = _folder() / f"{name}.yaml"
+    known = task_names()
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         raise ConfigError(
