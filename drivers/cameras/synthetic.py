@@ -66,7 +66,7 @@ class SyntheticCamera:
         self._sequence = number
         start = number * _STEP_PIXELS % self._settings.width
         window = picture[:, start : start + self._settings.width]
-        return CapturedFrame(window, max(due_ns, now_ns), number)
+        return CapturedFrame(window, due_ns, number)
 
     def close(self) -> None:
         self._texture = None
