@@ -1,6 +1,6 @@
 """What a key may be, in words: its range out of the schema, its unit out of its name. Pure."""
 
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -54,7 +54,8 @@ def range_of(key: str) -> str:
         if meta.min_length is not None:
             exact = meta.min_length == meta.max_length
             words.append(f"{meta.min_length} values" if exact else "not empty")
-    return ", ".join(words)
+    span, choices = ", ".join(words), " or ".join(_choices(schema))
+    return f"{choices}, or {span}" if choices and span else span
 
 
 def section_of(schema: Any) -> type[msgspec.Struct] | None:
@@ -65,6 +66,12 @@ def section_of(schema: Any) -> type[msgspec.Struct] | None:
         if isinstance(choice, type) and issubclass(choice, msgspec.Struct):
             return choice
     return None
+
+
+def _choices(schema: Any) -> list[str]:
+    """The words that a key may be besides a number."""
+    literals = [inner for inner in get_args(schema) if get_origin(inner) is Literal]
+    return [str(word) for literal in literals for word in get_args(literal)]
 
 
 def _metas(schema: Any) -> list[Meta]:

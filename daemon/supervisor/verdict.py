@@ -243,7 +243,7 @@ def _guard(figures: Figures, said: list[Reason]) -> list[Reason]:
         return [
             Reason(
                 what="No guard watches: if control hangs, only the plug lets go of the arm.",
-                do="Read why: robotd logs guard. A restart of robotd starts it again.",
+                do="Read why: robotd logs guard; then robotd stop and robotd start.",
             )
         ]
     return []
@@ -253,7 +253,7 @@ def _others(figures: Figures) -> list[Reason]:
     reasons = [
         Reason(
             what=f"The process {name} is {word}.",
-            do=f"Read why: robotd logs {name}. A restart of robotd starts it again.",
+            do=f"Read why: robotd logs {name}. robotd stop and robotd start try it again.",
         )
         for name, word in figures.processes.items()
         if name != "control" and word.startswith(("dead", "restarting"))

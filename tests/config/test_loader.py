@@ -106,6 +106,13 @@ def test_a_value_out_of_range_names_key_limit_and_unit(
     assert unit in error.what + error.likely
 
 
+def test_a_key_that_is_a_word_or_a_number_names_both(own_config_home: Path) -> None:
+    path = write(own_config_home, ARM + "control: {cpu: last}\n")
+    with pytest.raises(ConfigError, match=r"control\.cpu is 'last'") as caught:
+        load(file=path)
+    assert "auto or none, or at least 0, at most 1023" in caught.value.likely
+
+
 def test_the_whole_range_of_a_key_can_be_said() -> None:
     assert range_of("control.read_deadline_ms") == "above 0.5, at most 20"
     assert range_of("cameras.top.width") == "at least 16, at most 3840"
