@@ -53,7 +53,9 @@ class ServoHealth(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TwinHealth(msgspec.Struct, frozen=True, kw_only=True):
-    """The mirror. `verdict`: agrees, differs, limp (nothing is compared), absent or off.
+    """The mirror. `verdict`: agrees, limp (nothing is compared), absent, off, or what it finds
+    wrong by the name of the fault (collision, stalled, slipped, joint_sign, swapped_arm,
+    twin_diverged).
 
     `residual_rad` is the largest of all joints.
     """

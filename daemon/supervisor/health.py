@@ -11,7 +11,8 @@ from config.joints import joint_names
 from config.schema import Config
 from daemon.guard.report import GuardReport
 from daemon.supervisor.timing_watch import Timing
-from daemon.supervisor.verdict import ABSENT, TWIN_DIFFERS_RAD, Figures, ServoFigures, judge
+from daemon.supervisor.verdict import ABSENT, Figures, ServoFigures, judge
+from daemon.supervisor.words import fault_words
 from drivers.registers import ServoStatus
 from robotd.clock import NS_PER_S
 from robotd.health import (
@@ -23,7 +24,7 @@ from robotd.health import (
     TwinHealth,
 )
 from robotd.messages import CameraStatus, Status, TwinStatus
-from robotd.states import State
+from robotd.states import Fault, State
 
 _JOINTS = 6
 _FRESH_NS = NS_PER_S // 2
@@ -45,6 +46,7 @@ class Seen:
     realtime: Mapping[str, Any]
     guard: GuardReport | None
     twin: TwinStatus
+    twin_finding: tuple[int, int]  # a `Fault` and its joint, as the mirror's slot has them
     cameras: tuple[CameraStatus, ...]
     processes: dict[str, str]
 
@@ -59,7 +61,9 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
     lately = [now - then for now, then in zip(lost, before, strict=True)]
     minute_s = (timing.line.stamp_ns - timing.minute.stamp_ns) / NS_PER_S
     servos = () if tick is None else tuple(_servo(name, k, tick) for k, name in enumerate(names))
-    twin = _twin(config, seen.twin, seen.state)
+    finding, joint = Fault(seen.twin_finding[0]), seen.twin_finding[1]
+    twin = _twin(config, seen.twin, seen.state, finding)
+    found = fault_words(finding, names[joint] if 0 <= joint < len(names) else None)
     late = timing.stages.get("late", StageHealth()).last_10_s
     guard = ABSENT if seen.guard is None else seen.guard.state.value
     verdict, reasons = judge(
@@ -90,7 +94,7 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
             derate_from_c=config.limits.derate_from_c,
             stop_at_c=config.limits.stop_at_c,
             twin=twin.verdict,
-            twin_residual_rad=twin.residual_rad,
+            twin_finding=found if twin.verdict == finding.name.lower() else ("", ""),
             guard=guard,
             guard_what="" if seen.guard is None else seen.guard.what,
             guard_do="" if seen.guard is None else seen.guard.do,
@@ -160,7 +164,7 @@ def _age_ms(tick: Mapping[str, Any] | None, joint: int, now_ns: int) -> float:
     return float(tick["present_age_ns"][joint] + now_ns - tick["read_ns"]) / 1e6
 
 
-def _twin(config: Config, twin: TwinStatus, state: State) -> TwinHealth:
+def _twin(config: Config, twin: TwinStatus, state: State, finding: Fault) -> TwinHealth:
     residual_rad = math.radians(max((abs(value) for value in twin.residual_deg), default=0.0))
     if not config.twin.enabled:
         return TwinHealth(verdict="off")
@@ -168,8 +172,8 @@ def _twin(config: Config, twin: TwinStatus, state: State) -> TwinHealth:
         return TwinHealth(verdict="absent")
     if not state.armed:
         return TwinHealth(verdict="limp")
-    agrees = residual_rad < TWIN_DIFFERS_RAD
-    return TwinHealth(residual_rad=residual_rad, verdict="agrees" if agrees else "differs")
+    verdict = "agrees" if finding is Fault.NONE else finding.name.lower()
+    return TwinHealth(residual_rad=residual_rad, verdict=verdict)
 
 
 def _realtime(obtained: Mapping[str, Any]) -> RealtimeHealth:

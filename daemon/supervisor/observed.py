@@ -36,6 +36,7 @@ class Observed:
         self.reports = ReportSlot(runtime / "report")
         self.cameras: tuple[CameraStatus, ...] = ()
         self.twin = TwinStatus()
+        self.twin_finding = (0, -1)  # what the mirror finds wrong, a `Fault`, and at which joint
         self.policy_slot: dict[str, Any] | None = None
         self.realtime: dict[str, Any] = {}
         self.timing = TimingWatch(runtime / "timing", joint_names(config))
@@ -85,7 +86,9 @@ class Observed:
         self.cameras = tuple(
             self._camera(name, watch, now_ns) for name, watch in self._frames.items()
         )
-        self.twin = twin_status(self._config, self._twin.read(), now_ns)
+        twin = self._twin.read()
+        self.twin = twin_status(self._config, twin, now_ns)
+        self.twin_finding = (0, -1) if twin is None else (twin["finding"], twin["finding_joint"])
         self.policy_slot = self._policy.read()
         if now_ns - self._slow_ns > _SLOW_NS:
             self._slow_ns = now_ns

@@ -377,6 +377,7 @@ class Supervisor:
                 realtime=observed.realtime,
                 guard=self._guard.report(),
                 twin=observed.twin,
+                twin_finding=observed.twin_finding,
                 cameras=observed.cameras,
                 processes=self._words(),
             ),

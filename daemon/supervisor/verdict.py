@@ -29,8 +29,6 @@ LOST_DEGRADED = 0.01
 # A servo that is armed is a fault after ten reads; a limp one may be unplugged by a person.
 UNHEARD_MS = 1_000.0
 CAMERA_STALE_MS = 1_000.0
-# Friction and backlash make 2 degrees, a payload of 300 g almost 8 on the lift.
-TWIN_DIFFERS_RAD = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +63,7 @@ class Figures:
     derate_from_c: float
     stop_at_c: float
     twin: str
-    twin_residual_rad: float
+    twin_finding: tuple[str, str]  # what the mirror finds, confirmed, and what to do; or empty
     guard: str
     guard_what: str
     guard_do: str
@@ -268,15 +266,9 @@ def _others(figures: Figures) -> list[Reason]:
                 do="Read why: robotd logs twin.",
             )
         )
-    elif figures.twin == "differs":
-        reasons.append(
-            Reason(
-                what=f"The arm is {figures.twin_residual_rad:.2f} rad from where its goals should "
-                "have brought it.",
-                do="Look for what it touches or carries; if nothing, compare the calibration: "
-                "robotd arm --check.",
-            )
-        )
+    elif figures.twin_finding[0] and figures.state is not State.FAULT:
+        what, do = figures.twin_finding
+        reasons.append(Reason(what=f"The twin finds: {what}.", do=do))
     reasons += [
         Reason(
             what=f"The camera {name} "

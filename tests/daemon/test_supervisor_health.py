@@ -20,7 +20,7 @@ from robotd.health import HealthStatus
 from robotd.layouts import STAGES, tick_layout, timing_layout
 from robotd.messages import CameraStatus, LoopStatus, Status, TwinStatus
 from robotd.shm import SlotWriter
-from robotd.states import State
+from robotd.states import Fault, State
 
 CONFIG = load(simulated=True).config
 JOINTS = joint_names(CONFIG)
@@ -170,6 +170,7 @@ def seen(**changes: Any) -> Seen:
         },
         "guard": GuardReport(stamp_ns=0, pid=1, state=Guarding.WATCHING, held=True),
         "twin": TwinStatus(alive=True, residual_deg=(0.1, -2.0, 0, 0, 0, 0)),
+        "twin_finding": (0, -1),
         "cameras": (CameraStatus(name="wrist", age_ms=30, fps=30, width=640, height=480),),
         "processes": {"control": "running"},
     }
@@ -197,7 +198,8 @@ def test_the_published_health_has_the_keys_that_monitors_are_written_for() -> No
     [
         ({"state": State.DISARMED}, "limp"),
         ({"twin": TwinStatus(alive=False)}, "absent"),
-        ({"twin": TwinStatus(alive=True, residual_deg=(0, 20.0, 0, 0, 0, 0))}, "differs"),
+        ({"twin_finding": (Fault.COLLISION, 1)}, "collision"),
+        ({"twin_finding": (Fault.COLLISION, 1), "state": State.DISARMED}, "limp"),
     ],
 )
 def test_the_twin_is_only_said_to_agree_when_it_compared(
