@@ -5,6 +5,7 @@ import argparse
 import msgspec
 
 from daemon.cli.main import add_json, add_name
+from daemon.selftest import record as selftest
 from robotd import paths
 from robotd.client import Robot, running_instances
 from robotd.messages import Status
@@ -55,6 +56,14 @@ def text(status: Status) -> str:
     for camera in status.cameras:
         age = "no frame yet" if camera.age_ms is None else f"{camera.age_ms:.0f} ms old"
         lines.append(f"  camera {camera.name:13} {camera.width}x{camera.height}  {age}")
+    twin = status.twin
+    if twin.plans_passed or twin.plans_rejected:
+        lines.append(
+            f"  twin: {twin.plans_passed} plans passed, {twin.plans_rejected} not; "
+            f"the newest: {twin.verdict}, in {twin.last_verdict_ms:.1f} ms"
+        )
+    if twin.refused_ago_s is not None:
+        lines.append(f"  not passed {twin.refused_ago_s:.0f} s ago: {twin.last_reason}")
     recording = status.recording
     if recording.phase != "closed":
         lines.append(
@@ -72,6 +81,7 @@ def _paths(name: str | None, as_json: bool) -> int:
         "cache": str(paths.cache_dir()),
         "datasets": str(paths.lerobot_home()),
         "calibration": str(paths.calibration_dir()),
+        "selftests": str(selftest.folder()),
     }
     for each in running_instances():
         if name in (None, each):

@@ -35,10 +35,15 @@ _OFF_ATTEMPTS = 5
 _SLOW_EVERY = 4
 _ASTRAY_RAD = math.radians(15.0)  # off its goal: three times the droop of a raised arm
 _ASTRAY_TICKS = 24
+_RUNAWAY_RAD = math.radians(8.0)
 
 
 class StoppedError(StateError):
     """The person said stop, or something happened that a selftest does not go on after."""
+
+
+class RunawayError(StoppedError):
+    """A joint drives itself away from its goal: only cutting its torque stops it."""
 
 
 @dataclass(slots=True)
@@ -130,18 +135,25 @@ class Rig:
         return 1 if self.arm.position_rad[joint] < middle else -1
 
     def creep(self, joint: int, way: int, until_rad: float, most_rad: float, rad_s: float) -> float:
-        """Lead one joint's goal away until the joint was seen to move by `until_rad`, either way,
-        or the goal is `most_rad` off; then back. Returns how far it went, in the sense of `way`.
+        """Lead one joint's goal away until the joint was seen to move by `until_rad`, or the goal
+        is `most_rad` off; then back. Returns how far it went, in the sense of `way`. Raises
+        RunawayError for one that goes the other way.
 
         A held joint begins to move only when its goal is a few degrees ahead: weight and friction.
         """
         start = list(self.arm.gate.applied_rad)
         before = self.arm.position_rad[joint]
         goal, moved = list(start), 0.0
-        while abs(moved) < until_rad and abs(goal[joint] - start[joint]) < most_rad:
+        while moved < until_rad and abs(goal[joint] - start[joint]) < most_rad:
             goal[joint] += way * rad_s / TICK_HZ
             self.tick(goal)
             moved = (self.arm.position_rad[joint] - before) * way
+            if moved < -0.5 * until_rad:
+                raise RunawayError(
+                    f"{JOINT_NAMES[joint]} moves against its goals.",
+                    "Its motor turns against its sensor (Phase, register 18).",
+                    "robotd doctor bus shows the registers; replace the servo if they are right.",
+                )
         self.move([start], rad_s)
         return moved
 
@@ -236,9 +248,24 @@ class Rig:
     def _arming(self, consent: bool) -> tuple[Check, ...]:
         arming = BusArming({self.arm.name: self._calibration}, {})
         steps = arming.begin([self.arm], [], self._settings, consent)
+        before = list(self.arm.position_rad)
         for _ in steps:
             self.tick()
+            if steps.wrote_goal:
+                self._still(before)
         return steps.checks
+
+    def _still(self, before_rad: Sequence[float]) -> None:
+        """Raises StoppedError for a folded arm that moves while it is taken: a servo whose motor
+        turns against its own sensor runs away from any goal, faster the more torque it gets."""
+        for joint, (then, now) in enumerate(zip(before_rad, self.arm.position_rad, strict=True)):
+            if abs(now - then) > _RUNAWAY_RAD:
+                raise RunawayError(
+                    f"{JOINT_NAMES[joint]} moved away while the arm was taken.",
+                    "Its motor turns against its sensor (Phase, register 18), or the arm was not "
+                    "folded and sank.",
+                    "Fold the arm. If it was folded: robotd doctor bus shows the registers.",
+                )
 
     # --- the way out ------------------------------------------------------------------------------
 
@@ -278,9 +305,11 @@ class Rig:
     def __enter__(self) -> "Rig":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            if self.arm.link.opened:
+            if kind is not None and issubclass(kind, RunawayError):
+                self._off()  # it was folded, and holding on is what drives the joint away
+            elif self.arm.link.opened:
                 self._let_go()
         except BusError as error:
             raise BusError(

@@ -76,7 +76,9 @@ def run(subject: Subject, rig: Rig) -> tuple[Record, RobotdError | None]:
         trouble = error
     except KeyboardInterrupt:
         trouble = StoppedError(
-            "Stopped by Ctrl-C.", "Somebody pressed it.", "The arm was let down; start again."
+            "Stopped by Ctrl-C or a signal.",
+            "Somebody pressed it, or the terminal was closed.",
+            "The arm was let down and is limp; start again when you are ready.",
         )
     return _record(subject, rig, found, trouble), trouble
 

@@ -31,22 +31,14 @@ class Surroundings:
     leader_ready: bool
     disk_free_gb: float | None
     disk_wanted_gb: float
-
-
-_UNTRIED = Check(
-    name="hardware",
-    outcome="warn",
-    detail="what robotd knows of servos was measured on the virtual arm, not on this one",
-    do="Go slowly, one hand on the plug of the servo supply: docs/hardware.md",
-)
+    hardware: Sequence[Check] = ()  # what selftests found out about the real arms
 
 
 def surroundings_checks(now: Surroundings) -> tuple[Check, ...]:
     """Everything that the supervisor can say before the arm is taken."""
     checks = [_loop(now), *(_camera(camera) for camera in now.cameras), _twin(now), _recorder(now)]
     checks.append(_disk(now))
-    if not now.simulated:
-        checks.append(_UNTRIED)
+    checks += now.hardware
     if now.leader_wanted:
         checks.append(_leader(now))
     if now.policy.phase != "none":

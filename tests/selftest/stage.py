@@ -64,7 +64,8 @@ class Stage:
 class Someone:
     """A person who follows what is said: moves the joint that is named, and tells what they see.
 
-    `eyes` answers questions about what the arm did; `says` may answer in its place.
+    `backwards` names a joint whose reading goes the other way. `eyes` answers questions about what
+    the arm did; `says` may answer in its place.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Someone:
         hands: bool = True,
         eyes: Answer = Answer.YES,
         says: Callable[[str], Answer | None] = lambda _question: None,
+        backwards: str = "",
     ) -> None:
         self.hands = hands
         self.heard: list[str] = []
@@ -81,6 +83,7 @@ class Someone:
         self._next = Answer.YES
         self._pushing: int | None = None
         self._way = 1
+        self._backwards = backwards
 
     def tell(self, text: str) -> None:
         self.heard.append(text)
@@ -94,6 +97,8 @@ class Someone:
         if named:
             plus, _ = JOINT_DIRECTIONS[named[0]]
             self._way = 1 if plus in question else -1
+            if named[0] == self._backwards:  # as with a servo that was built in turned around
+                self._way = -self._way
 
     def answer(self) -> Answer | None:
         return self._next
