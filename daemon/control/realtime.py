@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+_ALLOWED = "docs/hardware.md, Health, says how to allow it"
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
@@ -56,7 +57,7 @@ def _take_priority(priority: int) -> tuple[str, str]:
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
     except (PermissionError, AttributeError) as error:
-        return "other", f"{error}; allow it with LimitRTPRIO={priority}"
+        return "other", f"{error}; {_ALLOWED}"
     return f"fifo:{priority}", ""
 
 
@@ -77,7 +78,7 @@ def _lock_memory() -> tuple[bool, str]:
         why = os.strerror(ctypes.get_errno())
     except (OSError, AttributeError) as error:
         why = str(error)
-    return False, f"{why}; allow it with LimitMEMLOCK=infinity"
+    return False, f"{why}; {_ALLOWED}"
 
 
 def freeze_garbage_collector() -> None:
