@@ -8,6 +8,7 @@ import argparse
 from importlib import import_module
 
 BENCHMARKS: dict[str, tuple[str, str]] = {
+    "preflight": ("what the twin catches, what it refuses, how long it takes", "bench.preflight"),
     "tick": ("how well the loop keeps time, beside a bare loop and LeRobot", "bench.tick"),
     "bus": ("reading six servos: the own bus, the SDK of the vendor, rustypot", "bench.bus"),
     "soak": ("half an hour of work: memory, descriptors, missed ticks", "bench.soak"),

@@ -173,6 +173,7 @@ def _broken_rules(config: Config) -> list[_Broken]:
         *_camera_rules(config),
         *_limit_rules(config),
         *_pose_rules(config),
+        *_obstacle_rules(config),
     ]
 
 
@@ -251,6 +252,15 @@ def _camera_rules(config: Config) -> list[_Broken]:
                     f"Set {key}.fps to {config.recording.fps} or more, or lower recording.fps.",
                 )
             )
+        if camera.device == "synthetic" and config.simulation is None:
+            broken.append(
+                (
+                    f"{key}.device",
+                    f"{key}.device is synthetic on a real robot",
+                    "A pattern would be recorded as if a camera had seen it.",
+                    "Name the camera (ls /dev/v4l/by-id); `synthetic` is for the simulated arm.",
+                )
+            )
         if camera.width % 2 or camera.height % 2:
             broken.append(
                 (
@@ -317,3 +327,17 @@ def _pose_rules(config: Config) -> list[_Broken]:
             if not low <= angle <= high
         ]
     return broken
+
+
+def _obstacle_rules(config: Config) -> list[_Broken]:
+    return [
+        (
+            f"twin.obstacles.{name}.size_m",
+            f"the cylinder twin.obstacles.{name} is {each.size_m[0]:g} m wide and "
+            f"{each.size_m[1]:g} m deep",
+            "A cylinder stands upright: both are its diameter.",
+            "Make both equal, or say `shape: box`.",
+        )
+        for name, each in config.twin.obstacles.items()
+        if each.shape == "cylinder" and each.size_m[0] != each.size_m[1]
+    ]

@@ -39,9 +39,13 @@ def in_simulation(config: Config, sim: Config) -> tuple[Config, tuple[str, ...]]
             )
         if (camera.width, camera.height) != (pattern.width, pattern.height):
             notes.append(f"cameras.{name} has {pattern.width}x{pattern.height} pixels")
+    # What stands around the simulated arm is there besides what a person said of their own.
+    twin = msgspec.structs.replace(
+        config.twin, obstacles=sim.twin.obstacles | config.twin.obstacles
+    )
     name = config.name if config.name.endswith("-sim") else f"{config.name}-sim"
     rehearsed = msgspec.structs.replace(
-        config, name=name, arms=arms, cameras=cameras, simulation=sim.simulation
+        config, name=name, arms=arms, cameras=cameras, simulation=sim.simulation, twin=twin
     )
     return rehearsed, tuple(notes)
 

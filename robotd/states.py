@@ -74,6 +74,8 @@ class LimitedBy(IntFlag):
     SQUEEZE = 1024
     STARVED = 2048
     LOST = 4096
+    SUPPLY = 8192
+    BLOCKED = 16384
 
     def words(self) -> str:
         """The reasons as a person reads them; empty when nothing limited."""
@@ -94,6 +96,8 @@ _LIMIT_WORDS = {
     LimitedBy.SQUEEZE: "squeeze (gripper holds something)",
     LimitedBy.STARVED: "no plan left to follow",
     LimitedBy.LOST: "a servo that does not answer",
+    LimitedBy.SUPPLY: "supply voltage",
+    LimitedBy.BLOCKED: "a joint that pushes against something",
 }
 
 
@@ -114,11 +118,11 @@ class Fault(IntEnum):
     JOINT_SIGN = 11
     SWAPPED_ARM = 12
     SUPPLY_VOLTAGE = 13
+    ENCODER = 14
 
 
 class RequestKind(IntEnum):
     """What the supervisor asks of control, in order, through the `requests` ring."""
-    ENCODER = 14
 
     ARM = 1
     DISARM = 2  # park if the path is clear, then governed release
@@ -157,6 +161,8 @@ class PlanReason(IntEnum):
     FINGERS_IN_TABLE = 8
     ARMS_MEET = 9
     LATE = 10
+    STALE = 11
+    LINK_ON_OBSTACLE = 12
 
     @property
     def words(self) -> str:
@@ -176,4 +182,6 @@ _PLAN_REASON_WORDS = {
     PlanReason.FINGERS_IN_TABLE: "the fingers would press into the table",
     PlanReason.ARMS_MEET: "the arms would hit each other",
     PlanReason.LATE: "no verdict in time",
+    PlanReason.STALE: "it was made from an old observation",
+    PlanReason.LINK_ON_OBSTACLE: "it would hit a thing that stands around the arm",
 }

@@ -10,7 +10,8 @@ from drivers.joint_map import JointMap
 from robotd.clock import NS_PER_S
 from robotd.health import StageHealth
 from robotd.messages import JointStatus, LoopStatus, TwinStatus
-from robotd.states import LimitedBy, PlanReason
+from robotd.plan_words import Refusal, sentence
+from robotd.states import LimitedBy, PlanReason, Verdict
 
 _PER_ARM = 6
 _TWIN_STALE_NS = NS_PER_S
@@ -55,17 +56,29 @@ def _units(maps: Sequence[JointMap], values_rad: Sequence[float]) -> list[float]
     ]
 
 
-def twin_status(record: dict[str, Any] | None, now_ns: int) -> TwinStatus:
+def twin_status(config: Config, record: dict[str, Any] | None, now_ns: int) -> TwinStatus:
     """The mirror's newest record; not alive when it is older than a second."""
     if record is None:
         return TwinStatus()
+    refused_ns = record["refused_ns"]
+    refused = Refusal(
+        PlanReason(record["refused_reason"]),
+        record["refused_joint"],
+        record["refused_waypoint"],
+        record["refused_into_s"],
+        record["refused_amount"],
+        record["refused_body"],
+        record["refused_against"],
+    )
     return TwinStatus(
         alive=now_ns - record["stamp_ns"] < _TWIN_STALE_NS,
         residual_deg=tuple(math.degrees(value) for value in record["residual_rad"]),
         park_clear=bool(record["park_clear"]),
         plans_passed=record["plans_passed"],
         plans_rejected=record["plans_rejected"],
-        last_reason=PlanReason(record["last_reason"]).words,
+        verdict=Verdict(record["last_verdict"]).name.lower(),
+        last_reason=sentence(refused, joint_names(config), tuple(config.twin.obstacles)),
+        refused_ago_s=(now_ns - refused_ns) / NS_PER_S if refused_ns else None,
         last_verdict_ms=record["last_verdict_us"] / 1000,
     )
 

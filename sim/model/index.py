@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.model.arm import JOINTS
+from sim.model.obstacles import PREFIX
 
 REST_POSE_RAD = (0.0, -1.70, 1.61, 0.66, 0.0, 0.0)
 """Folded back, the lower arm leaning on the shoulder: an arm that goes limp here sinks by a quarter
@@ -52,6 +53,7 @@ class SceneIndex:
     table_geoms: frozenset[int]
     block_geoms: frozenset[int]
     bowl_geoms: frozenset[int]
+    obstacle_geoms: frozenset[int]
     cameras: tuple[str, ...]
 
     @property
@@ -78,6 +80,7 @@ def scene_index(model: mujoco.MjModel) -> SceneIndex:
         table_geoms=frozenset({model.geom("table").id}),
         block_geoms=frozenset({model.geom("block").id}) if block else frozenset(),
         bowl_geoms=_touching(model, "bowl:"),
+        obstacle_geoms=_touching(model, PREFIX),
         cameras=tuple(model.camera(number).name for number in range(model.ncam)),
     )
 

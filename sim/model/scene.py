@@ -34,6 +34,7 @@ from sim.model.index import (
     set_arm_position,
 )
 from sim.model.objects import add_block, add_bowl, add_lights_and_cameras, add_table
+from sim.model.obstacles import Obstacle, add_obstacle
 from sim.model.parameters import PlantParameters, apply_parameters
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "REST_POSE_RAD",
     "ArmIndex",
     "ArmPlacement",
+    "Obstacle",
     "PlantParameters",
     "SceneIndex",
     "SceneOptions",
@@ -83,12 +85,14 @@ class SceneOptions:
         "twin" has position actuators (goal in rad, the linear part of the servo's law) and 5 ms
         steps.
     objects: block and bowl; without them only arms and table are there.
+    obstacles: what else stands there, for a twin that has been told.
     """
 
     use: Literal["plant", "twin"] = "plant"
     arms: tuple[ArmPlacement, ...] = ONE_ARM
     objects: bool = True
     parameters: PlantParameters = field(default_factory=PlantParameters.nominal)
+    obstacles: tuple[Obstacle, ...] = ()
 
     def __post_init__(self) -> None:
         prefixes = [arm.prefix for arm in self.arms]
@@ -156,6 +160,8 @@ def _scene_spec(options: SceneOptions, xml: Path, mesh_dir: Path) -> mujoco.MjSp
     if options.objects:
         add_block(spec)
         add_bowl(spec)
+    for obstacle in options.obstacles:
+        add_obstacle(spec, obstacle)
     add_lights_and_cameras(spec)
     return spec
 
@@ -185,7 +191,7 @@ def _place(base: mujoco.MjsBody, arm: ArmPlacement) -> None:
 def _cache_key(options: SceneOptions, assets_hash: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     made_of = (mujoco.__version__, assets_hash, MESH_CELL_M, options.use, options.arms)
-    digest.update(repr((*made_of, options.objects)).encode())
+    digest.update(repr((*made_of, options.objects, options.obstacles)).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -17,13 +17,16 @@ from typing import Any
 
 import msgspec
 
+from config.joints import joint_names
 from config.schema import Config
 from robotd import layouts
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
+from robotd.plan_words import Refusal, sentence
 from robotd.shm import SlotWriter
-from robotd.states import PlanReason, Verdict
+from robotd.states import PlanReason
 from sim.twin.core import TwinCore, trajectory_of
 from sim.twin.link import LateProposals, LateTicks
+from sim.twin.origin import Origin
 
 log = logging.getLogger("twin")
 
@@ -33,6 +36,7 @@ _LOOK_NS = 200 * NS_PER_MS
 _PUBLISH_NS = 50 * NS_PER_MS
 _PARK_NS = 250 * NS_PER_MS
 _QUIET_NS = 3 * NS_PER_S
+_NO_REFUSAL = Refusal(PlanReason.NONE)
 
 
 class TwinProcess:
@@ -41,6 +45,7 @@ class TwinProcess:
     def __init__(self, runtime: Path, config: Config, clock: Clock) -> None:
         self._clock = clock
         self._core = TwinCore(config, clock.now_ns)
+        self._names = joint_names(config), tuple(config.twin.obstacles)
         joints = self._core.joints
         self._ticks = LateTicks(runtime / "ticks", joints)
         self._proposals = LateProposals(runtime / "proposal", joints)
@@ -75,9 +80,9 @@ class TwinProcess:
 
     def _answer(self, proposal: Mapping[str, Any]) -> None:
         plan = trajectory_of(proposal, self._core.joints)
-        said = self._core.judge(plan, self._clock.now_ns())
-        if said.verdict is not Verdict.PASS:
-            log.warning("plan %d: %s", proposal["id"], said.reason.words)
+        said = self._core.judge(plan, self._clock.now_ns(), Origin.of(proposal))
+        if said.refusal is not None:
+            log.warning("plan %d: %s", proposal["id"], self._sentence(said.refusal))
         self._plan.write(
             {
                 **proposal,
@@ -88,20 +93,33 @@ class TwinProcess:
             }
         )
 
+    def _sentence(self, refusal: Refusal) -> str:
+        return sentence(refusal, *self._names)
+
     def _publish(self, now_ns: int) -> None:
         self._published_ns = now_ns
         last = self._core.last
+        refusal = self._core.refusal or _NO_REFUSAL
         self._twin.write(
             {
                 "stamp_ns": now_ns,
                 "residual_rad": self._core.residual_rad.tolist(),
                 "park_clear": int(self._park_clear),
+                **self._core.finding_record(),
                 "park_from_ns": self._park_from_ns,
                 "plans_passed": self._core.passed,
                 "plans_rejected": self._core.rejected,
                 "last_verdict": int(last.verdict),
                 "last_reason": int(last.reason or PlanReason.NONE),
                 "last_verdict_us": min(last.elapsed_us, 0xFFFFFFFF),
+                "refused_ns": self._core.refused_ns,
+                "refused_reason": int(refusal.reason),
+                "refused_joint": refusal.joint,
+                "refused_waypoint": refusal.waypoint,
+                "refused_into_s": refusal.into_s,
+                "refused_amount": refusal.amount,
+                "refused_body": refusal.body,
+                "refused_against": refusal.against,
             }
         )
 

@@ -2,7 +2,8 @@
 
 A plan is a list of goals; where the arm will be is another thing, because a servo trails its goal and sags under the
 arm's weight. `TwinBody.follow` is that difference, in one place: a first-order lag behind the goal, less the sag that
-gravity asks for at LeRobot's gains. Objects are not part of it: the twin knows the arms and the table only.
+gravity asks for at LeRobot's gains. Objects are not part of it: the twin knows the arms, the table and what the
+configuration says stands around them.
 """
 
 import math
@@ -15,16 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from config.schema import Config
-from robotd.clock import NS_PER_S
-from robotd.trajectory import Trajectory
-from sim.model.arm import POSITION_GAIN_NM_PER_RAD
-from sim.model.scene import ArmPlacement, SceneIndex, SceneOptions, build, scene_index
+from sim.model.parameters import FRICTION_NM
+from sim.model.scene import (
+    ArmPlacement,
+    Obstacle,
+    SceneIndex,
+    SceneOptions,
+    build,
+    scene_index,
+)
+from sim.twin.drive import DRIVES, Drive, gains_nm_per_rad, lags_s
 
 Vector = npt.NDArray[np.float64]
 
-LAG_S = 0.09
-"""First-order lag of a servo at P = 16: viscous friction and back-EMF (0.06 + 0.62 N.m.s) over 7.7 N.m/rad. A
-30 degree step of the emulated servo reaches 90 % after 273-305 ms (servo-and-twin facts 3.3), its profile included."""
+BACKLASH_RAD = math.radians(0.4)
+"""Half of the play of a geared joint: 0.87-1.3 degrees were measured (servo-and-twin facts 3.1), 0.5 are specified.
+With friction it is the band around goal and sag in which a joint stays where it is (`band_rad`: 1.9 degrees)."""
 
 
 def placements(config: Config) -> tuple[ArmPlacement, ...]:
@@ -38,6 +45,21 @@ def placements(config: Config) -> tuple[ArmPlacement, ...]:
             yaw_rad=math.radians(arm.base_yaw_deg),
         )
         for name, arm in config.arms.items()
+    )
+
+
+def obstacles(config: Config) -> tuple[Obstacle, ...]:
+    """What the configuration says stands around the arms, as the model wants it."""
+    return tuple(
+        Obstacle(
+            name=name,
+            shape=each.shape,
+            foot_m=each.foot_m,
+            size_m=each.size_m,
+            yaw_rad=math.radians(each.yaw_deg),
+            fingers=each.fingers,
+        )
+        for name, each in config.twin.obstacles.items()
     )
 
 
@@ -56,7 +78,7 @@ def apply_position(
 class FollowState:
     """Where the followed model stands: joint angles without sag [n], and what the real arm differs by [n].
 
-    `offset_rad` is measured minus modelled: friction and payload, which stay about the same over a plan.
+    `offset_rad` is measured minus modelled: friction, backlash and payload.
     """
 
     unloaded_rad: Vector
@@ -64,13 +86,25 @@ class FollowState:
 
 
 class TwinBody:
-    """The arms of one robot as a model, without objects. Not for use from several threads at once."""
+    """The arms of one robot as a model, with `obstacles` but no objects. Not for use from several threads at once."""
 
-    def __init__(self, arms: Sequence[ArmPlacement]) -> None:
-        self.model = build(SceneOptions(use="twin", arms=tuple(arms), objects=False))
+    def __init__(
+        self,
+        arms: Sequence[ArmPlacement],
+        obstacles: Sequence[Obstacle] = (),
+        drives: Sequence[Drive] = (),
+    ) -> None:
+        """`drives`: each arm's servos on their supply; none given: 12 V ones."""
+        self.model = build(
+            SceneOptions(use="twin", arms=tuple(arms), objects=False, obstacles=tuple(obstacles))
+        )
         self.data: Any = mujoco.MjData(self.model)
         self.index = scene_index(self.model)
         self.joints = len(self.index.qpos)
+        fitted = drives or (DRIVES["12V"],) * len(arms)
+        self._gain_nm_per_rad = gains_nm_per_rad(fitted)
+        self.lag_s: Vector = lags_s(fitted)
+        self.band_rad: Vector = FRICTION_NM / self._gain_nm_per_rad + BACKLASH_RAD
         ranges = self.model.jnt_range[[self.model.dof_jntid[dof] for dof in self.index.dof]]
         self.minimum_rad: Vector = ranges[:, 0].copy()
         self.maximum_rad: Vector = ranges[:, 1].copy()
@@ -95,6 +129,11 @@ class TwinBody:
             for pair, distance in zip(pairs, distances, strict=True)
         ]
 
+    def pairs(self) -> tuple[npt.NDArray[np.int32], Vector]:
+        """After `collide`: the geoms of each contact [N, 2] and how deep they stand in each other [N], metres."""
+        count = self.data.ncon
+        return self.data.contact.geom[:count], -self.data.contact.dist[:count]
+
     def sag_rad(self, position_rad: Sequence[float] | Vector) -> Vector:
         """How far [n] each joint hangs below its goal there, at rest and without friction (negative: it hangs back)."""
         self.place(position_rad)
@@ -102,7 +141,7 @@ class TwinBody:
         mujoco.mj_comVel(self.model, self.data)
         mujoco.mj_rne(self.model, self.data, 0, self.data.qfrc_bias)
         bias: Vector = self.data.qfrc_bias[self.index.dof]
-        return -bias / POSITION_GAIN_NM_PER_RAD
+        return -bias / self._gain_nm_per_rad
 
     def start(
         self, applied_rad: Sequence[float] | Vector, measured_rad: Sequence[float] | Vector
@@ -123,7 +162,7 @@ class TwinBody:
         self, state: FollowState, goal_rad: Sequence[float] | Vector, step_s: float
     ) -> FollowState:
         """The state `step_s` after, while the goal is `goal_rad`."""
-        share = 1.0 - math.exp(-step_s / LAG_S)
+        share = 1.0 - np.exp(-step_s / self.lag_s)
         goal = np.asarray(goal_rad, dtype=np.float64)
         return FollowState(
             state.unloaded_rad + (goal - state.unloaded_rad) * share, state.offset_rad
@@ -134,43 +173,3 @@ class TwinBody:
         at = state.unloaded_rad + self.sag_rad(state.unloaded_rad) + state.offset_rad
         self.place(at)
         return at
-
-    def follow_plan(
-        self, plan: Trajectory, state: FollowState, from_ns: int, step_ns: int
-    ) -> "PlanWalk":
-        """Walk `plan` from `from_ns` to its end in steps of `step_ns`: an iterator over the expected poses."""
-        return PlanWalk(self, plan, state, from_ns, step_ns)
-
-
-class PlanWalk:
-    """Iterates over (time_ns, goal_rad, expected position_rad [n]) along a plan.
-
-    At each turn the body's model stands in the expected position. The last turn is one lag after the plan's end,
-    where the arm has come to rest.
-    """
-
-    def __init__(
-        self, body: TwinBody, plan: Trajectory, state: FollowState, from_ns: int, step_ns: int
-    ) -> None:
-        self._body = body
-        self._plan = plan
-        self._state = state
-        self._at_ns = max(from_ns, plan.start_ns)
-        self._step_ns = step_ns
-        self._end_ns = plan.end_ns + round(LAG_S * NS_PER_S)
-
-    def __iter__(self) -> "PlanWalk":
-        return self
-
-    def __next__(self) -> tuple[int, tuple[float, ...], Vector]:
-        if self._at_ns > self._end_ns:
-            raise StopIteration
-        at_ns = self._at_ns
-        goal = self._plan.evaluate(min(at_ns, self._plan.end_ns))
-        assert goal is not None  # within the plan's time
-        self._state = self._body.follow(self._state, goal, self._step_ns / NS_PER_S)
-        # The last turn stands at the end itself, whatever the step.
-        self._at_ns = at_ns + self._step_ns
-        if at_ns < self._end_ns < self._at_ns:
-            self._at_ns = self._end_ns
-        return at_ns, goal, self._body.where(self._state)

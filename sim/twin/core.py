@@ -11,11 +11,15 @@ from typing import Any
 from config.schema import Config
 from robotd.clock import NS_PER_S
 from robotd.layouts import PLAN_WAYPOINTS
+from robotd.plan_words import Refusal
 from robotd.states import PlanReason, State, Verdict
 from robotd.trajectory import Trajectory, park_path
-from sim.twin.apply import FollowState, TwinBody, Vector, placements
+from sim.twin.apply import FollowState, TwinBody, Vector, obstacles, placements
+from sim.twin.drive import drives
 from sim.twin.mirror import Mirror
+from sim.twin.origin import Origin, stale
 from sim.twin.preflight import PlanVerdict, Preflight
+from sim.twin.residual import MirrorFinding
 
 PARK_STEP_NS = NS_PER_S // 20
 
@@ -42,13 +46,17 @@ class TwinCore:
             math.radians(poses.move_speed_deg_s),
         )
         self._settings = config.twin
-        self._body = TwinBody(placements(config))
+        around = obstacles(config)
+        self._body = TwinBody(placements(config), around, drives(config))
         self._mirror = Mirror(self._body)
-        self._preflight = Preflight(self._body, now_ns, self._park.rest_rad)
+        speed_rad_s = _radians(config.limits.speed_deg_s) * arms
+        self._preflight = Preflight(self._body, now_ns, self._park.rest_rad, speed_rad_s, around)
         self._tick: Mapping[str, Any] | None = None
         self.passed = 0
         self.rejected = 0
         self.last = PlanVerdict(Verdict.NONE, PlanReason.NONE, -1, 0)
+        self.refusal: Refusal | None = None  # the newest one
+        self.refused_ns = 0
 
     @property
     def joints(self) -> int:
@@ -60,37 +68,54 @@ class TwinCore:
         """Measured minus expected [n]; zero while nothing is commanded."""
         return self._mirror.residual_rad
 
+    @property
+    def finding(self) -> MirrorFinding:
+        """What the mirror finds wrong with the arm; Fault.NONE for nothing."""
+        return self._mirror.finding
+
+    def finding_record(self) -> dict[str, int]:
+        """What the mirror finds wrong, as the fields of layout `twin`."""
+        finding = self._mirror.finding
+        return {
+            "finding": int(finding.fault),
+            "finding_joint": finding.joint,
+            "finding_since_ns": finding.since_ns,
+        }
+
     def observe(self, tick: Mapping[str, Any]) -> None:
         """Take a tick (layout `tick`)."""
         self._tick = tick
-        self._mirror.update(
-            tick["deadline_ns"],
-            tick["state"] in _ARMED,
-            tick["applied_rad"],
-            tick["present_position_rad"],
-        )
+        self._mirror.observe(tick, tick["state"] in _ARMED)
 
-    def judge(self, plan: Trajectory, at_ns: int) -> PlanVerdict:
+    def judge(self, plan: Trajectory, at_ns: int, origin: Origin | None = None) -> PlanVerdict:
         """The verdict on `plan`, rolled from the last observed tick; what is due before `at_ns` is past.
 
-        Without pre-flight in the configuration every plan passes. With no tick seen yet it is LATE: nobody knows
-        where the arm is.
+        `origin`: what the plan was made from, where that is known. Without pre-flight in the configuration every
+        plan passes. With no tick seen yet it is LATE: nobody knows where the arm is.
         """
-        if not self._settings.preflight:
-            self.last = _UNCHECKED
-        elif self._tick is None:
-            self.last = PlanVerdict(Verdict.LATE, PlanReason.LATE, -1, 0)
-        else:
-            self.last = self._preflight.check(
-                plan,
-                self._where(self._tick),
-                self._tick["applied_rad"],
-                at_ns,
-                self._settings.verdict_budget_ms,
-            )
+        self.last = self._judged(plan, at_ns, origin)
         self.passed += self.last.verdict is Verdict.PASS
         self.rejected += self.last.verdict is not Verdict.PASS
+        if self.last.refusal is not None:
+            self.refusal, self.refused_ns = self.last.refusal, at_ns
         return self.last
+
+    def _judged(self, plan: Trajectory, at_ns: int, origin: Origin | None) -> PlanVerdict:
+        if not self._settings.preflight:
+            return _UNCHECKED
+        if self._tick is None:
+            return _refused(Verdict.LATE, Refusal(PlanReason.LATE))
+        if origin is not None:
+            old = stale(origin, self._tick, at_ns, self._settings.observation_stale_ms)
+            if old is not None:
+                return _refused(Verdict.REJECT, old)
+        return self._preflight.check(
+            plan,
+            self._where(self._tick),
+            self._tick["applied_rad"],
+            at_ns,
+            self._settings.verdict_budget_ms,
+        )
 
     def park_is_clear(self) -> bool:
         """Whether the way to the resting pose from the last goal is free. False before the first tick."""
@@ -111,6 +136,10 @@ class TwinCore:
             return self._mirror.state
         # Disarmed: it stands where it is measured, whatever the last goal was.
         return self._body.start(tick["present_position_rad"], tick["present_position_rad"])
+
+
+def _refused(verdict: Verdict, refusal: Refusal) -> PlanVerdict:
+    return PlanVerdict(verdict, refusal.reason, refusal.joint, 0, refusal)
 
 
 def trajectory_of(record: Mapping[str, Any], joints: int) -> Trajectory:

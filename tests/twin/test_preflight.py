@@ -18,6 +18,7 @@ from sim.twin.preflight import PlanVerdict, Preflight
 STEP_NS = NS_PER_S // 15
 HOME = tuple(math.radians(angle) for angle in (0.0, -60.0, 45.0, 65.0, 0.0, 20.0))
 REST = tuple(math.radians(angle) for angle in (0.0, -97.4, 92.2, 37.8, 0.0, 0.0))
+SPEED = tuple(math.radians(speed) for speed in (120.0, 120.0, 120.0, 180.0, 180.0, 180.0))
 VIA = tuple(math.radians(angle) for angle in (0.0, -80.0, 70.0, 35.0, 0.0, 0.0))
 
 
@@ -28,7 +29,7 @@ def body() -> TwinBody:
 
 @pytest.fixture(scope="module")
 def judge(body: TwinBody) -> Preflight:
-    return Preflight(body, time.monotonic_ns, REST)
+    return Preflight(body, time.monotonic_ns, REST, SPEED)
 
 
 def standing(body: TwinBody, at: Sequence[float]) -> FollowState:
@@ -141,7 +142,7 @@ def test_a_park_path_through_the_table_is_not_clear(body: TwinBody, judge: Prefl
 
 def test_two_arms_that_would_meet_are_refused() -> None:
     both = TwinBody(TWO_ARMS)
-    judge = Preflight(both, time.monotonic_ns, REST + REST)
+    judge = Preflight(both, time.monotonic_ns, REST + REST, SPEED + SPEED)
     start = HOME + HOME
     towards = (0.75, 0.6, -0.5, 0.4, 0.0, 0.3)
     away = (-0.75, 0.6, -0.5, 0.4, 0.0, 0.3)

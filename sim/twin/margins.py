@@ -1,0 +1,84 @@
+"""How deep two bodies of the twin may seem to stand in each other before a plan is refused.
+
+The twin's boxes are fatter than the printed links, and its arm droops by the masses of the MJCF: the real one sags a
+degree or two more or less. One degree moves the tips 6-7 mm up or down (ground facts), so a clearance check without a
+margin refuses good plans, and gets switched off by its users. `robotd bench preflight` counts both sides.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from robotd.plan_words import FIRST_OBSTACLE, LAST_BODY, PARTS_PER_ARM, Part
+from sim.model.obstacles import PREFIX, Obstacle
+from sim.twin.apply import TwinBody, Vector
+
+FINGER_DEPTH_M = 0.025
+"""How deep the fingers' boxes may seem to stand in the table. Tips are meant to touch it, and a goal that is right but
+for the droop sags 22 mm below it at full reach, where 25 mm are a press of 2 N. The plans of expert and ACT went 11 mm
+deep at most."""
+
+LINK_DEPTH_M = 0.004
+"""How deep anything else must seem to stand in something before it counts: the boxes are fatter than the printed
+links. No good plan brought one into contact at all; what the tips stay clear of is clear by more than the 12 mm by
+which they are expected too high or too low (`sim.twin.path`)."""
+
+_PARTS = {
+    "base": Part.BASE,
+    "shoulder": Part.SHOULDER,
+    "upper_arm": Part.UPPER_ARM,
+    "lower_arm": Part.LOWER_ARM,
+    "wrist": Part.WRIST,
+    "gripper": Part.HAND,
+    "moving_jaw_so101_v1": Part.HAND,
+}
+
+
+def bodies(body: TwinBody, obstacles: tuple[Obstacle, ...]) -> npt.NDArray[np.int64]:
+    """The number of `robotd.plan_words` for each geom [ngeom]; 0 for what only looks."""
+    model = body.model
+    numbers = np.zeros(model.ngeom, dtype=np.int64)
+    names = [PREFIX + obstacle.name for obstacle in obstacles]
+    for geom in range(model.ngeom):
+        name = model.geom(geom).name
+        if name in names:
+            numbers[geom] = min(FIRST_OBSTACLE + names.index(name), LAST_BODY)
+        elif geom in body.index.table_geoms:
+            numbers[geom] = Part.TABLE
+        elif name == "floor":
+            numbers[geom] = Part.FLOOR
+    for number, arm in enumerate(body.index.arms):
+        for geom in arm.link_geoms:
+            link = model.body(model.geom_bodyid[geom]).name.removeprefix(arm.prefix)
+            numbers[geom] = number * PARTS_PER_ARM + _PARTS[link]
+        for geom in arm.fixed_finger_geoms | arm.moving_finger_geoms:
+            numbers[geom] = number * PARTS_PER_ARM + Part.FINGERS
+    return numbers
+
+
+def deepest_m(body: TwinBody, obstacles: tuple[Obstacle, ...]) -> Vector:
+    """For each pair of geoms [ngeom, ngeom] how deep they may seem to stand in each other."""
+    index = body.index
+    limits = np.full((body.model.ngeom, body.model.ngeom), LINK_DEPTH_M)
+    fingers = [list(arm.fixed_finger_geoms | arm.moving_finger_geoms) for arm in index.arms]
+    touchable = [
+        body.model.geom(PREFIX + obstacle.name).id for obstacle in obstacles if obstacle.fingers
+    ] + list(index.table_geoms)
+    for hand in fingers:
+        _both(limits, hand, touchable, FINGER_DEPTH_M)
+        _both(limits, hand, hand, np.inf)  # closing the hand is what it is for
+    return limits
+
+
+def allow_touching(body: TwinBody, limits: Vector, slack_m: float = LINK_DEPTH_M) -> Vector:
+    """`limits`, with what touches in the pose the model stands in allowed that deep, and `slack_m` more."""
+    body.collide()
+    allowed = limits.copy()
+    for (first, second), distance_m in body.contacts():
+        depth_m = max(limits[first, second], slack_m - distance_m)
+        allowed[first, second] = allowed[second, first] = max(depth_m, allowed[first, second])
+    return allowed
+
+
+def _both(limits: Vector, some: list[int], others: list[int], depth_m: float) -> None:
+    limits[np.ix_(some, others)] = depth_m
+    limits[np.ix_(others, some)] = depth_m
