@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from daemon.cli.main import main
 from daemon.supervisor.process import ProcessId, alive, end, identify
 from robotd import messages
 from robotd.client import Robot, running_instances
@@ -139,6 +140,23 @@ def test_a_daemon_without_its_arm_says_what_is_wrong_moves_nothing_and_owns_its_
         assert robot.status().name == "bench"
 
 
+def test_health_of_an_arm_that_is_not_there_is_bad_by_exit_status_too(
+    bench: Daemon, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Robot.connect("bench") as robot:
+        until(robot, lambda status: status.health.hz > 0)
+    assert main(["health", "--json"]) == 1
+    body = json.loads(capsys.readouterr().out)
+    assert body["verdict"] == "bad"
+    assert "No servo answers." in [reason["what"] for reason in body["reasons"]]
+    assert body["bus"]["errors"] == 0  # nobody was there to lose a reply
+    assert main(["status", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["health"]) == set(body)
+    assert bench.stop() == 0
+    kept = tmp_path / "STATE_HOME" / "robotd" / "bench" / "logs" / "timing.json"
+    assert json.loads(kept.read_bytes())["stages"]["work"]["count"] > 0
+
+
 def _a_second_daemon_of_the_same_robot_is_refused() -> None:
     second = Daemon()
     assert second.process.wait(30) != 0
@@ -237,7 +255,10 @@ def test_the_simulated_arm_arms_moves_and_is_parked_when_the_daemon_is_stopped(
             for _ in range(45):
                 robot.request(Goal(source="scripted", handover_version=version, goal_rad=goal))
                 time.sleep(1 / 30)
-            assert robot.status().joints[0].position_rad > pose[0] + 0.1
+            moved = robot.status()
+            assert moved.joints[0].position_rad > pose[0] + 0.1
+            assert moved.health.stages["period"].since_start.count > 100
+            assert moved.health.p99_us == moved.loop.late_p99_us
             with pytest.raises(StateError):
                 stale = Goal(source="scripted", handover_version=version - 1, goal_rad=goal)
                 robot.request(stale)
