@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "tick": ("how well the loop keeps time, beside a bare loop and LeRobot", "bench.tick"),
     "bus": ("reading six servos: the own bus, the SDK of the vendor, rustypot", "bench.bus"),
     "soak": ("half an hour of work: memory, descriptors, missed ticks", "bench.soak"),
+    "protection": ("false alarms of protection, and what it catches", "bench.protection"),
 }
 """Name -> (summary, module)."""
 

@@ -17,11 +17,20 @@ from daemon.control.gate import ArmLimits
 from daemon.control.kinematics import MODEL_MAXIMUM_RAD, MODEL_MINIMUM_RAD
 from daemon.control.leader import LeaderArm
 from daemon.control.link import BusLink
+from daemon.control.protection import ProtectionSettings
 from daemon.control.settings import CoreSettings
+from daemon.control.stall import StallLimits
 from drivers.calibration import Calibration, Role
 from drivers.joint_map import JointMap
 from drivers.serial_port import SerialPort
+from drivers.variant import TWELVE, VARIANTS, Variant
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
+from robotd.states import Fault
+
+USABLE_SPEED = 2 / 3
+MOST_STALL_PERMILLE = 780.0  # at 800 the servo's own overload protection begins to count
+TWIN_STALE_NS = 300 * NS_PER_MS
+"""A finding of the mirror older than this is of the past: it speaks every 50 ms."""
 
 OpenPort = Callable[[str, Role], SerialPort]
 """Opens the serial device of an arm, by its name in the configuration. Raises BusError."""
@@ -46,14 +55,17 @@ def build_core(
         offsets_rad = radians(arm.joint_offset_deg)
         calibrations[name] = find_calibration(name, "follower")
         joint_map = JointMap(calibrations[name], offsets_rad)
+        variant = VARIANTS.get(arm.supply)
         followers.append(
             FollowerArm(
                 name,
                 BusLink(name, partial(open_port, name, "follower"), SERVO_IDS, clock),
                 joint_map,
-                arm_limits(config.limits, joint_map),
+                arm_limits(config.limits, joint_map, variant),
                 config.limits.torque_limit_permille,
                 config.control.tick_hz,
+                reset_torque(config.limits, variant),
+                variant,
             )
         )
         if arm.leader is not None:
@@ -87,6 +99,41 @@ def settings_of(config: Config) -> CoreSettings:
         rest_rad=radians(poses.rest_deg) * count,
         via_rad=radians(poses.via_deg) * count,
         late_plan_passes=config.twin.late_rule == "pass",
+        soft_start_ns=int(limits.soft_start_s * NS_PER_S),
+        supply_dip_s=limits.supply_dip_s,
+        supply_fault_s=limits.supply_fault_s,
+        protection=protection_settings(config),
+    )
+
+
+def protection_settings(config: Config) -> ProtectionSettings:
+    """The guards' numbers; weaker servos need more of their duty for the same weight."""
+    chosen, hz = config.protection, config.control.tick_hz
+    stalls: list[StallLimits] = []
+    for arm in config.arms.values():
+        stronger = TWELVE.stall_nm / VARIANTS.get(arm.supply, TWELVE).stall_nm
+        stalls.append(
+            StallLimits(
+                load_permille=tuple(
+                    min(MOST_STALL_PERMILLE, load * stronger) for load in chosen.stall_load_permille
+                ),
+                error_rad=radians(chosen.stall_error_deg),
+                hold_rad=radians(chosen.stall_hold_deg),
+                current_a=chosen.stall_current_a,
+                after_ticks=max(1, round(chosen.stall_ms * hz / 1000)),
+                overload_ticks=max(1, round(chosen.stall_ms * hz / 1000)),
+                fault_ticks=max(1, round(chosen.stall_fault_s * hz)),
+                repeats=chosen.stall_repeats,
+                within_ticks=round(chosen.stall_within_s * hz),
+            )
+        )
+    return ProtectionSettings(
+        stall=tuple(stalls),
+        grasp_squeeze_rad=math.radians(chosen.grasp_squeeze_deg),
+        grasp_ticks=max(1, round(chosen.grasp_ms * hz / 1000)),
+        twin_faults=frozenset(Fault[name.upper()] for name in chosen.twin_faults),
+        twin_fault_after_ns=int(chosen.twin_fault_ms * NS_PER_MS),
+        twin_stale_ns=TWIN_STALE_NS,
     )
 
 
@@ -95,15 +142,25 @@ def radians(values_deg: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(math.radians(value) for value in values_deg)
 
 
-def arm_limits(limits: Limits, joint_map: JointMap) -> ArmLimits:
-    """The gate's numbers for one arm: its own range, less the margin."""
+def reset_torque(limits: Limits, variant: Variant | None) -> tuple[int, ...]:
+    """The cap of the reset phase: as many newton metres from every kind of servo, as far as it
+    goes. The setting is in the 12 V servo's permille."""
+    stronger = TWELVE.stall_nm / (variant or TWELVE).stall_nm
+    cap = min(1000, round(limits.reset_torque_permille * stronger))
+    return tuple(min(cap, working) for working in limits.torque_limit_permille)
+
+
+def arm_limits(limits: Limits, joint_map: JointMap, variant: Variant | None = None) -> ArmLimits:
+    """The gate's numbers for one arm: its own range, less the margin; of its servos' no-load speed
+    no more than two thirds, because a servo at full speed has no torque left to follow with."""
+    top_rad_s = USABLE_SPEED * (variant or TWELVE).no_load_rad_s
     margin = math.radians(limits.range_margin_deg)
     low, high = joint_map.limits_rad(MODEL_MINIMUM_RAD, MODEL_MAXIMUM_RAD)
     return ArmLimits(
         minimum_rad=tuple(float(value) + margin for value in low),
         maximum_rad=tuple(float(value) - margin for value in high),
         step_rad=math.radians(limits.step_deg),
-        speed_rad_s=radians(limits.speed_deg_s),
+        speed_rad_s=tuple(min(speed, top_rad_s) for speed in radians(limits.speed_deg_s)),
         acceleration_rad_s2=radians(limits.acceleration_deg_s2),
         squeeze_rad=math.radians(limits.squeeze_deg),
         workspace_min_m=_vector(limits.workspace_min_m),

@@ -13,16 +13,19 @@ from daemon.control.arm import JOINTS, FollowerArm
 from daemon.control.arming_run import Arming, ArmingRun
 from daemon.control.bounded import BoundedTorque
 from daemon.control.exchange import ControlRequest, Exchange
-from daemon.control.gate import Applied, Asked, GateState, apply
+from daemon.control.gate import Applied, Asked, Body, GateState, apply
 from daemon.control.leader import LeaderArm
 from daemon.control.letdown import LetDown
 from daemon.control.machine import Event, Facts, Refusal, next_state
 from daemon.control.pilot import Pilot
+from daemon.control.protection import Protection
 from daemon.control.readout import Readout
 from daemon.control.record import TickEvidence, tick_record, torque_of
 from daemon.control.settings import CoreSettings
+from daemon.control.soft_start import SoftStart
 from daemon.control.sources import Followed, Handover
 from daemon.control.stages import StageTimes
+from daemon.control.supply import SupplyWatch
 from daemon.control.timing import missed_between
 from robotd.clock import NS_PER_MS, Clock
 from robotd.errors import BusError
@@ -81,6 +84,10 @@ class ControlCore:
         self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
         self._bounded = BoundedTorque(self.arms, 1.0 / settings.tick_hz)
+        self._protection = Protection(self.arms, settings.protection)
+        self._soft = SoftStart(settings.soft_start_ns)
+        supply = settings.supply_dip_s, settings.supply_fault_s, 1.0 / settings.tick_hz
+        self._supplies = [SupplyWatch(*supply) for _ in self.arms]
         self._estop_ns = 0
         self._presses = exchange.estop_presses()
         self._last_request = 0
@@ -129,11 +136,16 @@ class ControlCore:
         read_ns = self._clock.now_ns()
         self._judge(deadline_ns)
         followed = self._decide(deadline_ns)
+        start = self._soft.share(self.handover.at_ns, self._bounded.rising, deadline_ns)
+        shielded = self._protection.shield(
+            [_slice(followed.asked, number) for number in range(len(self.arms))],
+            self.state.armed and not self._bounded.rising,
+        )
         applied = [
             apply(
-                _slice(followed.asked, number),
+                shielded[number].asked,
                 arm.position_rad,
-                arm.temperatures_c(),
+                self._body(number, start, shielded[number].grip_floor_rad),
                 arm.gate,
                 arm.limits,
                 self._dt_s,
@@ -191,6 +203,19 @@ class ControlCore:
             ended_ns=self._clock.now_ns(),
             complete=complete,
             looking=looking,
+        )
+
+    def _body(self, number: int, start: float, grip_floor_rad: float) -> Body:
+        """What an arm can give in this tick."""
+        arm = self.arms[number]
+        return Body(
+            arm.temperatures_c(),
+            arm.loads_permille(),
+            arm.limit_now_permille,
+            start,
+            self._bounded.rising,
+            self._supplies[number].steady,
+            grip_floor_rad,
         )
 
     # --- hearing ----------------------------------------------------------------------------------
@@ -288,7 +313,7 @@ class ControlCore:
     def _judge(self, now_ns: int) -> None:
         if self.state is State.FAULT:
             self._judge_faulted(now_ns)
-        if self.state in _UNJUDGED:
+        if self.state in _UNJUDGED or self._arming.looking:
             return
         for number, arm in enumerate(self.arms):
             finding = watch.judge(
@@ -297,15 +322,23 @@ class ControlCore:
                 self._settings.fault_after,
                 arm.limits.stop_at_c,
             )
+            supplied = self._supplies[number].look(
+                arm.voltages_v(), arm.voltage_window_v, self.state.armed
+            )
+            finding = finding or supplied
             if finding is None:
                 continue
-            if finding.fault is Fault.STALLED and self._bounded.rising:
-                continue  # a servo forgets an overload only after its next goal
             joint = finding.joint if finding.joint < 0 else number * JOINTS + finding.joint
-            self.fault = watch.Finding(finding.fault, joint)
-            log.error("%s at joint %d", finding.fault.name, joint)
-            self._happen(Event.FAULT, now_ns)
+            self._fault(watch.Finding(finding.fault, joint), now_ns)
             return
+        found = self._protection.finding(self._exchange.twin_finding(), now_ns)
+        if found is not None and self.state.armed:
+            self._fault(found, now_ns)
+
+    def _fault(self, finding: watch.Finding, now_ns: int) -> None:
+        self.fault = finding
+        log.error("%s at joint %d", finding.fault.name, finding.joint)
+        self._happen(Event.FAULT, now_ns)
 
     def _judge_faulted(self, now_ns: int) -> None:
         """A latched fault waits for a person, except where waiting would drop the arm."""
@@ -336,7 +369,8 @@ class ControlCore:
                     self._happen(outcome, now_ns)
             elif self.state.armed:
                 sent = [arm.write_goal(pose) for arm, pose in zip(self.arms, applied, strict=True)]
-                self._bounded.rise()
+                holding = self.state is State.HOLDING
+                self._bounded.follow(holding and self._exchange.reset_phase())
                 return any(sent)
             elif self._letting_down(now_ns) and self._down.step():
                 self._happen(Event.RELEASED, now_ns)

@@ -16,7 +16,7 @@ from robotd.estop import EstopCounter
 from robotd.late import LateFile
 from robotd.messages import Check, encode
 from robotd.shm import Layout, RingReader, RingWriter, SlotReader, SlotWriter
-from robotd.states import RequestKind, Source, Verdict
+from robotd.states import Fault, RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
 
 PARK_VERDICT_STALE_NS = 1_500 * NS_PER_MS
@@ -53,6 +53,16 @@ class Plan:
     trajectory: Trajectory
 
 
+@dataclass(frozen=True, slots=True)
+class TwinFinding:
+    """What the mirror finds wrong: since when, and when it last said so. `joint` -1: not one."""
+
+    fault: Fault
+    joint: int
+    since_ns: int
+    stamp_ns: int
+
+
 class Exchange(Protocol):
     """Everything control hears from and says to other processes. No call waits."""
 
@@ -70,11 +80,19 @@ class Exchange(Protocol):
         """When the supervisor last proved itself alive; None when it never did."""
         ...
 
+    def reset_phase(self) -> bool:
+        """Whether the supervisor says that a person's hand is in the cell: between two episodes."""
+        ...
+
     def park_clear(self, now_ns: int) -> bool:
         """Whether the twin said lately that the way to the rest pose is clear."""
         ...
 
     def report(self, request: int, checks: Sequence[Check], done: bool) -> None: ...
+
+    def twin_finding(self) -> TwinFinding | None:
+        """The mirror's newest finding; None while it finds nothing."""
+        ...
 
     def publish(self, tick: Mapping[str, Any]) -> None: ...
 
@@ -93,6 +111,8 @@ class MemoryExchange:
     newest_plan: Plan | None = None
     supervisor_ns: int | None = None
     park_is_clear: bool = True
+    newest_finding: TwinFinding | None = None
+    between_episodes: bool = False
     reports: list[tuple[int, tuple[Check, ...], bool]] = field(default_factory=list)
     last_tick: Mapping[str, Any] | None = None
     last_timing: bytes | None = None
@@ -120,8 +140,14 @@ class MemoryExchange:
     def supervisor_stamp_ns(self) -> int | None:
         return self.supervisor_ns
 
+    def reset_phase(self) -> bool:
+        return self.between_episodes
+
     def park_clear(self, now_ns: int) -> bool:
         return self.park_is_clear
+
+    def twin_finding(self) -> TwinFinding | None:
+        return self.newest_finding
 
     def report(self, request: int, checks: Sequence[Check], done: bool) -> None:
         self.reports.append((request, tuple(checks), done))
@@ -176,6 +202,7 @@ class SharedExchange:
         self._heartbeat = _LateSlot(runtime / "heartbeat", layouts.HEARTBEAT)
         self._seen_command: tuple[Any, Command | None] = (None, None)
         self._seen_plan: tuple[Any, Plan | None] = (None, None)
+        self._seen_twin: tuple[Any, TwinFinding | None] = (None, None)
 
     def estop_presses(self) -> int:
         return self._estop.presses
@@ -212,12 +239,23 @@ class SharedExchange:
         record = self._heartbeat.read()
         return None if record is None else int(record["stamp_ns"])
 
+    def reset_phase(self) -> bool:
+        record = self._heartbeat.read()
+        # Whatever was said last by a supervisor that is gone, its session is gone too; weak is safe.
+        return record is not None and bool(record["reset_phase"])
+
     def park_clear(self, now_ns: int) -> bool:
         record = self._twin.read()
         if record is None:
             return False
         fresh = now_ns - record["stamp_ns"] < PARK_VERDICT_STALE_NS
         return bool(record["park_clear"]) and fresh
+
+    def twin_finding(self) -> TwinFinding | None:
+        record = self._twin.read()
+        if record is not self._seen_twin[0]:
+            self._seen_twin = (record, _finding(record))
+        return self._seen_twin[1]
 
     def report(self, request: int, checks: Sequence[Check], done: bool) -> None:
         body = json.dumps(
@@ -241,6 +279,18 @@ class SharedExchange:
         self._timing.close()
         self._estop.close()
         self._requests.close()
+
+
+def _finding(record: Mapping[str, Any] | None) -> TwinFinding | None:
+    if record is None or record["finding"] not in _FAULTS:
+        return None
+    fault = Fault(record["finding"])
+    return TwinFinding(
+        fault, record["finding_joint"], record["finding_since_ns"], record["stamp_ns"]
+    )
+
+
+_FAULTS = frozenset(Fault) - {Fault.NONE}
 
 
 def plan_from_record(record: Mapping[str, Any], joints: int) -> Plan | None:

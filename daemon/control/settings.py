@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from daemon.control.protection import ProtectionSettings
+
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
@@ -22,3 +24,7 @@ class CoreSettings:
     rest_rad: tuple[float, ...]
     via_rad: tuple[float, ...]
     late_plan_passes: bool
+    protection: ProtectionSettings
+    soft_start_ns: int
+    supply_dip_s: float
+    supply_fault_s: float

@@ -195,6 +195,21 @@ class World:
         self.servo(arm, servo_id)
         self.physics.set_stuck(6 * names.index(arm) + servo_id - 1, stuck)
 
+    def push(self, arm: str, link: str, force_n: Sequence[float]) -> None:
+        """A hand on a link. Raises msg.WorldError for an unknown link or a force that is none."""
+        if len(force_n) != 3 or not all(map(math.isfinite, force_n)):
+            raise msg.WorldError(f"a push has three finite components, not {force_n}")
+        try:
+            self.physics.push(self._follower(arm), link, force_n)
+        except KeyError:
+            raise msg.WorldError(f"no link {link!r}") from None
+
+    def _follower(self, arm: str) -> int:
+        names = [follower.name for follower in self.physics.arms]
+        if arm not in names:
+            raise msg.WorldError(f"no follower {arm!r}: {', '.join(names)}")
+        return names.index(arm)
+
     def clear_faults(self, arm: str) -> None:
         """Repair an arm: every fault that was set, forced status bits and stuck joints."""
         repaired = self.arm(arm)
@@ -231,6 +246,10 @@ class World:
                 self.arm(arm).power(on, torque_enable)
             case msg.Stuck(servo_id, stuck, arm):
                 self.set_stuck(arm, servo_id, stuck)
+            case msg.Push(force_n, link, arm):
+                self.push(arm, link, force_n)
+            case msg.Payload(kg, arm):
+                self.physics.set_payload(self._follower(arm), kg)
             case msg.Registers(servo_id, arm):
                 servo = self.servo(arm, servo_id)
                 servo.read(0, 1)

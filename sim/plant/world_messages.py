@@ -92,6 +92,22 @@ class Stuck(_Request, tag="stuck", frozen=True):
     arm: str = "follower"
 
 
+class Push(_Request, tag="push", frozen=True):
+    """A hand pushes a follower's link (a body of the model: shoulder … gripper) with a force in the
+    world frame, until the next `Push` of that link; all zero lets go."""
+
+    force_n: list[float]
+    link: str = "gripper"
+    arm: str = "follower"
+
+
+class Payload(_Request, tag="payload", frozen=True):
+    """A follower's fingers carry so much; 0 for nothing."""
+
+    kg: float
+    arm: str = "follower"
+
+
 class Plug(_Request, tag="plug", frozen=True):
     """Pull the USB cable of an arm (its serial device vanishes) or put it back."""
 
@@ -121,6 +137,8 @@ Request = (
     | ForceStatus
     | Power
     | Stuck
+    | Push
+    | Payload
     | Plug
     | Registers
     | Stats

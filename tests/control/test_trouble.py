@@ -3,9 +3,8 @@
 As in test_core, torque and registers are read from the servos and motion from the physics.
 """
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from robotd.states import Fault, RequestKind, State, Torque
 from sim.plant.world_messages import ClearFaults, ForceStatus, Power, SetFault, Stuck
@@ -160,7 +159,7 @@ def test_a_fault_holds_with_no_more_torque_than_it_needed(bench: Bench) -> None:
 def test_what_kept_the_arm_from_its_goal_is_not_pushed_again_after_a_clear(bench: Bench) -> None:
     bench.raised()
     bench.world.plant.handle(Stuck(servo_id=1))
-    bench.send((0.9, -0.4, 0.3, 0.5, 0.0, 0.3), seconds=1.0)
+    bench.send((0.9, -0.4, 0.3, 0.5, 0.0, 0.3), seconds=3.0)
     bench.until(State.FAULT, seconds=10.0)
     assert bench.core.fault.fault is Fault.STALLED
     bench.world.plant.handle(Stuck(servo_id=1, stuck=False))
