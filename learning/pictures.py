@@ -44,7 +44,7 @@ class Pictures:
         frames = {}
         for name, camera in self._cameras.items():
             size = (camera.width, camera.height)
-            rgb = self._renderers[size].render(data, name).tobytes()
+            rgb = self._renderers[size].render(data, camera.view or name).tobytes()
             frames[name] = Frame(self._sequence, stamp_ns, self._sequence, *size, rgb)
         self._sequence += 1
         self._newest = frames

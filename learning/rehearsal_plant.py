@@ -90,8 +90,16 @@ def rehearsed_robot(own: Config) -> RehearsedRobot:
         )
         for name, arm in own.arms.items()
     }
-    config = lockstep_config(msgspec.structs.replace(config, arms=arms))
-    return RehearsedRobot(own, config, calibrations, notes)
+    # A checkpoint fits only pictures of the size that it was trained on.
+    cameras = {
+        name: msgspec.structs.replace(
+            config.cameras[name], width=camera.width, height=camera.height
+        )
+        for name, camera in own.cameras.items()
+    }
+    kept = tuple(note for note in notes if not note.endswith("pixels"))
+    config = lockstep_config(msgspec.structs.replace(config, arms=arms, cameras=cameras))
+    return RehearsedRobot(own, config, calibrations, kept)
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ class RobotRehearsals:
         replay = ready.kind == "replay"
         subject = Subject(
             sha256=ready.sha256,
-            fps=ready.fps,
+            fps=float(ready.fps),
             units=ready.units,
             n_action_steps=0 if replay else ready.n_action_steps,
             ensemble=ensemble,

@@ -21,6 +21,7 @@ TURNAROUND_NS = 15_000
 STATUS_OVERHEAD = 6
 SLOT_GAP_BYTES = 3
 MAX_SYNC_DATA = 125
+_READING = frozenset((Instruction.PING, Instruction.READ, Instruction.SYNC_READ))
 
 
 class _Reply(NamedTuple):
@@ -38,6 +39,7 @@ class VirtualBus:
         self.faults = Faults()
         self.line = LineFaults()
         self.byte_ns = byte_ns
+        self.writes = 0  # instructions heard that are not there to read something
         self._turnaround_ns = TURNAROUND_NS if byte_ns else 0
         self._parser = Parser()
         self._line_free_ns = 0
@@ -57,6 +59,7 @@ class VirtualBus:
         emissions: list[tuple[int, bytes]] = []
         for packet in self._parser.feed(data):
             end_ns = start_ns + packet.end * self.byte_ns
+            self.writes += packet.code not in _READING
             emissions.extend(self._collide(self._execute(packet, end_ns)))
             if self.line.present:
                 self.line.request(end_ns)

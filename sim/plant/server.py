@@ -189,6 +189,7 @@ class PlantServer:
             "stolen_ms": self._stolen_ns / _NS_PER_MS,
             "lost_bytes": sum(line.lost_bytes for line in self._lines.values()),
             "priority": self._priority,
+            "writes": {name: arm.bus.writes for name, arm in self.world.arms.items()},
         }
 
     def close(self) -> None:

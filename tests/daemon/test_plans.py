@@ -14,10 +14,10 @@ from daemon.rehearsals import RehearsalStore
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
 from daemon.supervisor.rehearsed import RobotRehearsals
 from robotd import messages, policy_channel
-from robotd.clock import VirtualClock
+from robotd.clock import NS_PER_S, VirtualClock
 from robotd.errors import CheckpointError, DaemonError, StateError
 from robotd.messages import RunPolicy
-from robotd.policy_channel import Failed, Finished, FromProcess, Load, Ready
+from robotd.policy_channel import Failed, Finished, FromProcess, Load, Ready, Shadowed
 from robotd.states import RequestKind, State
 
 FAILED = {"kind": "CheckpointError", "what": "It is damaged.", "likely": "A copy.", "do": "Copy."}
@@ -71,6 +71,9 @@ class Robot:
         return "Killed"
 
     # as Observed
+    def fresh_tick(self) -> dict[str, Any]:
+        return self.tick()
+
     def tick(self) -> dict[str, Any]:
         return {"state": int(self.state), "handover_version": self.version}
 
@@ -193,6 +196,52 @@ def test_after_a_failed_load_nothing_can_be_run(robot: Robot) -> None:
     with pytest.raises(StateError, match="No policy is ready"):
         robot.desk.run(RunPolicy())
     assert robot.asked == []
+
+
+def test_a_real_arm_is_given_to_a_policy_only_after_a_rehearsal_or_knowingly(robot: Robot) -> None:
+    robot.rehearsals.simulated = False
+    robot.has_loaded("A")
+    with pytest.raises(StateError, match="never rehearsed") as caught:
+        robot.desk.run(RunPolicy())
+    assert "robotd rehearse --policy A" in caught.value.do
+    assert robot.asked == [] and not robot.desk.status.rehearsed
+    robot.desk.run(RunPolicy(unrehearsed=True))
+    assert robot.asked == [RequestKind.POLICY]
+
+
+def test_a_shadow_gives_the_arm_to_nobody_and_its_verdict_lets_the_policy_run(
+    robot: Robot,
+) -> None:
+    robot.rehearsals.simulated = False
+    robot.state = State.DISARMED
+    robot.has_loaded("A")
+    number = robot.desk.begin_shadow(messages.Shadow(seconds=10.0))["shadow"]
+    shadowed = Shadowed(
+        number=number,
+        chunks=9,
+        refused=0,
+        late=0,
+        reasons={},
+        inference_ms=1.0,
+        inference_max_ms=1.0,
+        observation_age_max_ms=1.0,
+    )
+    robot.says(POLICY, shadowed, lambda: robot.desk.shadow.status.chunks == 9)
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 11 * NS_PER_S)
+    robot.passes(lambda: robot.desk.shadow.status.phase == "finished")
+    assert robot.asked == []
+    assert robot.desk.status.rehearsal == "rehearsed in shadow 11 s, 0 of 9 chunks refused"
+    robot.desk.run(RunPolicy())
+    assert robot.asked == [RequestKind.POLICY]
+
+
+def test_a_load_ends_the_shadow_of_what_was_loaded(robot: Robot) -> None:
+    robot.state = State.DISARMED
+    robot.has_loaded("A")
+    robot.desk.begin_shadow(messages.Shadow())
+    robot.loads("B")
+    assert robot.desk.shadow.status.phase == "failed"
+    assert "given up" in robot.desk.shadow.status.error
 
 
 def test_a_policy_that_fails_while_it_moves_the_arm_is_a_hold_once(robot: Robot) -> None:
