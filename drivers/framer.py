@@ -11,9 +11,10 @@ fails its checksum and is stepped over by one byte.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
+
+import msgspec
 
 BROADCAST_ID: Final = 0xFE
 MAX_ID: Final = 0xFD
@@ -36,8 +37,7 @@ class Instruction(IntEnum):
     SYNC_WRITE = 0x83
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """One servo's answer: its live status bits and the data it was asked for."""
 
     error: int

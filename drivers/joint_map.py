@@ -33,6 +33,7 @@ TickArray = NDArray[np.int64]
 GRIPPER_CLOSED_RAD: Final = -0.17453  # SO-101 MJCF, gripper joint range -10..100 degrees
 GRIPPER_SPAN_RAD: Final = 1.91986
 _GRIPPER: Final = JOINT_NAMES.index("gripper")
+_NOT_FINITE: Final = "a joint position that is not finite never reaches a servo"
 
 
 class JointMap:
@@ -71,6 +72,36 @@ class JointMap:
         direction = -1.0 if motors[_GRIPPER].drive_mode else 1.0
         self._slope[_GRIPPER] = direction * GRIPPER_SPAN_RAD / float(self._span[_GRIPPER])
         self._centre[_GRIPPER] += GRIPPER_CLOSED_RAD + GRIPPER_SPAN_RAD / 2
+        # The same line joint by joint, for the tick: on six numbers an array costs more than it saves.
+        self._lines: tuple[tuple[float, float, float, int, int], ...] = tuple(
+            zip(
+                self._slope.tolist(),
+                self._middle.tolist(),
+                self._centre.tolist(),
+                self._low.tolist(),
+                self._high.tolist(),
+                strict=True,
+            )
+        )
+
+    def pose_rad(self, ticks: Sequence[int]) -> list[float]:
+        """One pose: `rad_from_ticks` to the last bit, without an array."""
+        return [
+            slope * (count - middle) + centre
+            for count, (slope, middle, centre, _, _) in zip(ticks, self._lines, strict=True)
+        ]
+
+    def goal_ticks(self, pose_rad: Sequence[float]) -> list[int]:
+        """One pose: `ticks_from_rad` to the last bit, without an array.
+
+        Raises ValueError when a value is not finite.
+        """
+        goal: list[int] = []
+        for angle, (slope, middle, centre, low, high) in zip(pose_rad, self._lines, strict=True):
+            if not math.isfinite(angle):
+                raise ValueError(_NOT_FINITE)
+            goal.append(round(min(max((angle - centre) / slope + middle, low), high)))
+        return goal
 
     def rad_from_ticks(self, ticks: ArrayLike) -> FloatArray:
         """Return model radians for ticks [..., 6]; not clamped."""
@@ -163,5 +194,5 @@ class JointMap:
 def _finite(values: ArrayLike) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():
-        raise ValueError("a joint position that is not finite never reaches a servo")
+        raise ValueError(_NOT_FINITE)
     return array

@@ -6,15 +6,18 @@ only goal writes of the whole program are here (`write_goal`), and they take the
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from daemon.control.belief import Belief
 from daemon.control.gate import Applied, ArmLimits, GateState
 from daemon.control.link import BusLink
+from daemon.control.supply import Window
 from daemon.control.watch import ServoView
 from drivers.bus import ServoBus, Telemetry
 from drivers.joint_map import JointMap
 from drivers.registers import GOAL_POSITION, MAX_TORQUE_LIMIT, TORQUE_ENABLE, TORQUE_LIMIT
+from drivers.variant import Variant
 from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.errors import BusError
 from robotd.states import Torque
@@ -40,18 +43,25 @@ class FollowerArm:
         limits: ArmLimits,
         torque_limit_permille: Sequence[int],
         tick_hz: int,
+        reset_torque_permille: Sequence[int] = (1000,) * JOINTS,
+        variant: Variant | None = None,
     ) -> None:
+        """`variant`: the servos that limits and twin were made for; None: whichever they are."""
         self.name = name
         self.link = link
         self.joint_map = joint_map
         self.limits = limits
         self.torque_limit_permille = tuple(torque_limit_permille)
+        self.reset_torque_permille = tuple(reset_torque_permille)
+        self.variant = variant
+        self.voltage_window_v: list[Window | None] = [None] * JOINTS  # registers 15 and 14
         self.gate = GateState.at_rest((0.0,) * JOINTS)
         self.telemetry: list[Telemetry | None] = [None] * JOINTS
         self.position_rad = [0.0] * JOINTS
         self.position_ticks = [0] * JOINTS
         self.velocity_rad_s = [0.0] * JOINTS
         self.misses = [0] * JOINTS
+        self.beliefs = [Belief() for _ in SERVO_IDS]
         self.torque = [Torque.UNKNOWN] * JOINTS
         self.goal_ticks = [-1] * JOINTS
         self.limit_now_permille = [-1] * JOINTS
@@ -60,7 +70,6 @@ class FollowerArm:
         self._acceleration = [-1] * JOINTS  # register 41 as arming left it; -1: not armed by us
         window = 1 + max(1, round(_VELOCITY_S * tick_hz))
         self._history: list[deque[tuple[int, float]]] = [deque(maxlen=window) for _ in SERVO_IDS]
-        self.beliefs = [Belief() for _ in SERVO_IDS]
         self._refresh_ticks = max(1, tick_hz // _REFRESH_HZ)
         self._silent_reads = round(_SILENT_S * tick_hz)
         self._unwritten_ticks = 0
@@ -100,6 +109,8 @@ class FollowerArm:
         self._acceleration = [-1] * JOINTS
         for history in self._history:
             history.clear()
+        for belief in self.beliefs:
+            belief.forget()
 
     def take(self, answers: Mapping[int, Telemetry | None]) -> bool:
         """Take one tick's answers; returns whether every servo told a position to go by."""
@@ -108,20 +119,14 @@ class FollowerArm:
             reading = answers.get(servo)
             if reading is None:
                 complete = False
-        for belief in self.beliefs:
-            belief.forget()
                 self.misses[joint] += 1
                 continue
             self.misses[joint] = 0
-            self.telemetry[joint] = reading
-            self.position_ticks[joint] = reading.position_ticks
-        here = self.joint_map.rad_from_ticks(self.position_ticks).tolist()
-        for joint, reading in enumerate(self.telemetry):
-            if reading and not self.misses[joint] and not self.beliefs[joint].doubts:
-                self.position_rad[joint] = here[joint]
-                self._differentiate(joint, reading.stamp_ns)
-        return complete
-            if not self.beliefs[joint].judge(reading.position_ticks, reading.stamp_ns):
+            doubted = self.beliefs[joint].doubts > 0
+            believed = self.beliefs[joint].judge(reading.position_ticks, reading.stamp_ns)
+            if doubted == believed:
+                self._history[joint].clear()  # the jump itself is no speed
+            if not believed:
                 complete = False
                 last = self.telemetry[joint]
                 if last is not None:  # all but where it says it is
@@ -129,6 +134,21 @@ class FollowerArm:
                     reading = replace(reading, position_ticks=where, stamp_ns=when_ns)
                     self.telemetry[joint] = reading
                 continue
+            self.telemetry[joint] = reading
+            self.position_ticks[joint] = reading.position_ticks
+        here = self.joint_map.pose_rad(self.position_ticks)
+        told = here
+        if any(belief.doubts for belief in self.beliefs):
+            told = self.joint_map.pose_rad([belief.told for belief in self.beliefs])
+        for joint, servo in enumerate(SERVO_IDS):
+            answer = answers.get(servo)
+            if answer is None:
+                continue
+            if self.beliefs[joint].doubts == 0:
+                self.position_rad[joint] = here[joint]
+            # How fast a joint sinks can be told even while where it is cannot.
+            self._differentiate(joint, told[joint], answer.stamp_ns)
+        return complete
 
     def missed_all(self) -> None:
         """No answer at all in this tick (bus closed or silent)."""
@@ -147,6 +167,7 @@ class FollowerArm:
                 0.0 if reading is None else float(reading.temperature_c),
                 self.torque[joint],
                 self.restarted[joint],
+                self.beliefs[joint].doubts,
             )
             for joint, reading in enumerate(self.telemetry)
         ]
@@ -154,8 +175,10 @@ class FollowerArm:
     def temperatures_c(self) -> list[float]:
         return [0.0 if r is None else float(r.temperature_c) for r in self.telemetry]
 
+    def voltages_v(self) -> list[float | None]:
+        return [None if r is None else r.voltage_v for r in self.telemetry]
+
     def loads_permille(self) -> list[int]:
-                self.beliefs[joint].doubts,
         return [0 if r is None else r.load_permille for r in self.telemetry]
 
     def write_goal(self, applied: Applied) -> bool:
@@ -165,7 +188,7 @@ class FollowerArm:
         whether anything was sent.
         """
         self.gate = applied.state
-        goal: list[int] = self.joint_map.ticks_from_rad(applied.goal_rad).tolist()
+        goal = self.joint_map.goal_ticks(applied.goal_rad)
         self._unwritten_ticks += 1
         if goal == self.goal_ticks and self._unwritten_ticks < self._refresh_ticks:
             return False
@@ -259,10 +282,10 @@ class FollowerArm:
         """The bus, or the BusError that says that it is closed."""
         return self.link.require()
 
-    def _differentiate(self, joint: int, stamp_ns: int) -> None:
+    def _differentiate(self, joint: int, position_rad: float, stamp_ns: int) -> None:
         history = self._history[joint]
-        history.append((stamp_ns, self.position_rad[joint]))
+        history.append((stamp_ns, position_rad))
         began_ns, then_rad = history[0]
         if stamp_ns > began_ns:
-            moved_rad = self.position_rad[joint] - then_rad
+            moved_rad = position_rad - then_rad
             self.velocity_rad_s[joint] = moved_rad * NS_PER_S / (stamp_ns - began_ns)

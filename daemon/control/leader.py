@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from daemon.control.arm import JOINTS, SERVO_IDS
+from daemon.control.belief import Belief
 from daemon.control.link import BusLink
 from drivers.bus import Telemetry
 from drivers.joint_map import JointMap
@@ -18,6 +19,7 @@ class LeaderArm:
         self.position_rad = [0.0] * JOINTS
         self._ticks = [0] * JOINTS
         self._stamps_ns = [-1] * JOINTS
+        self._beliefs = [Belief() for _ in SERVO_IDS]
 
     @property
     def seen(self) -> bool:
@@ -25,17 +27,20 @@ class LeaderArm:
         return min(self._stamps_ns) >= 0
 
     def take(self, answers: Mapping[int, Telemetry | None]) -> bool:
-        """Take one tick's answers; returns whether every servo answered."""
+        """Take one tick's answers; returns whether every servo told a position to go by."""
         complete = True
         for joint, servo in enumerate(SERVO_IDS):
             reading = answers.get(servo)
             if reading is None:
                 complete = False
                 continue
+            if not self._beliefs[joint].judge(reading.position_ticks, reading.stamp_ns):
+                complete = False  # its stamp grows old, and the follower holds
+                continue
             self._ticks[joint] = reading.position_ticks
             self._stamps_ns[joint] = reading.stamp_ns
         if self.seen:
-            self.position_rad = self.joint_map.rad_from_ticks(self._ticks).tolist()
+            self.position_rad = self.joint_map.pose_rad(self._ticks)
         return complete
 
     def missed_all(self) -> None:

@@ -127,3 +127,19 @@ def test_offsets_and_units_that_mean_nothing_are_refused() -> None:
         JointMap(arm(), [0.0])
     with pytest.raises(ValueError, match="body joints"):
         JointMap(arm(), body_mode=NormMode.RANGE_0_100)
+
+
+@given(
+    maps,
+    st.lists(st.integers(-5_000, 40_000), min_size=6, max_size=6),
+    st.lists(st.floats(-1e6, 1e6), min_size=6, max_size=6),
+)
+def test_one_pose_at_a_time_is_the_same_to_the_last_bit(joints, ticks, angles) -> None:
+    assert joints.pose_rad(ticks) == joints.rad_from_ticks(ticks).tolist()
+    assert joints.goal_ticks(angles) == joints.ticks_from_rad(angles).tolist()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_one_pose_that_is_not_finite_gives_no_goal(wrong: float) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        JointMap(arm()).goal_ticks([0.0, 0.0, wrong, 0.0, 0.0, 0.0])
