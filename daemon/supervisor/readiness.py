@@ -28,6 +28,8 @@ class Readiness:
 
     def look(self) -> float | None:
         """Judge the present moment; returns the seconds that it took when it is up just now."""
+        if self._observed.twin.alive:  # it says nothing else, also when it was started again
+            self._children[TWIN].ready = True
         if self.up:
             return None
         if self.waits_for_plant is not None and self._children[PLANT].ready:
@@ -36,8 +38,6 @@ class Readiness:
         control = self._children.get(CONTROL)
         if control is not None and self._observed.fresh_tick() is not None:
             control.ready = True
-        if self._observed.twin.alive:
-            self._children[TWIN].ready = True
         needed = control is not None and control.ready and self._children[RECORDER].ready
         waited_ns = self._now_ns() - self._began_ns
         # The plant's renderer says nothing; its pictures do, in the camera processes.

@@ -22,7 +22,6 @@ from robotd.errors import ConfigError, RobotdError, StateError
 from robotd.messages import (
     Arm,
     Clear,
-    Disarm,
     Goal,
     Home,
     OpenSession,
@@ -263,13 +262,15 @@ def test_the_simulated_arm_arms_moves_and_is_parked_when_the_daemon_is_stopped(
                 stale = Goal(source="scripted", handover_version=version - 1, goal_rad=goal)
                 robot.request(stale)
             os.kill(pid_of(tmp_path / "RUNTIME_DIR" / "robotd" / "t", "control"), signal.SIGKILL)
-            status = until(robot, lambda status: status.state == "fault")
-            assert "keep their last goal" in status.fault
+            # The guard holds the arm and lets it down; nobody starts control meanwhile.
+            status = until(robot, lambda status: status.guard.state == "holding")
+            assert status.state == "fault"
+            assert "guard" in status.fault
+            with pytest.raises(StateError, match="guard"):
+                robot.request(Clear())
+            until(robot, lambda s: s.guard.state == "down" and s.torque == "off", 30)
             robot.request(Clear(), timeout_s=15)
-            # As after a crash: nothing was written, so the arm is disarmed and stiff.
-            until(robot, lambda status: status.state == "disarmed" and status.torque == "on")
-            robot.request(Disarm())
-            until(robot, lambda status: status.state == "disarmed" and status.torque == "off", 30)
+            until(robot, lambda status: status.state == "disarmed" and status.fault == "")
             assert robot.request(Arm(consent=True), timeout_s=30)["armed"] is True
         began_s = time.monotonic()
         assert daemon.stop(signal.SIGINT) == 0

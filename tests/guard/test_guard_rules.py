@@ -1,5 +1,8 @@
 """The guard's rules: every combination of facts, and silence that is watched, not computed."""
 
+import os
+import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -13,7 +16,8 @@ from daemon.guard.table import rules_table
 from daemon.guard.watched import may_hold
 from robotd.states import State, Torque
 
-PAGE = Path(__file__).parents[2] / "docs" / "safety.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "safety.md"
 EVERYTHING = [Facts(life, *bits) for life in Life for bits in product((False, True), repeat=5)]
 
 
@@ -82,3 +86,18 @@ def test_torque_off_is_believed_except_where_the_next_write_is_torque_on(before:
             assert may_hold({"torque": torque, "state": state}, before)
         unknown = may_hold({"torque": Torque.UNKNOWN, "state": state}, before)
         assert unknown is (before or state not in (State.DISARMED, State.ESTOP))
+
+
+def test_the_guard_shares_no_more_with_control_than_the_line_and_the_release() -> None:
+    code = "import sys, daemon.guard.__main__; print(*(m for m in sys.modules))"
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = set(said.stdout.split())
+    shared = {name for name in modules if name.startswith("daemon.control.")}
+    assert shared == {f"daemon.control.{n}" for n in ("letdown", "link", "realtime", "release")}
+    assert not modules & {"torch", "cv2", "mujoco", "av", "zmq", "lerobot"}
