@@ -43,9 +43,15 @@ def in_simulation(config: Config, sim: Config) -> tuple[Config, tuple[str, ...]]
     twin = msgspec.structs.replace(
         config.twin, obstacles=sim.twin.obstacles | config.twin.obstacles
     )
+    simulation = sim.simulation
+    kits = {arm.supply for arm in config.arms.values() if arm.supply != "auto"}
+    if simulation is not None and len(kits) == 1:
+        simulation = msgspec.structs.replace(simulation, supply=kits.pop())
+    elif kits:
+        notes.append("both arms have the simulated servos: the plant has one kit for all")
     name = config.name if config.name.endswith("-sim") else f"{config.name}-sim"
     rehearsed = msgspec.structs.replace(
-        config, name=name, arms=arms, cameras=cameras, simulation=sim.simulation, twin=twin
+        config, name=name, arms=arms, cameras=cameras, simulation=simulation, twin=twin
     )
     return rehearsed, tuple(notes)
 

@@ -124,6 +124,13 @@ class Look(ABC):
         )
 
 
+def _voltage(joint: str, servo_id: int, eprom: bytes, present_v: float) -> VoltageReading:
+    """A servo's window out of its first 40 registers, and what it measures."""
+    low = eprom[registers.MIN_VOLTAGE_LIMIT.address] / 10
+    high = eprom[registers.MAX_VOLTAGE_LIMIT.address] / 10
+    return VoltageReading(joint, servo_id, present_v, low, high)
+
+
 def supply_line(found: Identified, expected: Variant | None) -> tuple[str, str, str]:
     """Outcome, detail and what to do of the line about the supply.
 
@@ -190,13 +197,10 @@ class FollowerLook(Look):
     def _voltage(self, joint: str, servo_id: int, eprom: bytes) -> list[VoltageReading]:
         """One servo's window, kept for the watch, and what it measures; nothing if not heard."""
         number = SERVO_IDS.index(servo_id)
-        low = eprom[registers.MIN_VOLTAGE_LIMIT.address] / 10
-        high = eprom[registers.MAX_VOLTAGE_LIMIT.address] / 10
-        self._arm.voltage_window_v[number] = (low, high)
         telemetry = self._arm.telemetry[number]
-        if telemetry is None:
-            return []
-        return [VoltageReading(joint, servo_id, telemetry.voltage_v, low, high)]
+        reading = _voltage(joint, servo_id, eprom, telemetry.voltage_v if telemetry else 0.0)
+        self._arm.voltage_window_v[number] = (reading.minimum_v, reading.maximum_v)
+        return [reading] if telemetry else []
 
     def _supplied(self, readings: Sequence[VoltageReading]) -> None:
         if readings:
@@ -277,12 +281,23 @@ class LeaderLook(Look):
         yield from self._identify()
         if not self.present:
             return
+        supply: list[VoltageReading] = []
         for joint, servo_id in zip(JOINT_NAMES, SERVO_IDS, strict=True):
             eprom = self._bus.read_block(servo_id, 0, _EPROM_LENGTH)
             yield
             self._compare(joint, servo_id, eprom)
+            present_v = self._bus.read(servo_id, registers.PRESENT_VOLTAGE) / 10
+            supply.append(_voltage(joint, servo_id, eprom, present_v))
             yield
         self._calibrated()
+        self._supplied(supply)
+
+    def _supplied(self, readings: Sequence[VoltageReading]) -> None:
+        """A leader's servos are 7.4 V ones, and the follower's brick fits into the same plug."""
+        outside = identify(readings).outside
+        if outside:
+            todo = "Unplug it: a leader runs on 5 V, and the follower's 12 V brick destroys it."
+            self._add("supply", "fail", "; ".join(outside), todo)
 
     def _settings(self, joint: str) -> tuple[Setting, ...]:
         return leader_settings(joint)

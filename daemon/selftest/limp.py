@@ -145,6 +145,9 @@ def usb(rig: Rig, found: Findings) -> None:
         p50, p99 = times_ms[_READS // 2], times_ms[_READS * 99 // 100]
         found.note(fact, f"p50 {p50:.2f} ms, p99 {p99:.2f} ms", p50 <= most_ms)
         found.telemetry_p99_ms = p99  # of the last one, which is the telemetry
+    # A slow adapter makes the ticks of this run longer, not its replies lost.
+    slow_ns = min(_READ_DEADLINE_NS, round(2 * found.telemetry_p99_ms * NS_PER_MS))
+    rig.read_deadline_ns = max(rig.read_deadline_ns, slow_ns)
 
 
 def _read_positions(rig: Rig) -> None:

@@ -22,7 +22,7 @@ from daemon.supervisor.words import fault_words
 from drivers.bus import ServoBus
 from drivers.calibration import JOINT_NAMES, Calibration
 from drivers.registers import TORQUE_ENABLE
-from robotd.clock import NS_PER_S, Clock
+from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import BusError, RobotdError, StateError
 from robotd.messages import Check
 from robotd.trajectory import through
@@ -30,6 +30,8 @@ from robotd.trajectory import through
 log = logging.getLogger(__name__)
 
 TICK_HZ = 120
+_READ_DEADLINE_NS = 6 * NS_PER_MS  # until the adapter was measured; nothing else is in the tick
+_LOST_READS = 30  # a quarter of a second, in which the arm goes 5 degrees at most
 RELEASE_S = 20.0  # the longest that a governed release may take; then torque is cut as it is
 _OFF_ATTEMPTS = 5
 _SLOW_EVERY = 4
@@ -75,6 +77,7 @@ class Rig:
         self.clock = clock
         self.seen = Seen()
         self.held = False
+        self.read_deadline_ns = _READ_DEADLINE_NS
         self._calibration = calibration
         self._settings = settings
         self._readout = Readout([arm], [])
@@ -92,9 +95,7 @@ class Rig:
         """
         self._read()
         arm = self.arm
-        finding = watch.judge(
-            arm.views(), self.held, self._settings.fault_after, arm.limits.stop_at_c
-        )
+        finding = watch.judge(arm.views(), self.held, _LOST_READS, arm.limits.stop_at_c)
         if finding is not None:
             joint = JOINT_NAMES[finding.joint] if finding.joint >= 0 else None
             what, do = fault_words(finding.fault, joint)
@@ -109,7 +110,7 @@ class Rig:
         self._deadline_ns = max(self._deadline_ns + self._period_ns, now_ns)
         self.clock.sleep_until_ns(self._deadline_ns)
         self._ticks += 1
-        self._readout.read(self.clock.now_ns() + self._settings.read_deadline_ns)
+        self._readout.read(self.clock.now_ns() + self.read_deadline_ns)
         self._remember()
         if self._ticks % _SLOW_EVERY == 0:
             self.arm.read_slow()
@@ -221,7 +222,7 @@ class Rig:
     def connect(self) -> None:
         """Hear every servo once. Raises the BusError that keeps it from that."""
         for _ in range(TICK_HZ):
-            self._readout.read(self.clock.now_ns() + self._settings.read_deadline_ns)
+            self._readout.read(self.clock.now_ns() + self.read_deadline_ns)
             if self.arm.seen:
                 break
             if self.arm.link.error is not None:

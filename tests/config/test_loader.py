@@ -230,6 +230,12 @@ def test_a_rehearsal_has_the_simulated_body_and_the_persons_limits(own_config_ho
     assert "320x240" in said
 
 
+def test_a_rehearsal_of_a_weaker_kit_has_its_servos(own_config_home: Path) -> None:
+    write(own_config_home, "arms: {arm: {port: /dev/x, id: mine, supply: 5V}}\n", "bench.yaml")
+    simulation = load("bench", simulated=True).config.simulation
+    assert simulation is not None and simulation.supply == "5V"
+
+
 def test_a_rehearsal_of_two_arms_stands_where_the_simulated_ones_do(own_config_home: Path) -> None:
     sim = load(file="so101-bimanual-sim").config
     write(

@@ -71,3 +71,9 @@ def test_a_leader_that_was_never_heard_does_not_keep_the_arm_from_arming(
     clock = VirtualClock(plant.now_ns, plant.advance)
     link = BusLink("arm leader", lambda: PlantPort(plant.port("leader")), SERVO_IDS, clock)
     assert look(LeaderArm("arm", link, JointMap(leader_calibration())), leader_calibration()) == []
+
+
+def test_a_leader_on_the_followers_brick_forbids_arming(plant: LockStepPlant) -> None:
+    plant.world.arm("leader").supply.open_circuit_v = 12.0
+    plant.advance(plant.now_ns + NS_PER_S // 10)
+    assert ("leader supply", "fail") in look(leader_of(plant), leader_calibration())

@@ -1,6 +1,7 @@
 """A person's hand in the cell, and a supply that is not the servos': read from the virtual arm."""
 
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.control import ceiling
+from daemon.control.exchange import SharedExchange
 from daemon.control.soft_start import SoftStart
 from daemon.control.supply import SupplyWatch
+from daemon.supervisor.control_link import ControlWriter
 from learning.world import LockStepWorld, lockstep_config
 from robotd.clock import NS_PER_S
 from robotd.states import Fault, LimitedBy, RequestKind, Source, State
@@ -105,6 +108,17 @@ def test_a_reset_phase_does_not_weaken_an_arm_that_somebody_moves(bench: Bench) 
     bench.exchange.between_episodes = True
     bench.send(RAISED_RAD, seconds=1.5)
     assert limits(bench)[:5] == [1000] * 5
+
+
+def test_control_hears_of_the_reset_phase_through_the_heartbeat(tmp_path: Path) -> None:
+    writer, exchange = ControlWriter(tmp_path, 6), SharedExchange(tmp_path, 6)
+    assert not exchange.reset_phase()
+    writer.beat(1, 1, reset_phase=True)
+    assert exchange.reset_phase()
+    writer.beat(2, 1)
+    assert not exchange.reset_phase()
+    exchange.close()
+    writer.close()
 
 
 def test_a_hand_over_begins_slowly() -> None:

@@ -1,7 +1,9 @@
 """`robotd selftest` as it is typed: refusals, and a virtual arm over a real pty, from end to end."""
 
+import io
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ import pytest
 
 from daemon.cli import selftest
 from daemon.cli.main import main
+from daemon.selftest.person import Answer, Terminal
 from robotd.messages import Instance
 
 ROBOTD = [sys.executable, "-m", "daemon.cli.main"]
@@ -43,6 +46,25 @@ def test_it_refuses_where_nobody_can_be_asked(
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115, PTH123 - closed with the test
     assert main(["selftest", "--hardware", "--sim"]) != 0
     assert "--yes" in capsys.readouterr().err
+
+
+def test_a_person_at_a_terminal_is_polled_and_a_closed_one_means_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = pty.openpty()
+    out = io.StringIO()
+    with open(theirs, closefd=True) as keyboard:  # noqa: PTH123 - a descriptor
+        monkeypatch.setattr("sys.stdin", keyboard)
+        person = Terminal(hands=True, out=out)
+        person.ask("Next: it moves.", seen=False)
+        assert person.answer() is None  # nobody waits for a person: the arm is looked after
+        for typed, meant in (("", Answer.YES), ("n", Answer.NO), ("q", Answer.STOP)):
+            os.write(ours, f"{typed}\n".encode())
+            assert person.answer() is meant
+        os.write(ours, b"\x04")  # Ctrl-D
+        assert person.answer() is Answer.STOP
+    os.close(ours)
+    assert "Next: it moves." in out.getvalue()
 
 
 @pytest.mark.slow
