@@ -33,6 +33,7 @@ from robotd.errors import CalibrationError, ConfigError, PortInUseError
 
 _PLANT = "plant"
 _ON_ARMING = "robotd writes these when it arms the limp arm."
+_LEADER = "robotd only reads a leader; lerobot-teleoperate sets these when it connects."
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -247,7 +248,8 @@ def text(found: Found) -> str:
             lines += [f"    {servo.problem}", f"    do: {servo.do}"]
     if found.registers is None:
         return "\n".join([*lines, "  not every servo answers: nothing else was read"])
-    lines += _section("settings", found.registers, "as LeRobot sets them", _ON_ARMING)
+    remedy = _LEADER if found.line.role == "leader" else _ON_ARMING
+    lines += _section("settings", found.registers, "as LeRobot sets them", remedy)
     if found.calibration is None:
         lines.append("  calibration    not compared: no arm of a configuration is on this port")
     else:

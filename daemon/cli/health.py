@@ -10,7 +10,7 @@ import sys
 import msgspec
 
 from daemon.cli.main import add_json, add_name
-from robotd.client import Robot
+from robotd.client import Robot, running_instances
 from robotd.errors import DaemonError
 from robotd.health import HealthStatus, Reason, ServoHealth, Spread
 from robotd.messages import Status
@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         if args.json:
             nobody = HealthStatus(reasons=(Reason(what=error.what, do=error.do),))
             print(msgspec.json.encode(nobody).decode())
-        print(error.what, file=sys.stderr)
+        # With several robots only the rest of the error says how to name one.
+        print(error if running_instances() else error.what, file=sys.stderr)
         return 1
     if args.json:
         print(msgspec.json.encode(status.health).decode())

@@ -190,7 +190,7 @@ class Supervisor:
             run("reading the state", self._observed.refresh)
             run("the black box", self._black_box.look)
             run("looking after the arm", self._look_after)
-            run("publishing the state", lambda: self._api.publish(self.status()))
+            run("publishing the state", self._publish)
         run("the policy's time", self._limit.step)
         run("answering", self._answer)
         run("stopping", self._stopping.step)
@@ -243,7 +243,7 @@ class Supervisor:
             time.sleep(_CLOSING_S)
         for client, reply in self._waiters.answers(1 << 62):
             self._api.reply(client, reply)
-        self._guarded.run("publishing the state", lambda: self._api.publish(self.status()))
+        self._guarded.run("publishing the state", self._publish)
         self._guarded.run("keeping the timing", self._keep_timing)
         self._guarded.run("the black box", self._black_box.close)
         for part in (self._api, self._recorder, self._plans, self._control, self._guard):
@@ -265,7 +265,6 @@ class Supervisor:
             log.info("ready after %.1f s", waited_s)
         if self._loop_proved():
             self._notifier.watchdog()
-        self._notifier.status(service_line(self.status()))
         if self._stopping.phase is not Phase.RUNNING:
             self._tell_stopping()
         else:
@@ -361,6 +360,11 @@ class Supervisor:
 
     def _words(self) -> dict[str, str]:
         return {child.spec.name: child.word for child in self._children.all()}
+
+    def _publish(self) -> None:
+        status = self.status()
+        self._api.publish(status)
+        self._notifier.status(service_line(status))
 
     def _health(self, state: State, fault: str, fault_do: str) -> HealthStatus:
         observed = self._observed
