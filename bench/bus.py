@@ -15,6 +15,7 @@ import msgspec
 
 from bench.bus_backends import BACKENDS, BLOCK, check_installed
 from bench.bus_loop import Options
+from bench.machine import describe
 from bench.rig import Rig, helper, line, plant, rig
 from sim.plant.world_client import WorldClient
 from sim.plant.world_messages import ClearFaults, SetFault
@@ -47,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     for name in chosen:
         check_installed(name)
     with rig() as place:
-        report = {
+        report: dict[str, Any] = {
+            "machine": describe(),
             "transactions": args.transactions,
             "backends": {name: {} for name in chosen},
         }

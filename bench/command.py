@@ -13,6 +13,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "bus": ("reading six servos: the own bus, the SDK of the vendor, rustypot", "bench.bus"),
     "soak": ("half an hour of work: memory, descriptors, missed ticks", "bench.soak"),
     "protection": ("false alarms of protection, and what it catches", "bench.protection"),
+    "page": ("put results into the page of the docs", "bench.page"),
 }
 """Name -> (summary, module)."""
 

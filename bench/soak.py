@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from bench.growth import LIMIT_MB_PER_HOUR, Sample, judge, sample
+from bench.machine import describe
 from bench.rig import NAME, Rig, rig
 from bench.robotd_side import arm_and_home, sway_about_here
 from daemon.cli.start import start_daemon, stop_daemon
@@ -47,7 +48,7 @@ def _minutes(text: str) -> float:
 
 def run(args: argparse.Namespace) -> int:
     with rig() as place:
-        report = _soak(place, args.minutes)
+        report = {"machine": describe()} | _soak(place, args.minutes)
     if args.json:
         print(json.dumps(report))
     else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench import bare, lerobot_side, real_arm, robotd_side
 from bench.figures import ratio, spread
+from bench.machine import describe
 from bench.rig import BARE_PRIORITY, Rig, helper, rig
 from drivers import framer
 from drivers.registers import TELEMETRY_LENGTH
@@ -24,6 +25,10 @@ _WIRE_NS = framer.sync_read_duration_ns(TELEMETRY_LENGTH, 6)
 
 def make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
     """Run what was asked for and return the report."""
+    return {"machine": describe()} | _make(args, said)
+
+
+def _make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
     if args.robot is not None:
         _refuse_with_a_robot(args)
         hz, measured = real_arm.measure(args.robot, args.seconds, args.yes, said)
