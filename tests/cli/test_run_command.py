@@ -1,10 +1,13 @@
 """`robotd run` ends in an error when its policy or its arm failed."""
 
+import argparse
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from daemon.cli import checkpoint
+from daemon.cli.checkpoint import consent_unrehearsed
 from daemon.cli.run import raise_if_failed
 from robotd.errors import StateError
 from robotd.messages import PolicyStatus
@@ -31,6 +34,44 @@ def test_an_arm_that_stopped_itself_is_an_error(state: str) -> None:
     with pytest.raises(StateError, match=state) as caught:
         raise_if_failed(shows(state, PolicyStatus(phase="ready")))
     assert caught.value.likely and caught.value.do
+
+
+NEW = PolicyStatus(phase="ready", rehearsal="never rehearsed", rehearsal_do="robotd rehearse P")
+
+
+def consents(
+    *,
+    simulated: bool = False,
+    policy: PolicyStatus = NEW,
+    yes: bool = False,
+    unrehearsed: bool = False,
+) -> bool:
+    robot = SimpleNamespace(instance=SimpleNamespace(simulated=simulated, name="bench"))
+    args = argparse.Namespace(yes=yes, unrehearsed=unrehearsed)
+    return consent_unrehearsed(cast(Any, robot), policy, args)
+
+
+def test_a_simulated_robot_and_a_rehearsed_policy_need_no_further_consent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checkpoint, "ask", lambda _question: pytest.fail("asked"))
+    assert not consents(simulated=True)
+    assert not consents(policy=PolicyStatus(phase="ready", rehearsed=True))
+    assert consents(unrehearsed=True)
+
+
+def test_a_policy_that_was_never_rehearsed_runs_on_a_real_arm_only_by_a_persons_own_yes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(checkpoint, "ask", lambda _question: True)
+    assert consents()
+    assert "robotd rehearse P" in capsys.readouterr().out
+    with pytest.raises(StateError, match="never rehearsed") as caught:
+        consents(yes=True)  # --yes is the consent to arming, and to nothing else
+    assert "robotd rehearse P" in caught.value.do and "--unrehearsed" in caught.value.do
+    monkeypatch.setattr(checkpoint, "ask", lambda _question: False)
+    with pytest.raises(StateError):
+        consents()
 
 
 def test_an_arm_that_was_taken_over_is_no_error() -> None:

@@ -195,6 +195,25 @@ async def test_p_runs_the_loaded_policy_and_asks_for_one_when_there_is_none() ->
         await until(pilot, lambda: backend.requests == [messages.RunPolicy()])
 
 
+async def test_a_real_arm_is_given_to_an_unrehearsed_policy_only_after_a_question() -> None:
+    backend = ScriptedBackend(pictures=False)
+    new = messages.PolicyStatus(
+        phase="ready", kind="act", rehearsal="never rehearsed", rehearsal_do="robotd rehearse P"
+    )
+    real = status(state="holding", simulated=False, policy=new)
+    async with running(backend, real) as (app, pilot, _):
+        await pilot.press("p")
+        await pilot.pause()
+        assert "robotd rehearse P" in words(app)
+        await pilot.press("n")
+        await pilot.pause()
+        assert backend.requests == []
+        await pilot.press("p")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: backend.requests == [messages.RunPolicy(unrehearsed=True)])
+
+
 async def test_tab_is_not_advised_where_it_could_do_nothing() -> None:
     backend = ScriptedBackend(pictures=False, answers={messages.Teleop: {"handover_version": 9}})
     async with running(backend, status(state="holding")) as (app, pilot, _):
