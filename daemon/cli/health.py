@@ -67,11 +67,9 @@ def text(status: Status) -> str:
             "          " + ", ".join(f"{name} {count}" for name, count in bus.lost.items())
         )
     lines += [_servo(servo) for servo in health.servos]
-    lines.append(f"  twin    {health.twin.verdict}, {health.twin.residual_rad:.3f} rad")
-    lines.append(f"  guard   {health.guard}")
-    lines.append(
-        "  running " + ", ".join(f"{name} {word}" for name, word in health.processes.items())
-    )
+    twin = f"{health.twin.verdict}, {health.twin.residual_rad:.3f} rad"
+    lines.append(f"  twin    {twin}; guard {health.guard}")
+    lines += _processes(health.processes)
     return "\n".join([*lines, *_stages(health)])
 
 
@@ -81,6 +79,13 @@ def _granted(health: HealthStatus) -> str:
     words += ["locked memory"] if rt.mlock else []
     words += [f"core {rt.affinity} to itself"] if rt.affinity is not None else []
     return ", ".join(words) or "nothing"
+
+
+def _processes(words: dict[str, str]) -> list[str]:
+    """Those that run by name, the others with their word."""
+    lines = ["  running " + ", ".join(name for name, word in words.items() if word == "running")]
+    others = [f"{name} {word}" for name, word in words.items() if word != "running"]
+    return [*lines, "  not     " + ", ".join(others)] if others else lines
 
 
 def _servo(servo: ServoHealth) -> str:

@@ -76,7 +76,7 @@ HEALTH = HealthStatus(
     twin=TwinHealth(residual_rad=0.021, verdict="agrees"),
     stages={"late": StageHealth(last_10_s=Spread(count=1_200, p99_us=310.0, max_us=900.0))},
     guard="watching",
-    processes={"control": "running", "twin": "running"},
+    processes={"control": "running", "twin": "running", "recorder": "restarting (exit 1)"},
 )
 
 
@@ -87,6 +87,8 @@ def test_one_screen_says_the_verdict_first_and_what_to_do_next() -> None:
     assert "do: Reseat the cable into servo 3." in lines[2]
     said = "\n".join(lines)
     for word in ("119.9 of 120 Hz", "0.31 ms", "SCHED_FIFO", "core 3", "no mlock: LimitMEMLOCK"):
+        assert word in said
+    for word in ("running control, twin", "not     recorder restarting (exit 1)"):
         assert word in said
     for word in ("elbow_flex 80", "reopened once", "41 °C", "agrees, 0.021 rad", "watching"):
         assert word in said
