@@ -61,6 +61,11 @@ class ArmingRun:
         """Whether steps are left."""
         return self._steps is not None
 
+    @property
+    def looking(self) -> bool:
+        """Whether nothing has been driven yet: what is wrong with the arm is a line of the list."""
+        return self._steps is not None and not self._steps.wrote_goal
+
     def begin(self, consent: bool) -> None:
         """Start anew; without consent only look."""
         self._steps = self._arming.begin(self._arms, self._leaders, self._settings, consent)
