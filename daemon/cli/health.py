@@ -85,7 +85,7 @@ def _processes(words: dict[str, str]) -> list[str]:
     """Those that run by name, the others with their word."""
     lines = ["  running " + ", ".join(name for name, word in words.items() if word == "running")]
     others = [f"{name} {word}" for name, word in words.items() if word != "running"]
-    return [*lines, "  not     " + ", ".join(others)] if others else lines
+    return [*lines, "  others  " + ", ".join(others)] if others else lines
 
 
 def _servo(servo: ServoHealth) -> str:

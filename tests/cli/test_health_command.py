@@ -88,7 +88,7 @@ def test_one_screen_says_the_verdict_first_and_what_to_do_next() -> None:
     said = "\n".join(lines)
     for word in ("119.9 of 120 Hz", "0.31 ms", "SCHED_FIFO", "core 3", "no mlock: LimitMEMLOCK"):
         assert word in said
-    for word in ("running control, twin", "not     recorder restarting (exit 1)"):
+    for word in ("running control, twin", "others  recorder restarting (exit 1)"):
         assert word in said
     for word in ("elbow_flex 80", "reopened once", "41 °C", "agrees, 0.021 rad", "watching"):
         assert word in said

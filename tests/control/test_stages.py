@@ -183,6 +183,6 @@ def test_thousands_of_ticks_leave_no_garbage_and_no_memory_behind(bench: Bench) 
         more_blocks = sys.getallocatedblocks() - blocks
     finally:
         gc.enable()
-    # One of anything kept in each tick would be 2,400.
+    # An object kept in each tick would be 2,400.
     assert more_objects < 100
     assert more_blocks < 100
