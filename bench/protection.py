@@ -33,8 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--source",
         default="scripted",
-        metavar="scripted|FOLDER",
-        help="who moves the arm: the scripted expert, or the policy in a folder",
+        metavar="scripted|policy|FOLDER",
+        help="who moves the arm: the scripted expert, the shipped ACT, or the policy in a folder",
     )
     parser.add_argument("--jobs", type=int, default=1, help="processes (default 1)")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -6,6 +6,7 @@ the next one: the delay of the slot between their processes.
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ from sim.kinematics import ArmKinematics
 from sim.tasks.spec import load_task
 
 SCRIPTED = "scripted"
+POLICY = "policy"
+_SHIPPED_ACT = Path(__file__).parent.parent / "policies" / "shipped" / "so101_block_in_bowl_act"
 _TASK = "block_in_bowl"
 _LATENCY_NS = 30_000_000  # of a small policy on a busy CPU
 
@@ -127,7 +130,7 @@ class _Watched:
 
 
 def quiet_episode(seed: int, source: str = SCRIPTED) -> Quiet:
-    """A normal episode of `source` (the expert, or a policy's folder)."""
+    """A normal episode of `source`: the expert, the shipped ACT, or a policy's folder."""
     watched, outcome = _episode(seed, source, None, 0.0)
     seen = watched.seen
     return Quiet(
@@ -185,5 +188,6 @@ def _policy(folder: str) -> Any:
     from policies.loaded import load_policy  # imports torch
 
     config = lockstep_config()
-    request = Load(path=folder, task=load_task(_TASK).instruction)
+    path = str(_SHIPPED_ACT) if folder == POLICY else folder
+    request = Load(path=path, task=load_task(_TASK).instruction)
     return load_policy(request, config, lockstep_calibrations(config))

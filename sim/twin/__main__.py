@@ -23,7 +23,7 @@ from robotd import layouts
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robotd.plan_words import Refusal, sentence
 from robotd.shm import SlotWriter
-from robotd.states import PlanReason
+from robotd.states import Fault, PlanReason
 from sim.twin.core import TwinCore, trajectory_of
 from sim.twin.link import LateProposals, LateTicks
 from sim.twin.origin import Origin
@@ -51,6 +51,7 @@ class TwinProcess:
         self._proposals = LateProposals(runtime / "proposal", joints)
         self._plan = SlotWriter(runtime / "plan", layouts.plan_layout(joints))
         self._twin = SlotWriter(runtime / "twin", layouts.twin_layout(joints))
+        self._told = (Fault.NONE, -1)  # a finding that is new is said at once
         self._park_clear = False
         self._park_from_ns = 0
         self._park_ns = self._published_ns = self._looked_ns = 0
@@ -75,7 +76,10 @@ class TwinProcess:
             self._park_ns = now_ns
             self._park_clear = self._core.park_is_clear()
             self._park_from_ns = int(tick["deadline_ns"])
-        if now_ns - self._published_ns >= _PUBLISH_NS:
+        finding = self._core.finding
+        news = (finding.fault, finding.joint) != self._told
+        if news or now_ns - self._published_ns >= _PUBLISH_NS:
+            self._told = finding.fault, finding.joint
             self._publish(now_ns)
 
     def _answer(self, proposal: Mapping[str, Any]) -> None:

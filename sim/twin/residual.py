@@ -142,11 +142,12 @@ class Detector:
         self._last_ns = now_ns
         unexplained = self._without_payload(moment.external_nm, moment.payload_nm_kg)
         self._prove(moment, unexplained, step_ns)
+        then = self._recent.remember(moment)
         return (
             self._driven_away(moment)
             or self._crossed(moment)
             or self._pushed(moment, unexplained, weight)
-            or self._slipped(moment, self._recent.remember(moment), unexplained)
+            or self._slipped(moment, then, unexplained)
             or NOTHING
         )
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from daemon.control.exchange import TwinFinding
 from daemon.control.grasp import GraspGuard
 from daemon.control.stall import Joints, StallGuard, StallLimits
+from learning.world import lockstep_config
 from robotd.states import Fault, LimitedBy, RequestKind, Source, State
+from sim.plant.servo import Servo
 from sim.plant.world_messages import ClearFaults, ForceStatus, Payload, Push, Stuck
 
 from .conftest import RAISED_RAD, Bench
@@ -168,6 +170,20 @@ def test_jaws_that_hold_are_kept_below_the_overload_of_the_servo_and_open_again(
     bench.ask(RequestKind.TELEOP, Source.SCRIPTED)
     bench.send((*RAISED_RAD[:5], 0.6), seconds=1.5)
     assert bench.pose_rad()[5] == pytest.approx(0.6, abs=0.06)
+
+
+def test_a_grasp_held_for_ten_minutes_neither_trips_the_servo_nor_heats_it() -> None:
+    registers = {"max_torque_limit": 500, "protection_current": 250, "overload_torque": 25}
+    servo = Servo(6, shaft_ticks=2400.0, noise_ticks=0.25, overrides=registers)
+    for address, value in ((21, 16), (22, 32), (41, 254)):  # LeRobot's gains
+        servo.write(address, bytes([value]))
+    inside = lockstep_config().protection.grasp_squeeze_deg * 4096 / 360
+    servo.write(42, round(servo.position - inside).to_bytes(2, "little"))
+    for _ in range(600_000):
+        servo.tick(2400.0)  # what it holds does not give
+    assert servo.protection.status == 0
+    assert abs(servo.duty) > 0.1
+    assert servo.winding.temperature_c < 30.0
 
 
 def test_jaws_that_lost_what_they_held_close_on() -> None:
