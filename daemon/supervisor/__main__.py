@@ -19,6 +19,8 @@ from config.joints import ARM_JOINTS, MODEL_RANGE_DEG, joint_names
 from config.loader import Loaded, load
 from config.schema import Config
 from daemon.cores import Cores, own_core, share
+from daemon.selftest import record as selftest
+from daemon.selftest.evidence import hardware_checks, with_evidence
 from daemon.supervisor.blueprint import environment, resolve
 from daemon.supervisor.notify import Notifier
 from daemon.supervisor.pending import unexpected
@@ -89,7 +91,10 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
     real = [one for one in running_instances().values() if not one.simulated]
     simulated = loaded.config.simulation is not None
     runtime = paths.runtime_dir(name)
-    config = resolve(loaded.config, runtime, yields_priority=simulated and bool(real))
+    tried = {arm: selftest.load(each.id) for arm, each in loaded.config.arms.items()}
+    fitted = with_evidence(loaded.config, tried)
+    hardware = hardware_checks(fitted, tried)
+    config = resolve(fitted, runtime, yields_priority=simulated and bool(real))
     os.environ.update(environment(config))
     maps = joint_maps(config)
     notifier = Notifier()
@@ -110,7 +115,9 @@ def _run(loaded: Loaded, ready_fd: int | None, foreground: bool, signals: list[i
         def ready(seconds: float) -> None:
             _tell(ready_fd, encode_ready(seconds, loaded.notes))
 
-        supervisor = Supervisor(config, folder, logs, maps, MonotonicClock(), notifier, ready)
+        supervisor = Supervisor(
+            config, folder, logs, maps, MonotonicClock(), notifier, ready, hardware
+        )
         supervisor.run(signals)
     finally:
         folder.close()

@@ -62,9 +62,9 @@ class ControlWriter:
             }
         )
 
-    def beat(self, now_ns: int, pid: int) -> None:
-        """Prove that the supervisor lives."""
-        self._heartbeat.write({"stamp_ns": now_ns, "pid": pid})
+    def beat(self, now_ns: int, pid: int, reset_phase: bool = False) -> None:
+        """Prove that the supervisor lives, and say whether a recording waits between episodes."""
+        self._heartbeat.write({"stamp_ns": now_ns, "pid": pid, "reset_phase": reset_phase})
 
     def close(self) -> None:
         self._requests.close()

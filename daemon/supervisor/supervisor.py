@@ -75,7 +75,9 @@ class Supervisor:
         clock: Clock,
         notifier: Notifier,
         ready: Callable[[float], None],
+        hardware: tuple[Check, ...] = (),
     ) -> None:
+        """`hardware`: the arming list's lines about what selftests found."""
         runtime = folder.path
         joints = len(joint_names(config))
         self._config = config
@@ -84,6 +86,7 @@ class Supervisor:
         self._clock = clock
         self._notifier = notifier
         self._ready = ready
+        self._hardware = hardware
         self._began_ns = clock.now_ns()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._children = Children(logs, clock.now_ns, folder.write_children)
@@ -352,6 +355,7 @@ class Supervisor:
                 leader_ready=self._observed.leader_ready,
                 disk_free_gb=self._observed.disk_free_gb,
                 disk_wanted_gb=self._config.recording.min_free_gb,
+                hardware=self._hardware,
             )
         )
         return (*checks, self._guard.check())
