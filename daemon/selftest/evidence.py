@@ -18,6 +18,7 @@ from robotd.messages import Check
 _ASSUMED = "12V"
 _DEADLINE_SHARE = 2.0  # of the p99 of a read: what is later is lost
 _LATEST_DEADLINE_SHARE = 0.75  # of a tick
+_HOLD_SHARE = 1.34  # of the heaviest hold that a selftest saw; 450 for the virtual arm's 336
 
 type Records = Mapping[str, Record | None]
 
@@ -33,7 +34,24 @@ def with_evidence(config: Config, records: Records) -> Config:
         return msgspec.structs.replace(config, limits=capped(config))
     deadline_ms = read_deadline_ms(config, known)
     control = msgspec.structs.replace(config.control, read_deadline_ms=deadline_ms)
-    return msgspec.structs.replace(config, control=control)
+    reset = reset_permille(config, known)
+    limits = msgspec.structs.replace(config.limits, reset_torque_permille=reset)
+    return msgspec.structs.replace(config, control=control, limits=limits)
+
+
+def reset_permille(config: Config, records: Records) -> int:
+    """The configured cap of the reset phase, or more where an arm was measured to need it: one
+    with cameras and cables on it is heavier than the model. In the 12 V servo's permille."""
+    heaviest_nm = max(
+        (
+            record.heaviest_hold_permille / 1000 * VARIANTS.get(record.supply, TWELVE).stall_nm
+            for record in records.values()
+            if record
+        ),
+        default=0.0,
+    )
+    needed = round(_HOLD_SHARE * heaviest_nm / TWELVE.stall_nm * 1000)
+    return max(config.limits.reset_torque_permille, min(1000, needed))
 
 
 def read_deadline_ms(config: Config, records: Records) -> float:
@@ -127,5 +145,6 @@ def _check(config: Config, name: str, arm: Arm, record: Record | None) -> Check:
         name=name,
         outcome="pass",
         detail=f"selftest of {record.at[:10]} confirmed {record.count('confirmed')} facts{said}; "
-        f"{arm.supply} servos, read deadline {config.control.read_deadline_ms:g} ms",
+        f"{arm.supply} servos, read deadline {config.control.read_deadline_ms:g} ms, "
+        f"reset torque {limits.reset_torque_permille / 10:g} %",
     )

@@ -94,6 +94,16 @@ def test_a_slow_adapter_gets_the_deadline_that_it_was_measured_to_need(
     assert config.control.read_deadline_ms == pytest.approx(deadline_ms)
 
 
+@pytest.mark.parametrize(
+    ("supply", "hold", "cap"), [("12V", 336, 450), ("12V", 420, 563), ("7.4V", 600, 522)]
+)
+def test_a_heavier_arm_keeps_what_it_needs_between_episodes(
+    real: Config, supply: str, hold: float, cap: int
+) -> None:
+    config = with_evidence(real, {"arm": recorded(supply=supply, heaviest_hold_permille=hold)})
+    assert config.limits.reset_torque_permille == cap
+
+
 def test_the_servos_that_were_found_set_the_robot_unless_a_person_wrote_which(real: Config) -> None:
     weak = {"arm": recorded(supply="5V")}
     assert with_evidence(real, weak).arms["arm"].supply == "5V"
