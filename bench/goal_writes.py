@@ -15,17 +15,20 @@ from bench.bare import Slices
 from bench.figures import Spread, Stamps, nearest, period_errors_ns, spread, within
 from robotd.clock import NS_PER_S
 
+STAGES = ("late", "read", "gate", "write")
 Ticks = npt.NDArray[Any]
 """Records of `robotd.layouts.tick_layout`, in the order in which they ran."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """How control kept time. `work_ns` is each tick's reading, gating and writing."""
+    """How control kept time. `work_ns` is each tick's reading, gating and writing; `stages` how long
+    each of these took, and how late a tick began."""
 
     missed: int
     errors: Spread
     work_ns: npt.NDArray[np.int64]
+    stages: dict[str, Spread]
     unmatched: int
 
 
@@ -35,12 +38,12 @@ def kept_time(writes: Stamps, ticks: Ticks, slices: Slices, hz: int) -> Kept:
     wrote = np.flatnonzero(ticks["write_ns"])
     errors: list[npt.NDArray[np.float64]] = []
     missed = unmatched = 0
-    work: list[npt.NDArray[np.int64]] = []
+    ran: list[Ticks] = []
     for begin, end in slices:
         inside = ticks[(ticks["deadline_ns"] >= begin) & (ticks["deadline_ns"] < end)]
+        ran.append(inside)
         if len(inside):
             missed += int(inside["missed_ticks"][-1]) - int(inside["missed_ticks"][0])
-        work.append(_work_ns(inside))
         stamps = within(writes, begin, end)
         if not len(wrote) or not len(stamps):
             continue
@@ -50,10 +53,12 @@ def kept_time(writes: Stamps, ticks: Ticks, slices: Slices, hz: int) -> Kept:
         errors.append(
             period_errors_ns(stamps[near], period_ns, np.diff(wrote[which[near]]).astype(np.int64))
         )
+    counted = np.concatenate(ran) if ran else ticks[:0]
     return Kept(
         missed,
         spread(np.concatenate(errors) if errors else []),
-        np.concatenate(work) if work else np.zeros(0, np.int64),
+        _work_ns(counted),
+        {stage: spread(counted[f"{stage}_us"] * 1_000.0) for stage in STAGES},
         unmatched,
     )
 

@@ -77,7 +77,9 @@ def _print(report: dict[str, Any]) -> None:
     for name, figures in report.get("lerobot", {}).get("settings", {}).items():
         _row(f"LeRobot, {name}", figures)
     if "work_p50_us" in report:
-        print(f"  work beyond wire time, p50: {report['work_p50_us']:g} µs")
+        print(f"  work beyond wire time, p50: {report['work_p50_us']:g} µs; of a tick, p50/p99:")
+        stages = (f"{k} {v['p50_us']:g}/{v['p99_us']:g}" for k, v in report["stages"].items())
+        print(f"  {', '.join(stages)} µs")
     for key, of in (
         ("ratio_p99", "bare loop's p99"),
         ("ratio_lerobot_best", "p99 of LeRobot's best setting over robotd's"),

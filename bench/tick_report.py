@@ -64,6 +64,10 @@ def figures(measured: robotd_side.Measured, wire_ns: int) -> dict[str, Any]:
         "work_p50_us": round(work.p50_us - wire_ns / 1e3, 1) if work.samples else 0.0,
         **overhead,
         "wire_us": wire_ns / 1e3,
+        "stages": {
+            stage: {"p50_us": each.p50_us, "p99_us": each.p99_us}
+            for stage, each in kept.stages.items()
+        },
         "unmatched": kept.unmatched,
         "bare": {"missed": measured.bare_missed, **measured.bare.as_json()},
         "ratio_p99": ratio(kept.errors.p99_us, measured.bare.p99_us),

@@ -70,6 +70,7 @@ def test_only_what_lies_in_a_slice_counts_and_nothing_across_two() -> None:
     kept = kept_time(writes, ran, slices, HZ)
     assert kept.errors.samples == 4
     assert len(kept.work_ns) == 6
+    assert kept.stages["read"].p50_us == 1_700
     assert len(within(writes, 0, 3 * PERIOD_NS)) == 3
 
 
