@@ -16,7 +16,7 @@ from config.schema import Config
 from robotd.clock import NS_PER_S, Clock, MonotonicClock
 from robotd.errors import DaemonError
 from robotd.frames import FrameRingReader
-from robotd.layouts import tick_layout
+from robotd.layouts import plan_layout, tick_layout
 from robotd.messages import Instance, Status
 from robotd.shm import LayoutError, RingReader, SlotReader
 from robotd.states import Source, State, Torque
@@ -24,6 +24,7 @@ from sim.model.scene import ArmPlacement
 from sim.plant.state_layout import STATE_FILE, state_layout
 from sim.view.compose import CameraPicture, Caption, Rgb, compose
 from sim.view.twin import TwinPicture
+from sim.view.whiskers import Whiskers
 
 TRUTH_NOTE = "left: the twin, posed from measured joints; block: the simulator's truth"
 REAL_NOTE = "left: the twin, posed from measured joints; it knows nothing of objects"
@@ -63,9 +64,9 @@ class LiveView:
         self._runtime = runtime
         self._instance = instance
         self._clock = clock or MonotonicClock()
-        self._twin = TwinPicture(
-            arm_placements(_config(runtime)), objects=instance.simulated, pretty=pretty
-        )
+        config = _config(runtime)
+        self._twin = TwinPicture(arm_placements(config), objects=instance.simulated, pretty=pretty)
+        self._whiskers = Whiskers(config)
         self._open: dict[str, tuple[int, Any]] = {}
         self._rest = (0.0,) * len(instance.joints)
 
@@ -76,7 +77,8 @@ class LiveView:
         """
         tick = self._tick()
         position_rad = self._rest if tick is None else tick["present_position_rad"]
-        twin = self._twin.draw(position_rad, self._truth())
+        lines = self._whiskers.of(self._plan(), tick, self._clock.now_ns())
+        twin = self._twin.draw(position_rad, self._truth(), lines)
         return twin, self._cameras(), self._caption(tick, status)
 
     def picture(self, status: Status | None = None) -> Rgb:
@@ -94,6 +96,12 @@ class LiveView:
         layout = tick_layout(len(self._instance.joints))
         ring = self._reader("ticks", lambda path: RingReader(path, layout))
         return None if ring is None else ring.latest()
+
+    def _plan(self) -> dict[str, Any] | None:
+        """The newest plan with its verdict: what an arm follows, or what a shadow would do."""
+        layout = plan_layout(len(self._instance.joints))
+        slot = self._reader("plan", lambda path: SlotReader(path, layout))
+        return None if slot is None else slot.read()
 
     def _truth(self) -> tuple[float, ...] | None:
         if not self._instance.simulated:
@@ -124,6 +132,9 @@ class LiveView:
         elif status is not None:
             if status.policy.phase == "running" and status.policy.told:
                 note = f"the policy is told {status.policy.told}; {note}"
+            if status.shadow.phase == "running":
+                shadow = status.shadow
+                recording = f"SHADOW {shadow.refused} of {shadow.chunks} refused"
             if status.recording.phase == "recording":
                 number = status.recording.episodes_kept + 1
                 recording = f"REC {number}  {status.recording.elapsed_s:.1f} s"

@@ -5,15 +5,20 @@ simulator's truth; the mirror itself knows nothing of objects, so a real arm is 
 table."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import mujoco
+import numpy as np
 
 from sim.model.render import SceneRenderer
 from sim.model.scene import ArmPlacement, SceneOptions, build, scene_index
 from sim.view.compose import Rgb
+from sim.view.whiskers import Whisker
 
 VIEW_CAMERA = "view"
 WIDTH_PX, HEIGHT_PX = 640, 480
+LINE_M = 0.002
+PASSED, REFUSED = (0.38, 0.84, 0.55, 1.0), (1.0, 0.39, 0.39, 1.0)
 
 
 class TwinPicture:
@@ -44,11 +49,16 @@ class TwinPicture:
         """How many joints `draw` wants."""
         return len(self._index.qpos)
 
-    def draw(self, position_rad: Sequence[float], truth_qpos: Sequence[float] | None = None) -> Rgb:
+    def draw(
+        self,
+        position_rad: Sequence[float],
+        truth_qpos: Sequence[float] | None = None,
+        whiskers: Sequence[Whisker] = (),
+    ) -> Rgb:
         """The pose as uint8 [480, 640, 3] (or the size asked for).
 
         `position_rad` is measured, in the robot's joint order, model frame. Of `truth_qpos`, the
-        simulator's generalised position, only the block's pose is taken."""
+        simulator's generalised position, only the block's pose is taken. `whiskers` are drawn as lines."""
         self._data.qpos[self._index.qpos] = position_rad
         at = self._index.block_qpos
         if truth_qpos is not None and at is not None:
@@ -56,7 +66,23 @@ class TwinPicture:
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
-        return self._renderer.render(self._data, VIEW_CAMERA)
+        self._renderer.update(self._data, VIEW_CAMERA)
+        for whisker in whiskers:
+            self._line(whisker)
+        return self._renderer.draw()
+
+    def _line(self, whisker: Whisker) -> None:
+        scene = self._renderer.scene
+        colour = np.array(PASSED if whisker.passed else REFUSED, dtype=np.float32)
+        for start, end in pairwise(whisker.points_m):
+            if scene.ngeom >= scene.maxgeom:
+                return
+            geom = scene.geoms[scene.ngeom]
+            nothing = np.zeros(3)
+            kind = mujoco.mjtGeom.mjGEOM_CAPSULE
+            mujoco.mjv_initGeom(geom, kind, nothing, nothing, np.zeros(9), colour)
+            mujoco.mjv_connector(geom, kind, LINE_M, start, end)
+            scene.ngeom += 1
 
     def close(self) -> None:
         """Free the GL objects."""

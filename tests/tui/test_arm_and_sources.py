@@ -214,6 +214,17 @@ async def test_a_real_arm_is_given_to_an_unrehearsed_policy_only_after_a_questio
         await until(pilot, lambda: backend.requests == [messages.RunPolicy(unrehearsed=True)])
 
 
+async def test_a_shadow_that_goes_on_is_shown_with_what_the_twin_refused_and_why() -> None:
+    backend = ScriptedBackend(pictures=False)
+    shadow = messages.ShadowStatus(
+        phase="running", elapsed_s=12.0, seconds=40.0, chunks=18, refused=2, reasons={"far": 2}
+    )
+    async with running(backend, status(state="disarmed", shadow=shadow)) as (app, _, _):
+        shown = words(app)
+        assert "in shadow 12 of 40 s" in shown and "18 chunks" in shown
+        assert "2 refused" in shown and "far" in shown
+
+
 async def test_tab_is_not_advised_where_it_could_do_nothing() -> None:
     backend = ScriptedBackend(pictures=False, answers={messages.Teleop: {"handover_version": 9}})
     async with running(backend, status(state="holding")) as (app, pilot, _):

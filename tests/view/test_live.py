@@ -13,9 +13,9 @@ from robotd import messages
 from robotd.clock import NS_PER_MS, VirtualClock
 from robotd.errors import ModelError
 from robotd.frames import FrameRingWriter
-from robotd.layouts import tick_layout
+from robotd.layouts import plan_layout, tick_layout
 from robotd.shm import RingWriter, SlotWriter
-from robotd.states import Source, State, Torque
+from robotd.states import Source, State, Torque, Verdict
 from sim.plant.state_layout import state_layout
 from sim.view.compose import BAR_PX
 from sim.view.live import REAL_NOTE, TRUTH_NOTE, LiveView
@@ -142,22 +142,21 @@ def test_a_restarted_daemon_is_seen_without_restarting_the_view(stage: Stage) ->
     assert stage.view.parts()[2].state is State.DISARMED
 
 
-def test_a_policy_that_is_told_something_says_so_on_the_picture(stage: Stage) -> None:
-    told = messages.PolicyStatus(phase="running", told="where the block is")
-    stage.tick(REST, state=State.POLICY)
-    status = messages.Status(
-        name="sim",
-        simulated=True,
-        state="policy",
-        torque="on",
-        source="policy",
-        stamp_ns=stage.clock.now_ns(),
-        uptime_s=1.0,
-        handover_version=1,
-        estop_presses=0,
-        joints=(),
-        cameras=(),
-        loop=messages.LoopStatus(
+def _status(**parts: Any) -> messages.Status:
+    """A published state of now with `parts`."""
+    fields: dict[str, Any] = {
+        "name": "sim",
+        "simulated": True,
+        "state": "policy",
+        "torque": "on",
+        "source": "policy",
+        "stamp_ns": NOW_NS,
+        "uptime_s": 1.0,
+        "handover_version": 1,
+        "estop_presses": 0,
+        "joints": (),
+        "cameras": (),
+        "loop": messages.LoopStatus(
             tick_hz=120,
             ticks=0,
             missed_ticks=0,
@@ -170,6 +169,14 @@ def test_a_policy_that_is_told_something_says_so_on_the_picture(stage: Stage) ->
             memory_locked=False,
             rss_mb=0,
         ),
+    }
+    return messages.Status(**(fields | parts))
+
+
+def test_a_policy_that_is_told_something_says_so_on_the_picture(stage: Stage) -> None:
+    told = messages.PolicyStatus(phase="running", told="where the block is")
+    stage.tick(REST, state=State.POLICY)
+    status = _status(
         policy=told,
         recording=messages.RecordingStatus(phase="recording", episodes_kept=2, elapsed_s=7.4),
     )
@@ -187,3 +194,50 @@ def test_without_a_gl_backend_it_says_what_to_install(
     monkeypatch.setenv("MUJOCO_GL", "nothing")
     with pytest.raises(ModelError, match=r"No OpenGL backend works"):
         Stage(tmp_path)
+
+
+def whisker(picture: np.ndarray, red: bool) -> int:
+    """How many pixels of the twin are of a whisker's colour."""
+    twin = picture[TWIN_AREA].astype(int)
+    hot, cold = (twin[..., 0], twin[..., 1]) if red else (twin[..., 1], twin[..., 0])
+    return int(((hot > 120) & (hot - cold > 60) & (hot - twin[..., 2] > 30)).sum())
+
+
+def test_the_newest_plan_is_a_line_where_the_tip_would_go_green_or_red_until_its_time_is_over(
+    stage: Stage,
+) -> None:
+    home = (0.0, -1.07, 0.87, 1.13, 0.0, 0.3)
+    stage.tick(home, applied_rad=home, state=State.DISARMED)
+    bare = stage.view.picture()
+    layout = plan_layout(6)
+    plans = SlotWriter(stage.runtime / "plan", layout)
+    goals = [value for k in range(30) for value in (0.03 * k, *home[1:])]
+    plan: dict[str, Any] = {
+        field.name: 0 if field.count == 1 else (0.0,) * field.count for field in layout.fields
+    }
+    plan |= {
+        "id": 1,
+        "source": Source.SHADOW,
+        "start_ns": NOW_NS,
+        "step_ns": 66 * NS_PER_MS,
+        "waypoints": 30,
+        "verdict": Verdict.PASS,
+        "goal_rad": (*goals, *(0.0,) * (6 * 128 - len(goals))),
+    }
+    plans.write(plan)
+    passed = stage.view.picture()
+    assert whisker(passed, red=False) > whisker(bare, red=False) + 100
+    plans.write(plan | {"id": 2, "verdict": Verdict.REJECT})
+    refused = stage.view.picture()
+    assert whisker(refused, red=True) > whisker(bare, red=True) + 100
+    assert whisker(refused, red=False) <= whisker(bare, red=False) + 20
+    stage.clock.sleep_until_ns(NOW_NS + 3000 * NS_PER_MS)
+    assert whisker(stage.view.picture(), red=True) <= whisker(bare, red=True) + 20
+    plans.close()
+
+
+def test_a_shadow_is_named_on_the_picture_with_what_was_refused(stage: Stage) -> None:
+    stage.tick(REST, state=State.DISARMED)
+    shadow = messages.ShadowStatus(phase="running", chunks=9, refused=2)
+    _, _, caption = stage.view.parts(_status(shadow=shadow))
+    assert caption.recording == "SHADOW 2 of 9 refused"

@@ -24,7 +24,13 @@ def draw(view: View, width: int, height: int) -> Text:
     """The panel's inside."""
     if view.status is None:
         return Text("waiting for the first state", style=view.look.faint)
-    lines = [_twin(view, width), _plans(view), *_policy(view, width), _disk(view)]
+    lines = [
+        _twin(view, width),
+        _plans(view),
+        *_policy(view, width),
+        *_shadow(view, width),
+        _disk(view),
+    ]
     shown = [line for line in lines if line.plain]
     if height >= len(shown) + 3:
         shown += [Text(), _control(view, width), *_processes(view, width)]
@@ -91,6 +97,22 @@ def _policy(view: View, width: int) -> list[Text]:
         told = (f"{look.alert} is told {policy.told}", look.warn)
         lines += fitted([[told]], width, 2, 2)
     return lines
+
+
+def _shadow(view: View, width: int) -> list[Text]:
+    """A rehearsal that goes on: what the twin says of chunks that nobody follows."""
+    look = view.look
+    assert view.status is not None
+    shadow = view.status.shadow
+    if shadow.phase != "running":
+        return []
+    text = Text(f"in shadow {shadow.elapsed_s:.0f} of {shadow.seconds:.0f} s  ", style=look.violet)
+    text.append(f"{shadow.chunks} chunks ", style=look.dim)
+    refused = f"{look.alert} {shadow.refused} refused" if shadow.refused else "0 refused"
+    text.append(refused, style=look.warn if shadow.refused else look.dim)
+    lines = [text]
+    why = shadow.trouble or max(shadow.reasons, key=lambda each: shadow.reasons[each], default="")
+    return lines + (fitted([[(why, look.warn)]], width, 2, 2) if why else [])
 
 
 def _control(view: View, width: int) -> Text:
