@@ -151,8 +151,7 @@ class Session:
         self._config_file = runtime / CONFIG_FILE
         self._version = version
         self._estop = EstopCounter(runtime) if (runtime / "estop").exists() else None
-        # Above control, or one that spins at its real-time priority would starve its own guard;
-        # a look is some 50 us, twenty times a second.
+        # Above control, or one that spins at its real-time priority would starve its own guard.
         wanted = control.realtime_priority
         obtained = realtime.take(wanted + 1 if wanted else 0, None)
         silent_ns = int(control.guard_silent_s * NS_PER_S)

@@ -51,7 +51,9 @@ class ReportWriter:
             report, what=report.what[:_TEXT_BYTES], do=report.do[:_TEXT_BYTES]
         )
         body = msgspec.json.encode(short)
-        self._slot.write({"length": len(body), "json": body.ljust(layouts.GUARD_BYTES, b"\0")})
+        # Packed by hand: two thousand bytes one by one take longer than all the rest of a look.
+        length = len(body).to_bytes(4, "little")
+        self._slot.write_packed(length + body.ljust(layouts.GUARD_BYTES, b"\0"))
 
     def close(self) -> None:
         self._slot.close()

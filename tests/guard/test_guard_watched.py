@@ -107,7 +107,7 @@ def test_a_control_that_is_started_anew_is_followed(scene: Scene) -> None:
     first.kill()
     first.wait()
     scene.lists()
-    assert scene.looks(0.05) is Life.DEAD
+    assert scene.looks(0.1) is Life.DEAD
     second = scene.control()
     scene.lists(identify("control", second.pid))
     assert scene.looks(0.05) is Life.TICKING
