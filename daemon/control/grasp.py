@@ -2,7 +2,8 @@
 
 A goal that stays far inside what is held pushes until the servo's overload protection (25 % for two
 seconds) lets go of half the grip, and heats the winding meanwhile. So once the jaws stand although
-they are asked to close, their goal moves back to a fixed distance inside where they stand.
+they are asked to close, their goal moves back to a fixed distance inside where they stand, and from
+there it only follows them further in.
 """
 
 import math
@@ -13,8 +14,9 @@ STILL_RAD_S = 0.1
 LOAD_PERMILLE = 60
 """Of stall. The friction of a gripper's gears takes 50 to 100 while it moves; at ASKED_RAD the
 position law gives 80."""
-LOST_SHARE = 0.3
-"""Jaws that have closed to less than this share of the squeeze have lost what they held."""
+LOST_RAD_S = 0.3
+"""Jaws that close this fast hold nothing any more. Something soft, or that slides into place, gives
+way slower; then the goal follows, and the squeeze stays what it is."""
 OPENED_RAD = math.radians(0.5)
 NO_FLOOR = -math.inf
 
@@ -52,9 +54,10 @@ class GraspGuard:
         """
         if self.grasping:
             opened = asked_rad is not None and asked_rad > self.floor_rad + OPENED_RAD
-            lost = position_rad < self.floor_rad + LOST_SHARE * self._squeeze_rad
-            if opened or lost:
+            if opened or velocity_rad_s < -LOST_RAD_S:
                 self.reset()
+            else:
+                self.floor_rad = min(self.floor_rad, position_rad - self._squeeze_rad)
             return False
         stands = (
             position_rad - goal_rad > ASKED_RAD
@@ -64,5 +67,5 @@ class GraspGuard:
         self._stood = self._stood + 1 if stands else 0
         if self._stood < self._after_ticks:
             return False
-        self.floor_rad = position_rad - min(self._squeeze_rad, position_rad - goal_rad)
+        self.floor_rad = position_rad - self._squeeze_rad
         return goal_rad < self.floor_rad
