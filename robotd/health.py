@@ -30,8 +30,9 @@ class RealtimeHealth(msgspec.Struct, frozen=True, kw_only=True):
 class BusHealth(msgspec.Struct, frozen=True, kw_only=True):
     """The serial lines since control started.
 
-    `errors`: replies that did not come in time; `lost` has them by joint. `coasted`: ticks in which
-    an older value of some servo had to do. `reopened`: times that a device was opened again.
+    `errors`: replies that did not come in time, followers' and leaders'; `lost` has them by joint
+    (`leader …` for a leader's). `coasted`: ticks in which an older value of some follower's servo
+    had to do. `reopened`: times that a device was opened again.
     """
 
     errors: int = 0

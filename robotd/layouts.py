@@ -108,6 +108,7 @@ def timing_layout(joints: int) -> Layout:
             Field("coasted", "Q"),  # ticks in which an older value of some servo had to do
             Field("reopened", "Q"),  # times that a serial device was opened again
             Field("lost", "Q", joints),  # replies of each servo that did not come in time
+            Field("leader_lost", "Q", joints),  # of the leaders', each beside its own arm
             *(Field(stage, "Q", CELLS) for stage in STAGES),
         ],
     )

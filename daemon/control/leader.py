@@ -17,6 +17,7 @@ class LeaderArm:
         self.link = link
         self.joint_map = joint_map
         self.position_rad = [0.0] * JOINTS
+        self.lost = [0] * JOINTS  # replies that did not come in time
         self._ticks = [0] * JOINTS
         self._stamps_ns = [-1] * JOINTS
         self._beliefs = [Belief() for _ in SERVO_IDS]
@@ -33,6 +34,7 @@ class LeaderArm:
             reading = answers.get(servo)
             if reading is None:
                 complete = False
+                self.lost[joint] += 1
                 continue
             if not self._beliefs[joint].judge(reading.position_ticks, reading.stamp_ns):
                 complete = False  # its stamp grows old, and the follower holds

@@ -38,7 +38,9 @@ class StageTimes:
         self._links = [*(arm.link for arm in arms), *(leader.link for leader in leaders)]
         self._every = max(1, tick_hz // PUBLISH_HZ)
         joints = JOINTS * len(arms)
-        first = _LOST + joints
+        places = [arm.name for arm in arms]
+        self._leaders = [(_LOST + joints + JOINTS * places.index(o.name), o) for o in leaders]
+        first = _LOST + 2 * joints
         self._cells = array("Q", bytes(timing_layout(joints).size))
         whole = memoryview(self._cells)
         self.histograms: Mapping[str, Histogram] = {
@@ -60,6 +62,9 @@ class StageTimes:
         """The record for `robotd.layouts.timing_layout`, up to the tick before."""
         self._cells[_STAMP] = now_ns
         self._cells[_MISSED] = missed
+        for at, leader in self._leaders:
+            for joint, lost in enumerate(leader.lost):
+                self._cells[at + joint] = lost
         self._cells[_REOPENED] = sum(max(0, link.opened - 1) for link in self._links)
         return self._cells.tobytes()
 
@@ -119,6 +124,7 @@ class StageTimes:
             asked = arm.link.bus is not None
             for joint, misses in enumerate(arm.misses):
                 if misses:
-                    coasted |= arm.telemetry[joint] is not None
                     self._cells[_LOST + number * JOINTS + joint] += asked
+                if misses or arm.beliefs[joint].doubts:
+                    coasted |= arm.telemetry[joint] is not None
         self._cells[_COASTED] += coasted

@@ -1,7 +1,7 @@
 """The health that is published, put together from what the supervisor knows already. Pure."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,8 @@ import msgspec
 from config.joints import joint_names
 from config.schema import Config
 from daemon.guard.report import GuardReport
-from daemon.supervisor.timing_watch import Timing
-from daemon.supervisor.verdict import ABSENT, Figures, ServoFigures, judge
+from daemon.supervisor.timing_watch import LineCounts, Timing
+from daemon.supervisor.verdict import ABSENT, Figures, ServoFigures, ServoLosses, judge
 from daemon.supervisor.words import fault_words
 from drivers.registers import ServoStatus
 from robotd.clock import NS_PER_S
@@ -56,8 +56,9 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
     names = joint_names(config)
     tick, timing = seen.tick, seen.timing
     fresh = tick is not None and seen.now_ns - tick["deadline_ns"] < _FRESH_NS
-    lost = timing.line.lost or (0,) * len(names)
-    before = timing.minute.lost or (0,) * len(names)
+    all_names = (*names, *(f"leader {name}" for name in names))
+    lost = _lost(timing.line) or (0,) * len(all_names)
+    before = _lost(timing.minute) or (0,) * len(all_names)
     lately = [now - then for now, then in zip(lost, before, strict=True)]
     minute_s = (timing.line.stamp_ns - timing.minute.stamp_ns) / NS_PER_S
     servos = () if tick is None else tuple(_servo(name, k, tick) for k, name in enumerate(names))
@@ -85,10 +86,10 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
                     _age_ms(tick, k, seen.now_ns),
                     servo.temp_c,
                     servo.flags,
-                    lately[k],
                 )
                 for k, servo in enumerate(servos)
             ),
+            lines=_lines(config, all_names, lately),
             asked_last_minute=round(minute_s * timing.hz),
             reopened_last_minute=timing.line.reopened - timing.minute.reopened,
             derate_from_c=config.limits.derate_from_c,
@@ -114,7 +115,7 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
             coasted=timing.line.coasted,
             reopened=timing.line.reopened,
             errors_last_minute=sum(lately),
-            lost={name: count for name, count in zip(names, lost, strict=True) if count},
+            lost={name: count for name, count in zip(all_names, lost, strict=True) if count},
         ),
         servos=servos,
         twin=twin,
@@ -122,6 +123,24 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
         guard=guard,
         processes=seen.processes,
     )
+
+
+def _lost(line: LineCounts) -> tuple[int, ...]:
+    return (*line.lost, *line.leader_lost)
+
+
+def _lines(
+    config: Config, names: Sequence[str], lately: Sequence[int]
+) -> dict[str, tuple[ServoLosses, ...]]:
+    """The serial lines of all followers, then of all leaders, six servos each."""
+    several = len(config.arms) > 1
+    lines = [
+        f"{arm} {kind}" if several else kind for kind in ("arm", "leader") for arm in config.arms
+    ]
+    return {
+        line: tuple(ServoLosses(names[at + k], k + 1, lately[at + k]) for k in range(_JOINTS))
+        for line, at in zip(lines, range(0, len(names), _JOINTS), strict=True)
+    }
 
 
 def service_line(status: Status) -> str:

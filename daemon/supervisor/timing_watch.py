@@ -25,12 +25,14 @@ _MINUTE_S = 60
 
 @dataclass(frozen=True, slots=True)
 class LineCounts:
-    """What the serial lines lost up to `stamp_ns`. `lost` is by joint, in the robot's order."""
+    """What the serial lines lost up to `stamp_ns`. `lost` and `leader_lost` are by joint, in the
+    robot's order."""
 
     stamp_ns: int
     coasted: int
     reopened: int
     lost: tuple[int, ...]
+    leader_lost: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,8 @@ class Timing:
     missed: int = 0
     recent_ticks: int = 0
     recent_missed: int = 0
-    line: LineCounts = LineCounts(0, 0, 0, ())
-    minute: LineCounts = LineCounts(0, 0, 0, ())
+    line: LineCounts = LineCounts(0, 0, 0, (), ())
+    minute: LineCounts = LineCounts(0, 0, 0, (), ())
     stages: dict[str, StageHealth] = field(default_factory=dict)
 
 
@@ -76,6 +78,7 @@ class TimingWatch:
             "ticks": timing.ticks,
             "missed": timing.missed,
             "lost": dict(zip(self._joints, timing.line.lost, strict=True)),
+            "leader_lost": dict(zip(self._joints, timing.line.leader_lost, strict=True)),
             "coasted": timing.line.coasted,
             "reopened": timing.line.reopened,
             "stages": {stage: each.since_start for stage, each in timing.stages.items()},
@@ -91,7 +94,13 @@ class TimingWatch:
             return
         self._records.append(record)
         self._lines.append(
-            LineCounts(record["stamp_ns"], record["coasted"], record["reopened"], record["lost"])
+            LineCounts(
+                record["stamp_ns"],
+                record["coasted"],
+                record["reopened"],
+                record["lost"],
+                record["leader_lost"],
+            )
         )
         self.newest = self._figures(record, self._records[0])
 

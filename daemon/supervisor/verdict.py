@@ -40,7 +40,15 @@ class ServoFigures:
     age_ms: float
     temperature_c: float
     flags: tuple[str, ...]
-    lost_last_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServoLosses:
+    """How many replies of one servo were lost in the last minute."""
+
+    name: str
+    servo_id: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,7 @@ class Figures:
     recent_missed: int
     late_p99_us: float
     servos: tuple[ServoFigures, ...]
+    lines: dict[str, tuple[ServoLosses, ...]]  # every serial line, its servos along the chain
     asked_last_minute: int
     reopened_last_minute: int
     derate_from_c: float
@@ -187,19 +196,22 @@ def _line(figures: Figures) -> list[Reason]:
                 do="Fasten the USB cable of the servo board; a hub or a long cable does this too.",
             )
         )
-    return reasons + _losses(figures)
+    for line, servos in figures.lines.items():
+        reasons += _losses(line, servos, figures.asked_last_minute, figures.simulated)
+    return reasons
 
 
-def _losses(figures: Figures) -> list[Reason]:
+def _losses(
+    line: str, servos: tuple[ServoLosses, ...], asked: int, simulated: bool
+) -> list[Reason]:
     """Lost replies, with the place where they begin: behind a bad cable all servos lose them."""
-    worst = max((servo.lost_last_minute for servo in figures.servos), default=0)
-    asked = figures.asked_last_minute
+    worst = max((servo.lost for servo in servos), default=0)
     if worst < LOST_FEW or worst <= LOST_DEGRADED * asked:
         return []
-    first = next(servo for servo in figures.servos if 2 * servo.lost_last_minute >= worst)
+    first = next(servo for servo in servos if 2 * servo.lost >= worst)
     if first.servo_id == 1:
-        what = f"All servos lose replies: {worst} of {asked} in the last minute."
-        if figures.simulated:
+        what = f"All servos of the {line} lose replies: {worst} of {asked} in the last minute."
+        if simulated:
             do = "The virtual servos do not get their turn: see what takes the processor (top)."
         else:
             do = (
@@ -207,7 +219,7 @@ def _losses(figures: Figures) -> list[Reason]:
                 "what takes the processor (top)."
             )
     else:
-        what = f"{first.name} lost {first.lost_last_minute} of {asked} replies in the last minute."
+        what = f"{first.name} lost {first.lost} of {asked} replies in the last minute."
         do = f"Reseat the cable into servo {first.servo_id}, at both ends."
     return [Reason(what=what, do=do)]
 

@@ -7,6 +7,7 @@ import time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.control.leader import LeaderArm
 from daemon.control.stages import StageTimes
 from daemon.control.timing import Schedule, missed_between
 from robotd.clock import NS_PER_S
@@ -141,6 +142,18 @@ def test_an_unplugged_adapter_is_not_the_servos_fault(bench: Bench) -> None:
     bench.run(0.5)
     assert record(bench)["reopened"] == 1
     assert record(bench)["lost"] == (0,) * 6
+
+
+def test_a_leaders_lost_replies_stand_beside_its_own_arm(bench: Bench) -> None:
+    follower = bench.core.arms[0]
+    leader = LeaderArm(follower.name, follower.link, follower.joint_map)
+    times = StageTimes(bench.core.arms, [leader], 120)
+    leader.take({})
+    took(times, 0.0)
+    said = timing_layout(6).unpack(times.packed(1, 0))
+    assert (said["leader_lost"], said["lost"]) == ((1,) * 6, (0,) * 6)
+    assert Histogram.of(said["late"]).count == 0  # the first tick's lateness is its start's
+    assert Histogram.of(said["read"]).maximum == 2_000
 
 
 # --- nothing grows --------------------------------------------------------------------------------

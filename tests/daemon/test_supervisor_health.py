@@ -14,7 +14,7 @@ from daemon.control.stages import StageTimes
 from daemon.guard.machine import Guarding
 from daemon.guard.report import GuardReport
 from daemon.supervisor.health import Seen, health_status, service_line
-from daemon.supervisor.timing_watch import Timing, TimingWatch
+from daemon.supervisor.timing_watch import LineCounts, Timing, TimingWatch
 from robotd.clock import NS_PER_S
 from robotd.health import HealthStatus
 from robotd.layouts import STAGES, tick_layout, timing_layout
@@ -59,7 +59,9 @@ class Control:
         now_ns = self.index * NS_PER_S // HZ
         # Without arms the times have no `lost` cells: the record is put together here.
         bare = timing_layout(0).unpack(self.times.packed(now_ns, self.missed))
-        self._slot.write({**bare, "lost": self.lost, "reopened": self.reopened})
+        none = [0] * len(JOINTS)
+        lost = {"lost": self.lost, "leader_lost": none, "reopened": self.reopened}
+        self._slot.write({**bare, **lost})
         return now_ns
 
 
@@ -206,6 +208,17 @@ def test_the_twin_is_only_said_to_agree_when_it_compared(
     changes: dict[str, Any], verdict: str
 ) -> None:
     assert health_status(CONFIG, seen(**changes)).twin.verdict == verdict
+
+
+def test_a_leaders_lost_replies_are_told_from_the_arms() -> None:
+    before = LineCounts(0, 0, 0, (0,) * 6, (0,) * 6)
+    now = LineCounts(60 * NS_PER_S, 0, 0, (0,) * 6, (0, 0, 0, 0, 300, 300))
+    timing = Timing(hz=120.0, line=now, minute=before)
+    health = health_status(CONFIG, seen(timing=timing))
+    assert health.bus.lost == {"leader wrist_roll": 300, "leader gripper": 300}
+    assert (health.bus.errors, health.bus.errors_last_minute) == (600, 600)
+    assert health.reasons[0].what.startswith("leader wrist_roll lost 300 of 7200")
+    assert "servo 5" in health.reasons[0].do
 
 
 def test_a_servos_complaints_are_words_and_an_unknown_one_a_number() -> None:

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from daemon.supervisor.verdict import Figures, ServoFigures, judge
+from daemon.supervisor.verdict import Figures, ServoFigures, ServoLosses, judge
 from robotd.states import State
 
-SERVO = ServoFigures("elbow_flex", 3, 5.0, 35.0, (), 0)
+SERVO = ServoFigures("elbow_flex", 3, 5.0, 35.0, ())
 WELL = Figures(
     simulated=False,
     state=State.HOLDING,
@@ -21,6 +21,7 @@ WELL = Figures(
     recent_missed=0,
     late_p99_us=300.0,
     servos=(replace(SERVO, name="shoulder_lift", servo_id=2), SERVO),
+    lines={},
     asked_last_minute=7_200,
     reopened_last_minute=0,
     derate_from_c=55.0,
@@ -39,13 +40,19 @@ def servos(**changes: Any) -> tuple[ServoFigures, ...]:
     return (WELL.servos[0], replace(SERVO, **changes))
 
 
+def losing(*lost: int, line: str = "arm") -> dict[str, Any]:
+    """A line whose servos lost that many replies each, along the chain."""
+    named = enumerate(zip(("shoulder_pan", "shoulder_lift", "elbow_flex"), lost, strict=True), 1)
+    return {"lines": {line: tuple(ServoLosses(name, k, count) for k, (name, count) in named)}}
+
+
 QUIET = {
     "a well robot": {},
     "a limp arm": {"state": State.DISARMED, "twin": "limp"},
     "ticks that the machine's host stole": {"recent_missed": 2},
     "a late tick in a hundred, by a third of a period": {"late_p99_us": 2_700.0},
-    "single lost replies": {"servos": servos(lost_last_minute=4)},
-    "one reply in two hundred": {"servos": servos(lost_last_minute=36)},
+    "single lost replies": losing(0, 4, 4),
+    "one reply in two hundred": losing(36, 36, 36),
     "a policy that was unloaded": {"processes": {"control": "running", "policy": "ended"}},
     "no camera at all": {"cameras": {}},
     "no twin wanted": {"twin": "off"},
@@ -105,24 +112,19 @@ CRIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "a start that goes on": ("degraded", {"starting": True}, "starting", "Wait"),
     "a cable that loses replies": (
         "degraded",
-        {"servos": servos(lost_last_minute=80)},
+        losing(0, 2, 80),
         "elbow_flex lost 80",
         "servo 3",
     ),
     "a line on which all servos lose replies": (
         "degraded",
-        {
-            "servos": (
-                replace(SERVO, name="shoulder_pan", servo_id=1, lost_last_minute=76),
-                replace(SERVO, lost_last_minute=90),
-            )
-        },
-        "All servos lose replies: 90",
+        losing(76, 80, 90, line="right leader"),
+        "All servos of the right leader lose replies: 90",
         "USB",
     ),
     "virtual servos without their turn": (
         "degraded",
-        {"simulated": True, "servos": (replace(SERVO, servo_id=1, lost_last_minute=90),)},
+        {"simulated": True, **losing(90, 90, 90)},
         "All servos",
         "top",
     ),
