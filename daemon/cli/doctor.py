@@ -33,6 +33,7 @@ from robotd.errors import CalibrationError, ConfigError, PortInUseError
 
 _PLANT = "plant"
 _ON_ARMING = "robotd writes these when it arms the limp arm."
+_MIXED = "LeRobot refuses such an arm: bring all to one version with Feetech's FD software."
 _LEADER = "robotd only reads a leader; lerobot-teleoperate sets these when it connects."
 
 
@@ -248,6 +249,9 @@ def text(found: Found) -> str:
             lines += [f"    {servo.problem}", f"    do: {servo.do}"]
     if found.registers is None:
         return "\n".join([*lines, "  not every servo answers: nothing else was read"])
+    versions = sorted({servo.firmware for servo in found.servos if servo.firmware is not None})
+    if len(versions) > 1:
+        lines += [f"  firmware       mixed: {', '.join(versions)}", f"    do: {_MIXED}"]
     remedy = _LEADER if found.line.role == "leader" else _ON_ARMING
     lines += _section("settings", found.registers, "as LeRobot sets them", remedy)
     if found.calibration is None:

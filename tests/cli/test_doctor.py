@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from config.loader import load
+from daemon.cli import doctor as doctor_command
 from daemon.cli.main import main
 from drivers import cross_check
 from drivers.registers import HOMING_OFFSET, PRESENT_POSITION, Register
@@ -140,6 +141,19 @@ def test_a_silent_servo_is_named_with_its_cable_and_the_rest_is_told(
     assert "wrist_flex (servo 4) does not answer" in said
     assert "cable into servo 4" in said
     assert said.count("firmware") == 5
+
+
+def test_mixed_firmware_is_named_with_what_it_breaks() -> None:
+    servos = tuple(
+        doctor_command.ServoFound(joint=f"joint {n}", id=n, presence="well", firmware=f"3.{8 + n}")
+        for n in (1, 2)
+    )
+    line = doctor_command.Line(name="arm", port="/dev/x")
+    said = doctor_command.text(
+        doctor_command.Found(line=line, well=True, servos=servos, registers=())
+    )
+    assert "mixed: 3.10, 3.9" in said
+    assert "LeRobot refuses" in said
 
 
 def test_another_arms_calibration_is_found(
