@@ -12,10 +12,10 @@ from robotd.plan_words import FIRST_OBSTACLE, LAST_BODY, PARTS_PER_ARM, Part
 from sim.model.obstacles import PREFIX, Obstacle
 from sim.twin.apply import TwinBody, Vector
 
-FINGER_DEPTH_M = 0.025
-"""How deep the fingers' boxes may seem to stand in the table. Tips are meant to touch it, and a goal that is right but
-for the droop sags 22 mm below it at full reach, where 25 mm are a press of 2 N. The plans of expert and ACT went 11 mm
-deep at most."""
+FINGER_DEPTH_M = 0.018
+"""How deep the fingers' boxes may seem to stand in the table. Tips are meant to touch it, and may be expected 12 mm too
+low (`sim.twin.path`): the plans of expert and ACT went 15 mm deep at most, and stood on the table with less than 1 N.
+What seemed deeper than 18 mm pressed with 2-20 N."""
 
 LINK_DEPTH_M = 0.004
 """How deep anything else must seem to stand in something before it counts: the boxes are fatter than the printed
@@ -57,16 +57,27 @@ def bodies(body: TwinBody, obstacles: tuple[Obstacle, ...]) -> npt.NDArray[np.in
 
 def deepest_m(body: TwinBody, obstacles: tuple[Obstacle, ...]) -> Vector:
     """For each pair of geoms [ngeom, ngeom] how deep they may seem to stand in each other."""
-    index = body.index
     limits = np.full((body.model.ngeom, body.model.ngeom), LINK_DEPTH_M)
-    fingers = [list(arm.fixed_finger_geoms | arm.moving_finger_geoms) for arm in index.arms]
-    touchable = [
-        body.model.geom(PREFIX + obstacle.name).id for obstacle in obstacles if obstacle.fingers
-    ] + list(index.table_geoms)
-    for hand in fingers:
-        _both(limits, hand, touchable, FINGER_DEPTH_M)
-        _both(limits, hand, hand, np.inf)  # closing the hand is what it is for
+    limits[touching_fingers(body, obstacles) >= 0] = FINGER_DEPTH_M
+    for arm in body.index.arms:
+        hand = sorted(arm.fixed_finger_geoms | arm.moving_finger_geoms)
+        limits[np.ix_(hand, hand)] = np.inf  # closing the hand is what it is for
     return limits
+
+
+def touching_fingers(body: TwinBody, obstacles: tuple[Obstacle, ...]) -> npt.NDArray[np.int64]:
+    """For each pair of geoms [ngeom, ngeom] the arm whose fingers may touch there, the table or what the configuration
+    allows; -1 for all other pairs."""
+    model = body.model
+    touchable = sorted(body.index.table_geoms) + [
+        model.geom(PREFIX + obstacle.name).id for obstacle in obstacles if obstacle.fingers
+    ]
+    arm_of = np.full((model.ngeom, model.ngeom), -1, dtype=np.int64)
+    for number, arm in enumerate(body.index.arms):
+        hand = sorted(arm.fixed_finger_geoms | arm.moving_finger_geoms)
+        arm_of[np.ix_(hand, touchable)] = number
+        arm_of[np.ix_(touchable, hand)] = number
+    return arm_of
 
 
 def allow_touching(body: TwinBody, limits: Vector, slack_m: float = LINK_DEPTH_M) -> Vector:
@@ -77,8 +88,3 @@ def allow_touching(body: TwinBody, limits: Vector, slack_m: float = LINK_DEPTH_M
         depth_m = max(limits[first, second], slack_m - distance_m)
         allowed[first, second] = allowed[second, first] = max(depth_m, allowed[first, second])
     return allowed
-
-
-def _both(limits: Vector, some: list[int], others: list[int], depth_m: float) -> None:
-    limits[np.ix_(some, others)] = depth_m
-    limits[np.ix_(others, some)] = depth_m

@@ -29,9 +29,10 @@ GRID_S = 1.0 / 30.0
 LONGEST_GRID = 2_000
 """Most poses of the coarse grid. Only plans of over a minute get a wider one."""
 
+LOADED_RAD = math.radians(3.0)
 TRUST_LAG = 0.7
-"""The share of the lag behind a moving goal that may be mistaken for a load: what differs less at the start is taken
-for friction and lag, what differs more for a payload, which stays."""
+"""A difference at the start is taken for a payload, which stays, from where it is more than friction and backlash make
+of a standing arm (2.8 degrees in the stiffest plant) and this share of the lag behind a moving goal."""
 
 _PER_ARM = 6
 
@@ -75,7 +76,7 @@ class PathMaker:
     def _load_rad(self, state: FollowState, applied_rad: Sequence[float]) -> Vector:
         """What hangs on the arm, as joint angles [n]: the difference that neither friction nor lag can explain."""
         behind = np.abs(np.asarray(applied_rad, dtype=np.float64) - state.unloaded_rad)
-        explained = self._body.band_rad + TRUST_LAG * behind
+        explained = LOADED_RAD + TRUST_LAG * behind
         load: Vector = state.offset_rad - np.clip(state.offset_rad, -explained, explained)
         return load
 

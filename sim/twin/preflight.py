@@ -2,8 +2,8 @@
 
 A pure core: plan, pose and budget in, verdict out; the clock is passed in. The plan is rolled from the measured pose
 as the arm would follow it (`sim.twin.path`), to its end: another one may never come, and control follows it that far
-when the policy dies. Fingers may touch the table, which is where things lie; links may not. What touches already, or
-in the resting pose, may go on touching, but not be pressed further in.
+when the policy dies. Fingers may touch the table, which is where things lie, but not be dragged across it; links may
+not. What touches already, or in the resting pose, may go on touching, but not be pressed further in.
 
 What the gate makes safe is left to it: it holds goals at the joint's range and slows what is too fast. Here only what
 no gate can make sense of is refused, because a check that rejects good plans gets switched off by its users.
@@ -21,7 +21,8 @@ from robotd.states import PlanReason, Verdict
 from robotd.trajectory import Trajectory
 from sim.model.obstacles import Obstacle
 from sim.twin.apply import FollowState, TwinBody
-from sim.twin.margins import allow_touching, bodies, deepest_m
+from sim.twin.drag import DragWatch
+from sim.twin.margins import allow_touching, bodies, deepest_m, touching_fingers
 from sim.twin.path import PathMaker
 
 BEYOND_RANGE_RAD = math.radians(15.0)
@@ -70,6 +71,7 @@ class Preflight:
         sag = body.sag_rad(resting_rad)
         body.place(np.asarray(resting_rad) + 2.0 * sag)
         self._deepest_m = allow_touching(body, deepest_m(body, obstacles))
+        self._fingers = touching_fingers(body, obstacles)
 
     def check(
         self,
@@ -155,6 +157,7 @@ class Preflight:
         body = self._body
         body.place(path.positions_rad[0])
         deepest_m = allow_touching(body, self._deepest_m)
+        drag = DragWatch(body, self._fingers)
         found: Refusal | None = None
         pair = (0, 0)
         for number, position in enumerate(path.positions_rad):
@@ -169,12 +172,15 @@ class Preflight:
             if body.data.ncon == 0:
                 if found is not None:
                     return found
+                drag.lifted()
                 continue
             geoms, depths = body.pairs()
             if found is None:
                 over = depths - deepest_m[geoms[:, 0], geoms[:, 1]]
                 worst = int(over.argmax())
                 if over[worst] <= 0.0:
+                    worst = drag.look(geoms, depths)
+                if worst < 0:
                     continue
                 pair = (int(geoms[worst, 0]), int(geoms[worst, 1]))
                 found = self._contact(pair, depths[worst], path.seconds[number], plan, at_ns)

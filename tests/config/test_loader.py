@@ -139,6 +139,11 @@ def test_a_tick_rate_that_is_no_multiple_of_fps_says_which_rates_fit(
         (ARM + "cameras: {a b: {device: x}}", "cannot be called"),
         (ARM + "limits: {derate_from_c: 70}", "not below"),
         (ARM + "control: {read_deadline_ms: .nan}", "is nan"),
+        (
+            ARM + "twin: {obstacles: {mug: {shape: cylinder, foot_m: [0.2, 0, 0], "
+            "size_m: [0.08, 0.09, 0.1]}}}",
+            "mug is 0.08 m wide and 0.09 m deep",
+        ),
         (ARM + "name: ../x", "name is"),
         (ARM + "control: {tick_hz: 120, tick_hz: 60}", "stands twice"),
         ("a: b: c", "not valid YAML"),
@@ -228,6 +233,16 @@ def test_a_rehearsal_has_the_simulated_body_and_the_persons_limits(own_config_ho
     said = "; ".join(loaded.notes)
     assert "cameras.front shows the simulated overhead view" in said
     assert "320x240" in said
+
+
+def test_a_rehearsal_meets_what_stands_around_both_robots(own_config_home: Path) -> None:
+    write(
+        own_config_home,
+        ARM
+        + "twin: {obstacles: {foot: {shape: box, foot_m: [0.3, 0, 0], size_m: [0.1, 0.1, 1]}}}\n",
+        "bench.yaml",
+    )
+    assert set(load("bench", simulated=True).config.twin.obstacles) == {"bowl", "foot"}
 
 
 def test_a_rehearsal_of_a_weaker_kit_has_its_servos(own_config_home: Path) -> None:

@@ -1,17 +1,23 @@
 """What the twin lets pass, what it refuses, and that it says why."""
 
+import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from robotd.clock import NS_PER_S
+from robotd.plan_words import Part, Refusal, sentence
 from robotd.states import PlanReason, Verdict
 from robotd.trajectory import Trajectory, park_path, rest_to_rest
 from sim.kinematics import ArmKinematics, Reach
-from sim.model.scene import TWO_ARMS, ArmPlacement
+from sim.model.scene import TWO_ARMS, ArmPlacement, Obstacle
 from sim.twin.apply import FollowState, TwinBody
 from sim.twin.preflight import PlanVerdict, Preflight
 
@@ -55,9 +61,23 @@ def test_a_reach_over_the_table_passes(body: TwinBody, judge: Preflight) -> None
 
 
 def test_fingers_may_touch_the_table(body: TwinBody, judge: Preflight) -> None:
-    solution = ArmKinematics().solve(Reach(0.22, 0.2, 0.006, math.radians(10.0), 0.8))
+    """Tips 3 mm in the table, the droop taken into account, as in what people demonstrate."""
+    solution = ArmKinematics().solve(Reach(0.22, 0.2, 0.003, math.radians(10.0), 0.8))
     assert solution.reached
-    assert check(body, judge, solution.position_rad).verdict is Verdict.PASS
+    goal = tuple(np.array(solution.position_rad) - body.sag_rad(solution.position_rad))
+    assert check(body, judge, goal).verdict is Verdict.PASS
+
+
+def test_fingers_dragged_across_the_table_are_refused(body: TwinBody, judge: Preflight) -> None:
+    """As deep as they may stand, but 20 cm sideways."""
+    kinematics = ArmKinematics()
+    ends = []
+    for y_m in (0.2, 0.0):
+        pose = kinematics.solve(Reach(0.22, y_m, -0.008, math.radians(10.0), 0.8)).position_rad
+        ends.append(tuple(np.array(pose) - body.sag_rad(pose)))
+    assert check(body, judge, ends[0]).verdict is Verdict.PASS
+    said = check(body, judge, ends[1], start=ends[0])
+    assert (said.verdict, said.reason) == (Verdict.REJECT, PlanReason.FINGERS_IN_TABLE)
 
 
 def test_fingers_pressed_through_the_table_are_refused(body: TwinBody, judge: Preflight) -> None:
@@ -164,3 +184,138 @@ def test_a_chunk_of_fifty_steps_is_judged_in_a_few_milliseconds(
 def test_every_reason_has_its_words() -> None:
     for reason in PlanReason:
         assert reason.words or reason is PlanReason.NONE
+
+
+# --- what stands around ------------------------------------------------------------------------------
+
+
+BOWL = Obstacle("bowl", "cylinder", (0.217, -0.225, 0.0), (0.12, 0.12, 0.035))
+
+
+@pytest.mark.parametrize("fingers", [False, True])
+def test_a_hand_lowered_onto_a_bowl_s_rim_is_refused_unless_fingers_may_touch_it(
+    fingers: bool,
+) -> None:
+    bowl = replace(BOWL, fingers=fingers)
+    with_bowl = TwinBody((ArmPlacement(),), (bowl,))
+    judge = Preflight(with_bowl, time.monotonic_ns, REST, SPEED, (bowl,))
+    kinematics = ArmKinematics()
+    above = kinematics.solve(Reach(0.217, -0.225, 0.10, math.radians(10.0), 0.8)).position_rad
+    onto = kinematics.solve(Reach(0.217, -0.225, 0.022, math.radians(10.0), 0.8)).position_rad
+    assert check(with_bowl, judge, above).verdict is Verdict.PASS
+    goal = tuple(np.array(onto) - with_bowl.sag_rad(onto))
+    said = check(with_bowl, judge, goal, start=above)
+    assert said.verdict is (Verdict.PASS if fingers else Verdict.REJECT)
+    if not fingers:
+        assert said.refusal is not None
+        words = sentence(said.refusal, ("",) * 6, ("bowl",))
+        assert words.startswith("the fingers would hit the bowl")
+        assert said.refusal.amount > 4.0
+
+
+def test_a_refusal_says_which_bodies_when_and_how_deep(body: TwinBody, judge: Preflight) -> None:
+    said = check(body, judge, (0.0, 1.4, -0.6, -1.2, 0.0, 0.3))
+    found = said.refusal
+    assert found is not None
+    assert found.against == Part.TABLE
+    assert found.waypoint == int(found.into_s * NS_PER_S) // STEP_NS
+    assert 0.3 < found.into_s < 5.0
+    assert found.amount > 4.0
+
+
+# --- whatever comes ----------------------------------------------------------------------------------
+
+NUMBERS = st.one_of(
+    st.floats(-4.0, 4.0), st.sampled_from([math.nan, math.inf, -math.inf, 1e308, 1e-308])
+)
+WAYPOINTS = st.lists(st.tuples(*[NUMBERS] * 6), min_size=0, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    goals=WAYPOINTS,
+    repeat=st.sampled_from([1, 1, 32]),
+    start_ns=st.sampled_from([0, -(2**62), 2**62, NS_PER_S]),
+    step_ns=st.sampled_from([1, STEP_NS, 3_600 * NS_PER_S, 2**62]),
+)
+def test_no_plan_makes_the_judge_fail_or_passes_with_a_number_that_is_none(
+    goals: list[tuple[float, ...]], repeat: int, start_ns: int, step_ns: int
+) -> None:
+    both, judge = _module_judge()
+    plan = Trajectory(start_ns, step_ns, tuple(goals * repeat))
+    said = judge.check(plan, standing(both, HOME), HOME, NS_PER_S, 50.0)
+    if not goals:
+        assert said.reason is PlanReason.EMPTY
+    if not np.isfinite(np.array(goals, dtype=float)).all():
+        assert said.reason is PlanReason.NOT_FINITE
+
+
+POSES = st.tuples(
+    st.floats(-1.9, 1.9),
+    st.floats(-1.74, 1.74),
+    st.floats(-1.69, 1.69),
+    st.floats(-1.65, 1.65),
+    st.floats(-2.7, 2.8),
+    st.floats(-0.17, 1.74),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pose=POSES, leans_deg=st.tuples(*[st.floats(-6.0, 6.0)] * 6))
+def test_holding_still_passes_from_wherever_the_arm_is(
+    pose: tuple[float, ...], leans_deg: tuple[float, ...]
+) -> None:
+    """Also with a payload, and where it leans on something: a plan that changes nothing does no harm."""
+    body, judge = _module_judge()
+    state = body.start(pose, np.array(pose) + body.sag_rad(pose) + np.radians(leans_deg))
+    said = judge.check(Trajectory(0, STEP_NS, (pose,) * 50), state, pose, 0, 5_000.0)
+    assert said.verdict is Verdict.PASS, said.refusal
+
+
+@settings(max_examples=25, deadline=None)
+@given(one=POSES, other=POSES)
+def test_a_verdict_does_not_depend_on_what_was_judged_before(
+    one: tuple[float, ...], other: tuple[float, ...]
+) -> None:
+    body, judge = _module_judge()
+
+    def said(to: tuple[float, ...]) -> tuple[Verdict, Refusal | None]:
+        verdict = check(body, judge, to)
+        return verdict.verdict, verdict.refusal
+
+    first = said(one)
+    said(other)
+    assert said(one) == first
+
+
+@settings(max_examples=25, deadline=None)
+@given(to=POSES)
+def test_more_time_never_changes_a_verdict_that_was_in_time(to: tuple[float, ...]) -> None:
+    """A clock that advances a fixed time with every look at it: the roll costs the same every time."""
+    body, _ = _module_judge()
+    ticking = itertools.count(0, 300_000)
+    judge = _timed_judge(ticking)
+    verdicts = [check(body, judge, to, budget_ms=budget) for budget in (0.1, 1.0, 3.0, 10.0, 1e6)]
+    decided = [each for each in verdicts if each.verdict is not Verdict.LATE]
+    assert verdicts[-1].verdict is not Verdict.LATE
+    assert verdicts[len(verdicts) - len(decided) :] == decided
+    assert len({(each.verdict, each.reason) for each in decided}) == 1
+
+
+@cache
+def _module_judge() -> tuple[TwinBody, Preflight]:
+    body = TwinBody((ArmPlacement(),))
+    return body, Preflight(body, time.monotonic_ns, REST, SPEED)
+
+
+@cache
+def _shared_ticking() -> tuple[list[Iterator[int]], Preflight]:
+    clock: list[Iterator[int]] = []
+    body, _ = _module_judge()
+    return clock, Preflight(body, lambda: next(clock[0]), REST, SPEED)
+
+
+def _timed_judge(ticking: Iterator[int]) -> Preflight:
+    clock, judge = _shared_ticking()
+    clock[:] = [ticking]
+    return judge
