@@ -166,6 +166,28 @@ def test_servos_that_lost_their_power_for_a_moment_are_not_switched_on_again(
     assert robot.torque() == [0] * 6
 
 
+@pytest.mark.parametrize("tenths_v", [35, 160])
+def test_a_supply_outside_its_window_is_a_fault_that_holds(robot: Robot, tenths_v: int) -> None:
+    robot.fault("supply", value=tenths_v)
+    robot.until(State.FAULT, seconds=2.0)
+    assert robot.core.fault.fault is Fault.SUPPLY_VOLTAGE
+    assert robot.torque() == [1] * 6
+    robot.mend()
+    robot.ask(RequestKind.CLEAR)
+    robot.until(State.HOLDING, seconds=1.0)
+
+
+def test_a_joint_whose_servo_calls_itself_overloaded_stops_pushing_and_is_named(
+    robot: Robot,
+) -> None:
+    robot.fault("overload_bit", ELBOW)
+    robot.until(State.FAULT, seconds=5.0)
+    assert (robot.core.fault.fault, robot.core.fault.joint) == (Fault.STALLED, ELBOW_JOINT)
+    robot.mend()
+    robot.ask(RequestKind.CLEAR)
+    robot.until(State.HOLDING, seconds=1.0)
+
+
 def test_a_jammed_joint_does_not_stop_the_arm_for_good(robot: Robot) -> None:
     robot.fault("stuck", ELBOW)
     robot.run(8.0)
