@@ -123,8 +123,8 @@ def _unheard(figures: Figures) -> list[Reason]:
     return [
         Reason(
             what=f"No answer from {names}.",
-            do=f"Reseat the cable into servo {first.servo_id} ({first.name}); what hangs behind "
-            "it is silent with it.",
+            do=f"Reseat the cable into servo {first.servo_id} ({first.name}); if those behind it "
+            "answer, its own plug or board.",
         )
     ]
 
@@ -220,7 +220,7 @@ def _losses(
             )
     else:
         what = f"{first.name} lost {first.lost} of {asked} replies in the last minute."
-        do = f"Reseat the cable into servo {first.servo_id}, at both ends."
+        do = f"Reseat the cable into servo {first.servo_id}, at both ends, and its plugs."
     return [Reason(what=what, do=do)]
 
 
