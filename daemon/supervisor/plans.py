@@ -23,12 +23,21 @@ from daemon.supervisor.motion import Motion
 from daemon.supervisor.observed import Observed
 from daemon.supervisor.pair import PairLine
 from daemon.supervisor.pending import Data, Pending
+from daemon.supervisor.plan_refusals import (
+    deaf,
+    ended,
+    in_motion,
+    no_policy,
+    no_twin,
+    not_armed,
+    superseded,
+)
 from daemon.supervisor.recording import named_error
 from daemon.supervisor.rehearsed import RobotRehearsals, refuse_unrehearsed
 from daemon.supervisor.shadowing import ShadowDesk
 from robotd import messages, policy_channel
 from robotd.clock import Clock
-from robotd.errors import DaemonError, RobotdError, StateError
+from robotd.errors import RobotdError
 from robotd.messages import PolicyStatus, ReplayStatus
 from robotd.states import RequestKind, Source, State
 
@@ -100,11 +109,11 @@ class PlanDesk:
             units=request.units,
         )
         if not self._lines[POLICY].send(policy_channel.encode(load)):
-            self._fail(POLICY, _deaf())
+            self._fail(POLICY, deaf())
 
         def poll() -> Data | None:
             if number != self._load_number:
-                raise _superseded(f"The load of {request.path}")
+                raise superseded(f"The load of {request.path}")
             if POLICY in self._failure:
                 raise self._failure[POLICY]
             if self._status.phase == "ready":
@@ -143,20 +152,14 @@ class PlanDesk:
 
     def _need_policy(self) -> policy_channel.Ready:
         if self._status.phase != "ready" or self._ready is None:
-            raise StateError(
-                "No policy is ready.",
-                f"The policy process is: {self._status.phase} {self._status.error}".strip() + ".",
-                "Load one first: robotd run --policy PATH.",
-            )
+            raise no_policy(self._status)
         return self._ready
 
     def replay(self, request: messages.Replay) -> Pending:
         """Start the replay's process and give it the arm when it is ready."""
         self._need_twin()
         if not self._observed.state.armed:
-            raise StateError(
-                "The arm is not armed.", "A replay moves it.", "Arm it first: robotd arm."
-            )
+            raise not_armed()
         self._refuse_while_moving()
         self._drop_policy()
         number = self.replay_status.number + 1
@@ -165,7 +168,7 @@ class PlanDesk:
 
         def poll() -> Data | None:
             if number != self.replay_status.number:
-                raise _superseded(f"The replay of episode {request.episode}")
+                raise superseded(f"The replay of episode {request.episode}")
             if REPLAY in self._failure:
                 raise self._failure[REPLAY]
             if not self._replay_ready:
@@ -189,11 +192,7 @@ class PlanDesk:
 
     def _refuse_while_moving(self) -> None:
         if self._observed.state in (State.POLICY, State.REPLAY):
-            raise StateError(
-                "A policy or a replay has the arm.",
-                "It has not finished, and another one cannot take its place while the arm moves.",
-                "Stop it first: robotd hold, or Ctrl-C in its terminal.",
-            )
+            raise in_motion()
 
     # --- what they say ----------------------------------------------------------------------------
 
@@ -267,11 +266,7 @@ class PlanDesk:
             words = [] if killed else self._children.last_words(name).splitlines()
             self._fail(
                 name,
-                DaemonError(
-                    f"The {name} process ended ({child.word}).",
-                    words[-1] if words else "It was killed, or ran out of memory.",
-                    f"Look: robotd logs {name}; then start it again.",
-                ),
+                ended(name, child.word, words),
             )
         self._take_back()
 
@@ -343,14 +338,14 @@ class PlanDesk:
 
     def _forget_policy(self, status: PolicyStatus) -> None:
         self._failure.pop(POLICY, None)
-        self.shadow.policy_is_gone(_superseded(f"The shadow of {self._status.path}"))
+        self.shadow.policy_is_gone(superseded(f"The shadow of {self._status.path}"))
         self.sha256 = self._key = ""
         self._ready = None
         self._status = status
 
     def _drop_replay(self) -> None:
         if self.replay_status.phase in ("loading", "running"):
-            self._fail(REPLAY, _superseded(f"The replay of episode {self.replay_status.episode}"))
+            self._fail(REPLAY, superseded(f"The replay of episode {self.replay_status.episode}"))
         self._end(REPLAY)
 
     def _fail(self, name: str, error: RobotdError) -> None:
@@ -377,24 +372,4 @@ class PlanDesk:
 
     def _need_twin(self) -> None:
         if not self._observed.twin.alive:
-            raise StateError(
-                "The twin does not answer, and plans reach the arm only through it.",
-                "It is starting, or it ended.",
-                "Look: robotd status; robotd logs twin.",
-            )
-
-
-def _superseded(what: str) -> StateError:
-    return StateError(
-        f"{what} was given up: another load or replay was asked for after it.",
-        "Another terminal or client uses this robot too.",
-        "Look at robotd status, agree who has the robot, then try again.",
-    )
-
-
-def _deaf() -> DaemonError:
-    return DaemonError(
-        "The policy process takes no messages.",
-        "It hangs: it has not read its line for a long time.",
-        "Look: robotd logs policy; then stop and start robotd.",
-    )
+            raise no_twin()

@@ -15,6 +15,7 @@ import msgspec
 from daemon.rehearsals import Evidence, Rehearsal, RehearsalStore, outcome
 from daemon.supervisor.observed import Observed
 from daemon.supervisor.pending import Data
+from daemon.supervisor.plan_refusals import deaf
 from robotd import messages, policy_channel
 from robotd.clock import NS_PER_S, Clock
 from robotd.errors import DaemonError, RobotdError, StateError
@@ -63,11 +64,7 @@ class ShadowDesk:
         number = self.status.number + 1
         order = policy_channel.ShadowOrder(number=number)
         if not self._send(policy_channel.encode(order)):
-            raise DaemonError(
-                "The policy process takes no messages.",
-                "It hangs: it has not read its line for a long time.",
-                "Look: robotd logs policy; then load the policy again.",
-            )
+            raise deaf()
         self._began_ns = self._clock.now_ns()
         self._key, self._path, self._task, self._evidence = key, path, request.task, evidence
         self.status = ShadowStatus(phase="running", number=number, seconds=request.seconds, key=key)
