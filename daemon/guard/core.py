@@ -56,6 +56,7 @@ class GuardCore:
         self._scheduler = scheduler
         self._since_ns = 0
         self._pressed_before = 0
+        self._killed = False
         self._cannot = ("", "")
         self._torque = Torque.UNKNOWN
 
@@ -98,6 +99,7 @@ class GuardCore:
             pid=os.getpid(),
             state=self.state,
             held=self.control.held,
+            killed=self._killed,
             torque=self._torque,
             control_pid=self.control.pid,
             scheduler=self._scheduler,
@@ -150,6 +152,9 @@ class GuardCore:
         elif after is not Guarding.TAKING:
             self._cannot = ("", "")
         self.state, self._since_ns = after, now_ns
+        self._killed = after is Guarding.KILLING or (
+            self._killed and after is not Guarding.WATCHING
+        )
         if after is Guarding.TAKING:
             self._hands.begin()
         elif after is Guarding.WATCHING:

@@ -24,12 +24,13 @@ _TEXT_BYTES = 400
 
 class GuardReport(msgspec.Struct, frozen=True, kw_only=True):
     """The guard, at `stamp_ns`. `held`: by control's last tick, or by the servos, the arm may be
-    driven. `what` and `do` say why it cannot."""
+    driven. `killed`: control was silent, and the guard ended it. `what` and `do` say why it cannot."""
 
     stamp_ns: int
     pid: int
     state: Guarding
     held: bool
+    killed: bool = False
     torque: Torque = Torque.UNKNOWN
     control_pid: int = 0
     scheduler: str = ""

@@ -5,6 +5,7 @@ from daemon.guard.report import GuardReport
 from daemon.supervisor.words import CONTROL_DIED, CONTROL_SILENT
 
 _DIED = "the control process died while it held the arm"
+_HUNG = "the control process hung while it held the arm and was ended"
 _WAIT = (
     "Take hold of the arm or stand clear. When it is down, `robotd clear` starts control again; why "
     "it died: robotd logs control."
@@ -33,16 +34,17 @@ def died(report: GuardReport | None) -> tuple[str, str]:
     """Control died with torque on: what happened, and what to do."""
     if report is None:
         return CONTROL_DIED
+    happened = _HUNG if report.killed else _DIED
     if report.state is Guarding.DOWN:
-        down = f"{_DIED}; the guard let the arm down"
+        down = f"{happened}; the guard let the arm down"
         if report.what:
             return f"{down}. {report.what}", report.do
         return down, "`robotd clear` starts control again, limp. Why it died: robotd logs control."
     if report.state is Guarding.CANNOT:
-        return f"{_DIED}; the guard cannot let it down: {report.what}", report.do
+        return f"{happened}; the guard cannot let it down: {report.what}", report.do
     if not busy(report):
         return CONTROL_DIED
-    return f"{_DIED}; {_AT_WORK.get(report.state, 'the guard takes the arm')}", _WAIT
+    return f"{happened}; {_AT_WORK.get(report.state, 'the guard takes the arm')}", _WAIT
 
 
 def silent(report: GuardReport | None) -> tuple[str, str]:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import msgspec
 import pytest
 
 from config.loader import load
+from daemon.guard.machine import Guarding
+from daemon.guard.report import GuardReport, ReportWriter
 from daemon.supervisor.patience import arm_down_s
 from daemon.supervisor.process import ProcessId, alive, ask_to_end, identify
 from daemon.supervisor.runtime import CHILDREN_FILE, CONFIG_FILE, LOCK_FILE, RuntimeFolder
@@ -146,3 +149,30 @@ def test_a_children_file_that_was_cut_off_is_no_obstacle(tmp_path: Path) -> None
 def test_a_path_too_long_for_a_socket_is_refused_in_words(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="too long"):
         RuntimeFolder.take(tmp_path / ("x" * 120))
+
+
+def test_a_guard_that_has_the_arm_is_waited_for_before_the_folder_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.mkdir()
+    writer = ReportWriter(path)
+    released_s: list[float] = []
+
+    def lets_down() -> None:
+        for state in (Guarding.TAKING, Guarding.HOLDING, Guarding.RELEASING, Guarding.DOWN):
+            for _ in range(4):
+                held = state is not Guarding.DOWN
+                now_ns = time.monotonic_ns()
+                writer.write(GuardReport(stamp_ns=now_ns, pid=1, state=state, held=held))
+                if state is Guarding.DOWN and not released_s:
+                    released_s.append(time.monotonic())
+                time.sleep(0.05)
+
+    writer.write(GuardReport(stamp_ns=time.monotonic_ns(), pid=1, state=Guarding.TAKING, held=True))
+    guard = threading.Thread(target=lets_down)
+    guard.start()
+    waits: list[str] = []
+    folder = RuntimeFolder.take(path, lambda what, _: waits.append(what))
+    assert released_s
+    assert waits == ["the guard of a killed robotd lets the arm down"]
+    guard.join()
+    folder.close()

@@ -164,6 +164,7 @@ def test_a_frozen_control_is_killed_first(scene: Scene) -> None:
     scene.control.life = Life.FROZEN
     scene.until(Guarding.DOWN)
     assert scene.control.kills == 1
+    assert scene.guard.report(0).killed
     assert scene.seen == [
         Guarding.KILLING,
         Guarding.TAKING,
