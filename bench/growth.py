@@ -23,6 +23,7 @@ class Sample:
     at_s: float
     resident_mb: float
     descriptors: int
+    pid: int = 0
 
 
 def sample(pid: int, at_s: float) -> Sample | None:
@@ -33,12 +34,12 @@ def sample(pid: int, at_s: float) -> Sample | None:
         descriptors = sum(1 for _ in (folder / "fd").iterdir())
     except OSError:
         return None
-    return Sample(at_s, pages * _PAGE / _MB, descriptors)
+    return Sample(at_s, pages * _PAGE / _MB, descriptors, pid)
 
 
 def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str, dict[str, Any]]:
-    """For each process its slope, its descriptors and whether both are good. `good` is None where
-    there are too few samples for a verdict."""
+    """For each process its slope, its descriptors and whether both are good; one that was started
+    again is not. `good` is None where there are too few samples for a verdict."""
     found: dict[str, dict[str, Any]] = {}
     for name, seen in samples.items():
         counted = [each for each in seen if each.at_s >= warm_up_s]
@@ -48,13 +49,15 @@ def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str
         half = len(counted) // 2
         before = max((each.descriptors for each in counted[:half]), default=0)
         after = max((each.descriptors for each in counted[half:]), default=0)
-        good = slope <= LIMIT_MB_PER_HOUR and after <= before
+        starts = len({each.pid for each in seen})
+        good = slope <= LIMIT_MB_PER_HOUR and after <= before and starts == 1
         found[name] = {
             "samples": len(counted),
             "resident_mb": round(counted[-1].resident_mb, 2) if counted else None,
             "slope_mb_per_hour": round(slope, 3),
             "descriptors": after,
             "descriptors_before": before,
+            "starts": starts,
             "good": good if len(counted) >= FEWEST_SAMPLES else None,
         }
     return found

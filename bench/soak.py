@@ -21,6 +21,7 @@ from bench.rig import NAME, Rig, rig
 from bench.robotd_side import arm_and_home, sway_about_here
 from daemon.cli.start import start_daemon, stop_daemon
 from robotd.client import Robot
+from robotd.errors import DaemonError
 from robotd.layouts import tick_layout
 from robotd.messages import CloseSession, DiscardEpisode, KeepEpisode, OpenSession, StartEpisode
 from robotd.shm import RingReader
@@ -81,6 +82,12 @@ def _soak(place: Rig, minutes: float) -> dict[str, Any]:
         _said("parking, letting the arm down, ending the daemon")
         stop_daemon(NAME)
     processes = judge(samples, min(_WARM_UP_S, minutes * 30.0))
+    if not processes:
+        raise DaemonError(
+            "No process could be looked at.",
+            "This system has no /proc, or hides other processes in it.",
+            "Run it on Linux.",
+        )
     verdicts = [each["good"] for each in processes.values()]
     return {
         "minutes": minutes,
@@ -137,7 +144,11 @@ def _print(report: dict[str, Any]) -> None:
     print(f"  {'':16} {'resident':>10} {'slope':>12} {'descriptors':>12}")
     for name, each in report["processes"].items():
         resident = "-" if each["resident_mb"] is None else f"{each['resident_mb']:.1f} MB"
-        mark = {True: "ok", False: "GROWS", None: "too short to say"}[each["good"]]
+        mark = {
+            True: "ok",
+            False: "GROWS" if each["starts"] == 1 else "STARTED AGAIN",
+            None: "too short to say",
+        }[each["good"]]
         slope = f"{each['slope_mb_per_hour']:+.2f} MB/h"
         print(f"  {name:16} {resident:>10} {slope:>12} {each['descriptors']:>12}  {mark}")
     print(f"  limit: {report['limit_mb_per_hour']:g} MB/h a process, and no more descriptors")

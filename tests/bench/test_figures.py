@@ -137,9 +137,16 @@ def test_a_process_grows_by_memory_or_by_descriptors() -> None:
         ],
         "leaking": [Sample(at, 40.0 + at / 3_600.0, 9) for at in times],
         "opening": [Sample(at, 40.0, 9 + k) for k, at in enumerate(times)],
+        "restarting": [Sample(at, 40.0, 9, pid=k // 10) for k, at in enumerate(times)],
         "young": [Sample(60.0, 40.0, 9)],
     }
     found = judge_growth(seen, 60.0)
     good = {name: each["good"] for name, each in found.items()}
-    assert good == {"steady": True, "leaking": False, "opening": False, "young": None}
+    assert good == {
+        "steady": True,
+        "leaking": False,
+        "opening": False,
+        "restarting": False,
+        "young": None,
+    }
     assert found["leaking"]["slope_mb_per_hour"] == 1.0

@@ -118,6 +118,7 @@ def test_one_lost_reply_in_twenty_changes_no_commanded_value(kind: RequestKind) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)
 @pytest.mark.parametrize("kind", [RequestKind.TELEOP, RequestKind.POLICY])
 def test_five_minutes_with_one_lost_reply_in_twenty_command_the_same(kind: RequestKind) -> None:
     check(kind, 300.0)
