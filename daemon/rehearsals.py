@@ -235,8 +235,9 @@ def outcome(
         )
     if chunks == 0:
         return (
-            "No chunk was made, so nothing was rehearsed.",
-            trouble or "The policy had no time, or nothing to look at.",
+            "No chunk was judged, so nothing was rehearsed.",
+            trouble
+            or "The policy had no time, or nothing to look at; or the twin was always too late.",
             "Look: robotd status shows cameras and policy; robotd logs policy. Then again.",
         )
     if refused:

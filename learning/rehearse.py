@@ -8,12 +8,10 @@ configuration; the arming list shows it, and `robotd run` on a real arm asks for
 
 import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -23,19 +21,18 @@ from daemon.cli.checkpoint import add_policy_options, load_policy, renames
 from daemon.cli.main import add_json, add_name
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.rehearsals import (
-    Evidence,
     Kind,
     Rehearsal,
-    RehearsalStore,
     Subject,
     evidence,
     outcome,
 )
+from learning.rehearsal_report import keep, now, of_shadow, plain, show
 from policies.border import IMAGES, robot_features
 from policies.folder import read_folder
 from policies.recording import RecordedActions, read_recorded_actions
 from robotd.client import Robot, choose_instance, running_instances
-from robotd.errors import RobotdError, StateError
+from robotd.errors import StateError
 from robotd.messages import ShadowStatus
 from robotd.policy_channel import Load
 from sim.tasks.spec import load_task, task_names
@@ -81,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr if args.json else sys.stdout):
         done = _rehearse_policy(args) if args.policy else _rehearse_replay(args)
     if args.json:
-        print(json.dumps({"passed": all(each.passed for each in done), "rehearsals": _plain(done)}))
+        print(json.dumps({"passed": all(each.passed for each in done), "rehearsals": plain(done)}))
     return 0 if all(each.passed for each in done) else 1
 
 
@@ -98,6 +95,12 @@ def robot_config(name: str | None, simulated: bool) -> Config:
     return load(name, simulated=simulated).config
 
 
+def _yield_to_arms() -> None:
+    """The plant takes all the processor that it is given: never from a real arm's loop."""
+    if any(not each.simulated for each in running_instances().values()):
+        os.nice(10)
+
+
 # --- a policy -----------------------------------------------------------------------------------------
 
 
@@ -111,10 +114,10 @@ def _rehearse_policy(args: argparse.Namespace) -> list[Rehearsal]:
     done = []
     if plant:
         done.append(_policy_in_plant(args, own))
-        _print(done[-1])
+        show(done[-1])
     if shadow:
         done.append(_policy_in_shadow(args))
-        _print(done[-1])
+        show(done[-1])
     return done
 
 
@@ -122,6 +125,7 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
     from learning.rehearsal_plant import rehearse_policy, rehearsed_robot, sim_task
     from policies.loaded import load_policy as load_here
 
+    _yield_to_arms()
     robot = rehearsed_robot(own)
     request = Load(
         path=args.policy,
@@ -177,7 +181,7 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
         passed=not what,
         evidence=means.plant,
         why_evidence=means.why,
-        at=_now(),
+        at=now(),
         robot=own.name,
         subject=str(policy.checkpoint.folder.path),
         task=args.task,
@@ -196,7 +200,7 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
         likely=likely,
         do=do,
     )
-    return _keep(robot.key(subject), rehearsal)
+    return keep(robot.key(subject), rehearsal)
 
 
 def _instruction(task: str) -> str:
@@ -218,33 +222,7 @@ def _policy_in_shadow(args: argparse.Namespace) -> Rehearsal:
         means = evidence(
             simulated=robot.instance.simulated, cameras=policy.cameras, told=policy.told
         )
-        return _of_shadow(ended, means, robot.instance.name, policy.path, args.task)
-
-
-def _of_shadow(
-    ended: ShadowStatus, means: Evidence, robot: str, subject: str, task: str
-) -> Rehearsal:
-    return Rehearsal(
-        kind="shadow",
-        passed=ended.passed,
-        evidence=means.shadow,
-        why_evidence=means.why,
-        at=_now(),
-        robot=robot,
-        subject=subject,
-        task=task,
-        seconds=ended.elapsed_s,
-        chunks=ended.chunks,
-        refused=ended.refused,
-        late=ended.late,
-        reasons=ended.reasons,
-        inference_ms=ended.inference_ms,
-        inference_max_ms=ended.inference_max_ms,
-        observation_age_max_ms=ended.observation_age_max_ms,
-        what=ended.error,
-        likely=ended.likely,
-        do=ended.do,
-    )
+        return of_shadow(ended, means, robot.instance.name, policy.path, args.task)
 
 
 class _Ticker:
@@ -279,7 +257,7 @@ def _rehearse_replay(args: argparse.Namespace) -> list[Rehearsal]:
     done = []
     for kind in kinds:
         done.append(_replay(args, own, recorded, kind))
-        _print(done[-1])
+        show(done[-1])
     return done
 
 
@@ -289,6 +267,7 @@ def _replay(
     from learning.rehearsal_plant import rehearse_replay, rehearsed_robot
     from learning.rehearsal_shadow import measured_ticks
 
+    _yield_to_arms()
     robot = rehearsed_robot(own)
     start = None
     if kind == "shadow":
@@ -318,7 +297,7 @@ def _replay(
         passed=not what,
         evidence=means.of(kind),
         why_evidence=means.why,
-        at=_now(),
+        at=now(),
         robot=own.name,
         subject=f"{recorded.root}, episode {_episode(args.replay)[1]}",
         seconds=ran.seconds,
@@ -333,7 +312,7 @@ def _replay(
         likely=likely,
         do=do,
     )
-    return _keep(robot.key(subject), rehearsal)
+    return keep(robot.key(subject), rehearsal)
 
 
 def _episode(named: str) -> tuple[str, int]:
@@ -345,47 +324,3 @@ def _episode(named: str) -> tuple[str, int]:
             "Write it like --replay local/pick_up_the_block:3",
         )
     return dataset, int(number)
-
-
-# --- what is kept and said ----------------------------------------------------------------------------
-
-
-def _keep(key: str, rehearsal: Rehearsal) -> Rehearsal:
-    try:
-        RehearsalStore().keep(key, rehearsal)
-    except OSError as error:
-        raise StateError(
-            f"The verdict could not be kept: {error.strerror or error}.",
-            "The disk of the state folder is full or read-only.",
-            "Make room (robotd status --paths names the folder), then rehearse again.",
-        ) from error
-    return rehearsal
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _plain(done: Sequence[Rehearsal]) -> list[dict[str, Any]]:
-    return [msgspec.to_builtins(each) | {"words": each.words} for each in done]
-
-
-def _print(rehearsal: Rehearsal) -> None:
-    """The report: what came of it, what it means, and why it failed in three parts."""
-    print(f"{'passed' if rehearsal.passed else 'FAILED'}: {rehearsal.words}")
-    if rehearsal.inference_ms:
-        print(
-            f"  {rehearsal.inference_ms:.0f} ms a chunk, {rehearsal.inference_max_ms:.0f} at most"
-        )
-    if rehearsal.observation_age_max_ms:
-        print(f"  it saw what was {rehearsal.observation_age_max_ms:.0f} ms old at most")
-    for why, count in sorted(rehearsal.reasons.items(), key=lambda item: -item[1]):
-        print(f"  refused {count}: {why}")
-    for why, count in sorted(rehearsal.limited.items(), key=lambda item: -item[1]):
-        print(f"  limited in {count} ticks by {why}")
-    for note in rehearsal.notes:
-        print(f"  note: {note}")
-    weight = "evidence" if rehearsal.evidence else "NO evidence for this robot"
-    print(f"  {weight}: {rehearsal.why_evidence}")
-    if rehearsal.what:
-        print(RobotdError(rehearsal.what, rehearsal.likely, rehearsal.do))

@@ -63,7 +63,8 @@ class PolicyServer:
         """Take one message, make one step. False: the supervisor asked to end."""
         message = self._process.receive(_BUSY_WAIT_MS if self._busy else _IDLE_WAIT_MS)
         while isinstance(message, Load) and (newer := self._process.receive(0)) is not None:
-            message = newer  # a load that was superseded while this process was busy
+            if not isinstance(newer, ShadowOrder):
+                message = newer  # a load that was superseded while this process was busy
         if isinstance(message, Shutdown):
             return False
         try:
