@@ -220,9 +220,9 @@ class Session:
         left = 1 if self.core.state is Guarding.CANNOT else 0
         if process.terminated and self.core.idle:
             return True, left
-        if not self.core.state.at_work and self._replaced():
-            return True, None
         gone = self.core.control.life in (Life.DEAD, Life.ABSENT)
+        if not self.core.state.at_work and self._replaced(gone):
+            return True, None
         if gone and self.core.idle and not process.stay:
             patience_ns = _GIVE_UP_NS if self.core.state is Guarding.CANNOT else _ROBOT_GONE_NS
             if self._gone_ns > patience_ns:
@@ -230,11 +230,13 @@ class Session:
                 return True, left
         return False, None
 
-    def _replaced(self) -> bool:
+    def _replaced(self, control_is_gone: bool) -> bool:
+        """Whether this daemon is over. A folder that was emptied under a living control (logind does
+        so when a session ends) is no end: its ring is mapped and goes on."""
         try:
             return file_version(self._config_file) != self._version
         except FileNotFoundError:
-            return True
+            return control_is_gone
 
 
 if __name__ == "__main__":

@@ -55,6 +55,7 @@ class WatchedControl:
         self._silence = Silence()
         self._identity: ProcessId | None = None
         self._rings = 0
+        self._asked_for = 0
         layout = tick_layout(joints)
         self._fields = [(name, layout.offset(name), width) for name, width in _FIELDS.items()]
         self._file = LateFile(runtime / "ticks", lambda path: RingReader(path, layout))
@@ -81,6 +82,10 @@ class WatchedControl:
             # dead, or this one would not have been started.
             self.life = Life.ABSENT if self.tick is None else Life.DEAD
             return
+        if self._asked_for != self._rings:
+            # At once, and not when it is needed: a folder may be emptied under a living daemon.
+            self._asked_for = self._rings
+            self._identity = self._identify(ring.writer_pid)
         if news:
             self.life = Life.TICKING  # or dead since: the next look sees that
             return

@@ -37,8 +37,9 @@ class GuardCare:
         self._looked_ns = 0
 
     def start(self) -> None:
-        """Start one, unless one watches already."""
-        if not guarded(self._runtime):
+        """Start one, unless one watches already, or its folder is gone (logind empties it when a
+        session ends): a new guard could see nothing there, an old one has its files mapped."""
+        if self._runtime.exists() and not guarded(self._runtime):
             self._children.start(guard_spec(self._runtime))
 
     def step(self) -> None:

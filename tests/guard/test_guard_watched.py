@@ -126,3 +126,18 @@ def test_a_stranger_with_controls_pid_is_never_killed(scene: Scene) -> None:
     assert "not known" in unsure.kill()
     time.sleep(0.1)
     assert process.poll() is None
+
+
+def test_a_folder_that_is_emptied_under_a_living_control_changes_nothing(scene: Scene) -> None:
+    process = scene.control()
+    scene.lists(identify("control", process.pid))
+    assert scene.looks(0.05) is Life.TICKING
+    for file in scene.runtime.iterdir():
+        file.unlink()
+    time.sleep(0.05)
+    assert scene.looks(0.05) is Life.TICKING
+    stopped(process)
+    scene.looks(0.05)
+    assert scene.looks(1.1) is Life.FROZEN
+    assert scene.watched.kill() == ""
+    assert process.wait(10) == -signal.SIGKILL
