@@ -112,13 +112,13 @@ def check(kind: RequestKind, seconds: float) -> None:
     assert not differing, f"{len(differing)} ticks differ, the first is {differing[0]}"
 
 
-@pytest.mark.parametrize("kind", [RequestKind.TELEOP, RequestKind.POLICY])
+@pytest.mark.parametrize("kind", [RequestKind.TELEOP, RequestKind.POLICY], ids=["goals", "plan"])
 def test_one_lost_reply_in_twenty_changes_no_commanded_value(kind: RequestKind) -> None:
     check(kind, 6.0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
-@pytest.mark.parametrize("kind", [RequestKind.TELEOP, RequestKind.POLICY])
+@pytest.mark.parametrize("kind", [RequestKind.TELEOP, RequestKind.POLICY], ids=["goals", "plan"])
 def test_five_minutes_with_one_lost_reply_in_twenty_command_the_same(kind: RequestKind) -> None:
     check(kind, 300.0)
