@@ -50,6 +50,13 @@ class SerialIdentity:
             own = [each for each in list_serial_devices(self._root) if each.target == target]
             if own:
                 self._by_id = own[0].name
+                if self._by_tty:
+                    log.info(
+                        "%s is named by its tty, which another adapter may have tomorrow; the "
+                        "name that lasts is %s",
+                        self._setting,
+                        own[0].path,
+                    )
         elif target != self._target and self._by_tty:
             log.warning(
                 "%s is %s now, not %s. To name it for good, write %s into the robot's profile",

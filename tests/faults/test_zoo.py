@@ -118,16 +118,16 @@ def test_a_fault_whose_cause_is_gone_waits_for_a_person_and_then_is_forgotten(
     robot.fault(name, ELBOW)
     robot.until(State.FAULT, seconds=1.0)
     robot.mend()
-    assert robot.core.state is State.FAULT  # latched, whatever has become of the cause
+    assert robot.is_in(State.FAULT)  # latched, whatever has become of the cause
     robot.applied.clear()
     robot.ask(RequestKind.CLEAR)
     if FAULTS_AT_THE_JOINT[name] in ATTACHED_ANEW:
-        assert robot.core.state is State.DISARMED
+        assert robot.is_in(State.DISARMED)
         robot.ask(RequestKind.ARM)
     robot.fastest_rad_s = 0.0
     robot.until(State.HOLDING)
     robot.run(1.0)
-    assert robot.core.state is State.HOLDING
+    assert robot.is_in(State.HOLDING)
     assert robot.torque() == [1] * 6
     assert robot.fastest_rad_s <= SINKING_RAD_S  # nobody homes it, nothing snaps
 
@@ -142,10 +142,10 @@ def test_a_lost_line_is_a_fault_and_after_it_the_arm_is_where_it_is(
     robot.run(2.0)
     robot.mend()
     robot.run(5.0)  # the longest back-off
-    assert robot.core.state is State.FAULT
+    assert robot.is_in(State.FAULT)
     assert robot.core.torque is (Torque.OFF if name == "power_cut" else Torque.ON)  # read, not kept
     robot.ask(RequestKind.CLEAR)
-    assert robot.core.state is State.DISARMED
+    assert robot.is_in(State.DISARMED)
     where = robot.pose_rad()
     robot.run(1.0)
     assert max(abs(a - b) for a, b in zip(where, robot.pose_rad(), strict=True)) < 0.02
@@ -162,7 +162,7 @@ def test_servos_that_lost_their_power_for_a_moment_are_not_switched_on_again(
     robot.fault("power_cut", seconds=cut_s)
     robot.until(State.FAULT, seconds=1.0)
     robot.run(1.0)
-    assert robot.core.state is State.FAULT
+    assert robot.is_in(State.FAULT)
     assert robot.torque() == [0] * 6
 
 
@@ -191,11 +191,11 @@ def test_a_joint_whose_servo_calls_itself_overloaded_stops_pushing_and_is_named(
 def test_a_jammed_joint_does_not_stop_the_arm_for_good(robot: Robot) -> None:
     robot.fault("stuck", ELBOW)
     robot.run(8.0)
-    assert robot.core.state in (State.FAULT, State.HOLDING, State.HOMING)
+    assert robot.is_in(State.FAULT, State.HOLDING, State.HOMING)
     elbow_load = robot.core.arms[0].loads_permille()[ELBOW_JOINT]
     assert abs(elbow_load) <= 600  # it does not go on pushing with all it has
     robot.mend()
-    if robot.core.state is State.FAULT:
+    if robot.is_in(State.FAULT):
         assert (robot.core.fault.fault, robot.core.fault.joint) == (Fault.STALLED, ELBOW_JOINT)
         robot.ask(RequestKind.CLEAR)
     robot.ask(RequestKind.HOME)
@@ -248,7 +248,7 @@ def test_an_arm_that_is_not_there_is_not_armed(limp: Robot, name: str) -> None:
     assert "fail" in {check.outcome for check in limp.checks().values()}
     limp.ask(RequestKind.ARM)
     limp.run(8.0)
-    assert limp.core.state is State.DISARMED
+    assert limp.is_in(State.DISARMED)
 
 
 def test_mixed_firmware_is_told_and_the_arm_works(limp: Robot) -> None:

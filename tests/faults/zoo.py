@@ -55,6 +55,10 @@ class Robot:
             self.run(1 / TICK_HZ)
         raise AssertionError(f"still {self.core.state.name} after {seconds} s")
 
+    def is_in(self, *states: State) -> bool:
+        """Whether the core is in one of `states` now."""
+        return self.core.state in states
+
     def ask(self, kind: RequestKind) -> None:
         """Ask as the supervisor would."""
         self.world.exchange.ask(kind)
