@@ -14,6 +14,9 @@ from sim.twin.apply import FollowState, TwinBody, Vector
 from sim.twin.residual import NOTHING, Detector, MirrorFinding
 from sim.twin.torques import TorqueObserver
 
+OLDEST_NS = 50_000_000
+"""A joint that was not heard for longer is not judged: its motor and its motion are of different times."""
+
 LONGEST_STEP_S = 0.1
 """After a longer gap between two ticks the model starts again from what is measured."""
 
@@ -43,7 +46,7 @@ class Mirror:
         """Take one tick (layout `tick`) and say what it shows: `residual_rad` and `finding`."""
         stamp_ns = tick["deadline_ns"]
         continues = self.update(stamp_ns, armed, tick["applied_rad"], tick["present_position_rad"])
-        if not continues:
+        if not continues or max(tick["present_age_ns"]) > OLDEST_NS:
             self._observer.reset()
             self._detector.reset()
             self.finding = NOTHING

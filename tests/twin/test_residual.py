@@ -214,3 +214,14 @@ def test_a_disarmed_arm_shows_nothing(mirrored: Mirrored) -> None:
     mirrored.run(1.0)
     assert mirrored.found == []
     assert math.isclose(float(np.abs(mirrored.twin.residual_rad).max()), 0.0)
+
+
+def test_a_joint_that_is_not_heard_has_no_finding(mirrored: Mirrored) -> None:
+    """Its goal goes on, what is known of it stands still: that is a lost servo, not a turned motor."""
+    tick = {**mirrored.tick, "present_load_permille": [-300, 0, 0, 0, 0, 0]}
+    for k in range(60):
+        tick["deadline_ns"] += NS_PER_S // 120
+        tick["present_age_ns"] = [k * NS_PER_S // 120, 0, 0, 0, 0, 0]
+        tick["applied_rad"] = [0.02 * k, *RAISED_RAD[1:]]
+        mirrored.twin.observe(tick)
+        assert mirrored.twin.finding.fault is Fault.NONE
