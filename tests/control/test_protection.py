@@ -4,15 +4,19 @@ As in test_core, registers are read from the servos and motion from the physics.
 """
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.control.exchange import TwinFinding
+from daemon.control.exchange import SharedExchange, TwinFinding
 from daemon.control.grasp import GraspGuard
 from daemon.control.stall import Joints, StallGuard, StallLimits
+from daemon.supervisor.control_link import ControlWriter
 from learning.world import lockstep_config
+from robotd import layouts
+from robotd.shm import SlotWriter
 from robotd.states import Fault, LimitedBy, RequestKind, Source, State
 from sim.plant.servo import Servo
 from sim.plant.world_messages import ClearFaults, ForceStatus, Payload, Push, Stuck
@@ -238,3 +242,20 @@ def test_a_disarmed_arm_does_not_fault_by_what_the_mirror_says(bench: Bench) -> 
     find(bench, Fault.COLLISION, since_ms=300, said_ms=0)
     bench.run(0.1)
     assert bench.core.state is State.DISARMED
+
+
+def test_control_reads_the_mirror_s_findings_from_the_slot(tmp_path: Path) -> None:
+    writer = ControlWriter(tmp_path, 6)
+    exchange = SharedExchange(tmp_path, 6)
+    layout = layouts.twin_layout(6)
+    slot = SlotWriter(tmp_path / "twin", layout)
+    said = {f.name: 0 if f.count == 1 else [0] * f.count for f in layout.fields}
+    slot.write(said)
+    assert exchange.twin_finding() is None
+    slot.write(said | {"finding": 9, "finding_joint": 2, "finding_since_ns": 5, "stamp_ns": 7})
+    assert exchange.twin_finding() == TwinFinding(Fault.COLLISION, 2, 5, 7)
+    slot.write(said)
+    assert exchange.twin_finding() is None
+    slot.close()
+    exchange.close()
+    writer.close()
