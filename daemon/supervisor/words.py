@@ -46,8 +46,8 @@ _WORDS: dict[Fault, tuple[str, str]] = {
     ),
     Fault.JOINT_SIGN: (
         "{joint} moves against its goals",
-        "The calibration is not this arm's, or the servo was built in turned around: disarm, "
-        "run lerobot-calibrate, then clear.",
+        "The servo was built in turned around, or its Phase register (18) turns its drive: disarm, "
+        "put that right, run lerobot-calibrate, then clear.",
     ),
     Fault.SWAPPED_ARM: (
         "the joints do not move as this arm's should",
