@@ -95,6 +95,15 @@ def test_the_answer_ends_with_the_last_byte_of_a_sync_read_and_not_with_later_on
     assert seen.asked[0] < seen.answered[0] <= answered_ns
 
 
+def test_a_client_that_does_not_read_does_not_end_it(line: Line) -> None:
+    for _ in range(40):
+        os.write(line.servos, bytes(4_000))
+        line.recorder.pass_on(1.0)
+    line.client.flush_input()
+    assert line.send(GOALS) == GOALS
+    assert len(line.recorded().goals) == 1
+
+
 def test_the_process_says_ready_and_leaves_its_stamps_behind(tmp_path: Path) -> None:
     servos, slave = os.openpty()
     tty.setraw(slave)
