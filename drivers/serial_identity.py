@@ -40,7 +40,7 @@ class SerialIdentity:
         raise BusError(
             f"The adapter {self._by_id} is not plugged in.",
             f"Its USB cable came loose. Plugged in: {plugged_in}.",
-            "Plug it in again, into any port; robotd finds it by its serial number.",
+            "Plug it in again, into any port: it is found by its serial number.",
         )
 
     def opened(self, path: Path) -> None:
