@@ -12,7 +12,7 @@ from sim.twin.apply import TwinBody, Vector
 PRESSED_M = 0.008
 """From this seeming depth on fingers count as pressed: the most by which they are expected too low while they touch."""
 
-DRAGGED_M = 0.030
+DRAGGED_M = 0.025
 """How far pressed fingers may slide in one plan. Grasping a block lying on the table takes 17 mm."""
 
 

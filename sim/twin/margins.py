@@ -22,6 +22,10 @@ LINK_DEPTH_M = 0.004
 links. No good plan brought one into contact at all; what the tips stay clear of is clear by more than the 12 mm by
 which they are expected too high or too low (`sim.twin.path`)."""
 
+SELF_DEPTH_M = 0.002
+"""The same for two parts of one arm. Droop moves them together, and near the base the arm is stiff: 4 mm of seeming
+depth were 12 N in the plant."""
+
 _PARTS = {
     "base": Part.BASE,
     "shoulder": Part.SHOULDER,
@@ -61,6 +65,8 @@ def deepest_m(body: TwinBody, obstacles: tuple[Obstacle, ...]) -> Vector:
     limits[touching_fingers(body, obstacles) >= 0] = FINGER_DEPTH_M
     for arm in body.index.arms:
         hand = sorted(arm.fixed_finger_geoms | arm.moving_finger_geoms)
+        whole = sorted(arm.link_geoms) + hand
+        limits[np.ix_(whole, whole)] = SELF_DEPTH_M
         limits[np.ix_(hand, hand)] = np.inf  # closing the hand is what it is for
     return limits
 

@@ -35,6 +35,7 @@ TRUST_LAG = 0.7
 of a standing arm (2.8 degrees in the stiffest plant) and this share of the lag behind a moving goal."""
 
 _PER_ARM = 6
+_SAG_EVERY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,17 @@ class PathMaker:
         goals = _goals(plan, (began_ns - plan.start_ns) / NS_PER_S + seconds)
         step_s = rest_s / (count - 1)
         unloaded = self._followed(goals, state.unloaded_rad, applied_rad, step_s)
-        pulled: Vector = unloaded + np.array([body.sag_rad(pose) for pose in unloaded])
-        pulled += self._load_rad(state, applied_rad)
+        pulled = unloaded + self._sag_rad(unloaded) + self._load_rad(state, applied_rad)
         measured = body.sag_rad(state.unloaded_rad) + state.unloaded_rad + state.offset_rad
         return self._between(seconds, self._held(pulled, measured))
+
+    def _sag_rad(self, unloaded: Vector) -> Vector:
+        """The sag [N, n] in each pose: computed in one of three, straight between them (0.1 s, in which it changes by
+        a degree at most)."""
+        seen = np.unique(np.append(np.arange(0, len(unloaded), _SAG_EVERY), len(unloaded) - 1))
+        known = np.array([self._body.sag_rad(unloaded[k]) for k in seen])
+        every = np.arange(len(unloaded))
+        return np.stack([np.interp(every, seen, column) for column in known.T], axis=1)
 
     def _load_rad(self, state: FollowState, applied_rad: Sequence[float]) -> Vector:
         """What hangs on the arm, as joint angles [n]: the difference that neither friction nor lag can explain."""
@@ -81,8 +89,15 @@ class PathMaker:
         return load
 
     def _held(self, pulled: Vector, measured: Vector) -> Vector:
-        """Where the joints stand [N, n], from `measured` on, when `pulled` is where they would without friction."""
-        low, high = pulled - self._body.band_rad, pulled + self._body.band_rad
+        """Where the joints stand [N, n], from `measured` on, when `pulled` is where they would without friction.
+
+        An arm that stands off by more than the band does so for a reason that nobody knows; it is expected to stay
+        there while it holds still, and comes into the band by as much as it is moved.
+        """
+        width = self._body.band_rad
+        moved = np.cumsum(np.abs(np.diff(pulled, axis=0, prepend=pulled[:1])), axis=0)
+        width = width + np.maximum(0.0, np.abs(measured - pulled[0]) - width - moved)
+        low, high = pulled - width, pulled + width
         out = np.empty_like(pulled)
         at = out[0] = measured
         for k in range(1, len(pulled)):
@@ -98,17 +113,25 @@ class PathMaker:
         applied = np.asarray(applied_rad, dtype=np.float64)
         out = np.empty_like(goals)
         at = out[0] = unloaded_rad
+        gated = self._gated(goals, applied, most)
+        # The goal moved evenly over each step: on average it was half of the way back.
+        middle = 0.5 * (gated + np.concatenate([applied[None], gated[:-1]]))
         for k in range(1, len(goals)):
-            way = goals[k] - applied
-            over = np.abs(way) / most
-            if over.max() > 1.0:  # one factor for all joints of an arm, as in the gate
-                worst = np.maximum(1.0, over.reshape(-1, _PER_ARM).max(axis=1))
-                way = way / np.repeat(worst, _PER_ARM)
-            # The goal moved evenly over this step: on average it was half of the way back.
-            middle = applied + 0.5 * way
-            applied = applied + way
-            at = out[k] = at + (middle - at) * share
+            at = out[k] = at + (middle[k] - at) * share
         return out
+
+    @staticmethod
+    def _gated(goals: Vector, applied: Vector, most: Vector) -> Vector:
+        """Goals as the gate applies them [N, n], `most` [n] a step; the first is `applied`."""
+        gated = np.concatenate([applied[None], goals[1:]])
+        if (np.abs(np.diff(gated, axis=0)) <= most).all():
+            return gated
+        for k in range(1, len(goals)):
+            way = goals[k] - gated[k - 1]
+            # One factor for all joints of an arm, as in the gate.
+            worst = np.maximum(1.0, (np.abs(way) / most).reshape(-1, _PER_ARM).max(axis=1))
+            gated[k] = gated[k - 1] + way / np.repeat(worst, _PER_ARM)
+        return gated
 
     def _between(self, seconds: Vector, poses: Vector) -> Path:
         """As many poses between each two as the sweep asks for."""

@@ -93,8 +93,8 @@ def test_the_gate_s_speeds_are_taken_into_account(body: TwinBody) -> None:
 
 
 def test_a_payload_stays_and_friction_does_not(body: TwinBody) -> None:
-    """An arm that hangs 6 degrees lower than its weight explains will do so after the move too; one
-    that is held up by a degree of friction will not be after it moved."""
+    """An arm that hangs 6 degrees lower than its weight explains hangs lower after the move too; one
+    that is held up by a degree of friction does not."""
     there = (HOME[0], HOME[1] + 0.5, *HOME[2:])
     plan = rest_to_rest(HOME, there, 0, STEP_NS, 1.0)
     maker = PathMaker(body, SPEED)
@@ -104,7 +104,7 @@ def test_a_payload_stays_and_friction_does_not(body: TwinBody) -> None:
         offset = np.array([0.0, math.radians(offset_deg), 0.0, 0.0, 0.0, 0.0])
         path = maker.expected(plan, body.start(HOME, at + offset), HOME, 0)
         ends[name] = math.degrees(path.positions_rad[-1][1])
-    assert ends["loaded"] - ends["free"] > 3.0
+    assert ends["loaded"] - ends["free"] > 2.5
     assert abs(ends["stuck"] - ends["free"]) < 0.2
 
 
