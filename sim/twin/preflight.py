@@ -22,7 +22,7 @@ from robotd.trajectory import Trajectory
 from sim.model.obstacles import Obstacle
 from sim.twin.apply import FollowState, TwinBody
 from sim.twin.drag import DragWatch
-from sim.twin.margins import allow_touching, bodies, deepest_m, touching_fingers
+from sim.twin.margins import SELF_DEPTH_M, allow_touching, bodies, deepest_m, touching_fingers
 from sim.twin.path import PathMaker
 
 BEYOND_RANGE_RAD = math.radians(15.0)
@@ -68,9 +68,8 @@ class Preflight:
         self._now_ns = now_ns
         self._paths = PathMaker(body, speed_rad_s)
         self._numbers_of = bodies(body, obstacles)
-        sag = body.sag_rad(resting_rad)
-        body.place(np.asarray(resting_rad) + 2.0 * sag)
-        self._deepest_m = allow_touching(body, deepest_m(body, obstacles))
+        body.place(np.asarray(resting_rad) + body.sag_rad(resting_rad))
+        self._deepest_m = allow_touching(body, deepest_m(body, obstacles), SELF_DEPTH_M)
         self._fingers = touching_fingers(body, obstacles)
 
     def check(
