@@ -35,8 +35,8 @@ _WEAK = (1.91 / 7.4, 1.91 / 5.45)
 class Moment:
     """One robot at one tick, all [n], joints of all arms in bus order.
 
-    `motor_nm` is what the duty gives a standing motor, `error_rad` what was left to the goal at that time. `external_nm`
-    is what the motion took beyond motor, weight and friction: positive pushes the joint to larger angles.
+    `motor_nm` is what the duty gives a standing motor, `error_rad` what was left to the goal then. `external_nm` is
+    what the motion took beyond motor, weight and friction: positive pushes the joint to larger angles.
     `payload_nm_kg` is what a kilogram at the fingers would add.
     """
 
