@@ -54,7 +54,7 @@ def rehearsal_key(config: Config, calibrations: Sequence[str], subject: Subject)
         "calibrations": list(calibrations),
         "simulated": config.simulation is not None,
         "arms": {
-            name: [arm.base_xyz_m, arm.base_yaw_deg, arm.joint_offset_deg]
+            name: [arm.base_xyz_m, arm.base_yaw_deg, arm.joint_offset_deg, arm.supply]
             for name, arm in config.arms.items()
         },
         "cameras": msgspec.to_builtins(config.cameras),
@@ -205,7 +205,7 @@ class RehearsalStore:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What a person reads before the arm is given away. `do` is empty when nothing is missing;
-    `rehearsed` says whether a rehearsal that is evidence was made at all, however it ended."""
+    `rehearsed` says whether the newest rehearsal that is evidence ended well."""
 
     rehearsed: bool
     words: str
@@ -216,7 +216,8 @@ def standing(kept: Kept, command: str) -> Standing:
     """How something stands; `command` is how it is rehearsed."""
     found = kept.newest(evidence=True)
     if found is not None:
-        return Standing(True, found.words, "" if found.passed else f"{found.do} {command}".strip())
+        do = "" if found.passed else f"{found.do} {command}".strip()
+        return Standing(found.passed, found.words, do)
     other = kept.newest(evidence=False)
     if other is not None:
         return Standing(False, f"{other.words}; that shows little: {other.why_evidence}", command)

@@ -67,12 +67,12 @@ def add_unrehearsed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unrehearsed",
         action="store_true",
-        help="let it move a real arm though it was never rehearsed on it; --yes does not say so",
+        help="let it move a real arm though no rehearsal on it ended well; --yes does not say so",
     )
 
 
 def consent_unrehearsed(robot: Robot, policy: PolicyStatus, args: argparse.Namespace) -> bool:
-    """Whether a policy that was never rehearsed may move this arm; asks where it matters.
+    """Whether a policy without a good rehearsal may move this arm; asks where it matters.
 
     A simulated robot and a rehearsed policy need no such consent: False. Raises StateError when it
     was not given, or nobody can be asked.
@@ -87,7 +87,7 @@ def consent_unrehearsed(robot: Robot, policy: PolicyStatus, args: argparse.Names
         return True
     raise StateError(
         f"The policy was not started: {policy.rehearsal}.",
-        "It is new here, or checkpoint, calibration, cameras or limits changed since.",
+        "It is new here, its rehearsal failed, or checkpoint, calibration or limits changed since.",
         f"{policy.rehearsal_do}; or say that you take it as it is: --unrehearsed.",
     )
 

@@ -18,11 +18,11 @@ Permille = Sequence[float]
 def in_force(working: Permille, *caps: Permille | None) -> tuple[float, ...]:
     """The lowest bound of each joint, permille of stall, never below 0; None: that one is not set.
 
-    A bound that is not a number counts as 0: nobody knows what it meant.
+    A bound that is not a number is none: counted as 0 it would drop the arm.
     """
     bounds = [working, *(cap for cap in caps if cap is not None)]
     return tuple(
-        max(0.0, min(value if value == value else 0.0 for value in joint))
+        max(0.0, min((value for value in joint if value == value), default=0.0))
         for joint in zip(*bounds, strict=True)
     )
 

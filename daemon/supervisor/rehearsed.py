@@ -55,10 +55,10 @@ class RobotRehearsals:
 
 
 def refuse_unrehearsed(standing: Standing) -> None:
-    """Raise StateError for a policy without a rehearsal that is evidence."""
+    """Raise StateError for a policy without a rehearsal that is evidence and ended well."""
     if not standing.rehearsed:
         raise StateError(
-            f"This policy is not rehearsed on this robot ({standing.words}).",
-            "It is new here, or checkpoint, calibration, cameras or limits changed since.",
+            f"No rehearsal of this policy on this robot ended well ({standing.words}).",
+            "It is new here, its rehearsal failed, or checkpoint, calibration or limits changed since.",
             f"{standing.do} (moves nothing); or say that you take it as it is: --unrehearsed.",
         )

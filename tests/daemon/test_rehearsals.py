@@ -140,7 +140,7 @@ def test_the_arming_list_says_how_a_policy_was_rehearsed_and_what_is_missing() -
     )
     bad = msgspec.structs.replace(GOOD, passed=False, refused=12, do="Put the arm back.")
     rehearsed, words, do = stands({"shadow": bad})
-    assert rehearsed and "12 of 61" in words and do.startswith("Put the arm back.")
+    assert not rehearsed and "12 of 61" in words and do.startswith("Put the arm back.")
     rendered = msgspec.structs.replace(GOOD, kind="plant", evidence=False)
     rehearsed, words, do = stands({"plant": rendered})
     assert not rehearsed and "it looks through wrist" in words and do
