@@ -96,7 +96,7 @@ def test_a_control_is_ticking_then_silent_then_frozen_and_dead_once_it_is_killed
     assert scene.looks(0.05) is Life.TICKING
     stopped(process)
     assert scene.watched.kill() == ""
-    process.wait()
+    process.wait(10)
     assert scene.looks(0.05) is Life.DEAD
 
 
