@@ -26,7 +26,7 @@ def draw(view: View, width: int, height: int) -> Text:
         return Text("waiting for the first state", style=view.look.faint)
     lines = [
         _twin(view, width),
-        _plans(view),
+        *_plans(view, width),
         *_policy(view, width),
         *_shadow(view, width),
         _disk(view),
@@ -64,19 +64,19 @@ def _twin(view: View, width: int) -> Text:
     return text.append(*clear)
 
 
-def _plans(view: View) -> Text:
+def _plans(view: View, width: int) -> list[Text]:
     look = view.look
     assert view.status is not None
     twin = view.status.twin
     if not twin.plans_passed and not twin.plans_rejected:
-        return Text()
+        return []
     text = Text(f"plans {twin.plans_passed} passed ", style=look.dim)
     text.append(f"{twin.last_verdict_ms:.0f} ms  ", style=look.faint)
-    if twin.plans_rejected:
-        text.append(f"{look.alert} {twin.plans_rejected} rejected", style=look.warn)
-        if twin.last_reason:
-            text.append(f": {twin.last_reason}", style=look.warn)
-    return text
+    if not twin.plans_rejected:
+        return [text]
+    text.append(f"{look.alert} {twin.plans_rejected} rejected", style=look.warn)
+    why = fitted([[(twin.last_reason, look.warn)]], width, 2, 2) if twin.last_reason else []
+    return [text, *why]
 
 
 def _policy(view: View, width: int) -> list[Text]:
