@@ -1,7 +1,7 @@
 """Fingers may stand on the table, but not be dragged across it while they press.
 
 How deep fingers seem to stand in the table says little of the force on them once they slide: a hand that seemed 14 mm
-deep and went 10 cm sideways wedged itself with 28 N in the plant, and seeming 18 mm deep without sliding was 2-6 N.
+deep and went 10 cm sideways wedged itself with 28 N in the plant, and seeming 17 mm deep without sliding was 2-6 N.
 """
 
 import numpy as np
