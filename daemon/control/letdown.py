@@ -16,6 +16,9 @@ from robotd.errors import BusError
 log = logging.getLogger(__name__)
 
 JOINTS = len(JOINT_NAMES)
+_RESTORES = (
+    60  # half a second of ticks: a reply or two lost on a noisy line, not a line that is gone
+)
 
 
 class Lowerable(Protocol):
@@ -62,9 +65,11 @@ class LetDown:
         self._allowed_rad_s = allowed_rad_s
         self._dt_s = dt_s
         self._releases: list[release.Release] = []
+        self._to_restore: dict[str, int] = {}  # arms that are limp with 48 still low: tries left
 
     def begin(self) -> None:
         """Start from what each joint needs now."""
+        self._to_restore.clear()
         self._releases = [
             release.begin(
                 [1000 if limit < 0 else limit for limit in arm.limit_now_permille],
@@ -74,14 +79,18 @@ class LetDown:
         ]
 
     def step(self) -> bool:
-        """One tick. Returns True once every servo that answers has confirmed torque off.
+        """One tick. Returns True once every servo that answers has confirmed torque off, and
+        register 48 is as at power-on (or could not be written for half a second).
 
         An arm of which nothing is heard is left as it is: how fast it sinks is not known, and it
         goes on when it answers again. One silent servo among others must not keep the arm up: its
         torque falls with theirs, unseen. Raises BusError.
         """
         for number, arm in enumerate(self._arms):
-            if arm.released or min(arm.misses) > 0:
+            if arm.released:
+                self._restore(arm)
+                continue
+            if min(arm.misses) > 0:
                 continue
             speeds = _speeds(arm)
             lowered = release.step(self._releases[number], speeds, self._allowed_rad_s, self._dt_s)
@@ -92,7 +101,7 @@ class LetDown:
                 self._let_go(arm)
             else:
                 arm.write_torque_limit(lowered.limit_permille)
-        return all(arm.released for arm in self._arms)
+        return not self._to_restore and all(arm.released for arm in self._arms)
 
     def limp_now(self) -> None:
         """Torque off at once, wherever the arm is: a person pressed the e-stop twice."""
@@ -111,7 +120,22 @@ class LetDown:
         mute = [JOINT_NAMES[joint] for joint in range(JOINTS) if arm.silent(joint)]
         if mute:
             log.error("%s: torque off is not confirmed by %s", arm.name, ", ".join(mute))
-        arm.restore_torque_limit()
+        self._to_restore[arm.name] = _RESTORES
+        self._restore(arm)
+
+    def _restore(self, arm: Lowerable) -> None:
+        """Register 48 as at power-on, tried again in the next tick when a reply is lost now."""
+        left = self._to_restore.pop(arm.name, 0)
+        if left == 0:
+            return
+        try:
+            arm.restore_torque_limit()
+        except BusError:
+            if left > 1:
+                self._to_restore[arm.name] = left - 1
+            else:
+                log.error("%s: register 48 stays low; a power cycle restores it", arm.name)
+            raise
 
 
 def _speeds(arm: Lowerable) -> list[float | None]:

@@ -6,6 +6,7 @@ As in test_core, torque and registers are read from the servos and motion from t
 import pytest
 from msgspec.structs import replace
 
+from robotd.errors import BusError
 from robotd.states import Fault, RequestKind, State, Torque
 from sim.plant.world_messages import ClearFaults, ForceStatus, Power, SetFault, Stuck
 
@@ -217,3 +218,21 @@ def test_a_limp_joint_of_a_stiff_arm_is_taken_gently(bench: Bench) -> None:
     bench.run(1.0)
     assert bench.torque() == [1] * 6
     assert bench.fastest_rad_s <= SINKING_RAD_S
+
+
+def test_a_reply_lost_at_the_very_end_leaves_no_weak_arm_to_the_next_program(bench: Bench) -> None:
+    bench.raised()
+    arm = bench.core.arms[0]
+    restore, lost = arm.restore_torque_limit, []
+
+    def twice_lost() -> None:
+        if len(lost) < 2:
+            lost.append(True)
+            raise BusError("Servo 3 did not read.", "A lost reply.", "Nothing.")
+        restore()
+
+    arm.restore_torque_limit = twice_lost  # type: ignore[method-assign]
+    bench.ask(RequestKind.RELEASE)
+    bench.until(State.DISARMED)
+    assert len(lost) == 2 and bench.torque() == [0] * 6
+    assert limits(bench) == [1000] * 5 + [500]
