@@ -27,6 +27,7 @@ from daemon.control.sources import Followed, Handover
 from daemon.control.stages import StageTimes
 from daemon.control.supply import SupplyWatch
 from daemon.control.timing import missed_between
+from daemon.control.warm import rehearse
 from robotd.clock import NS_PER_MS, Clock
 from robotd.errors import BusError
 from robotd.messages import Check
@@ -79,7 +80,8 @@ class ControlCore:
         self._clock = clock
         self._settings = settings
         self._arming = ArmingRun(arming, self.arms, self.leaders, settings, exchange)
-        self._readout = Readout(self.arms, self.leaders)
+        dt_s = 1.0 / settings.tick_hz
+        self._readout = Readout(self.arms, self.leaders, lambda: rehearse(self.arms, dt_s))
         self.times = StageTimes(self.arms, self.leaders, settings.tick_hz)
         self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)

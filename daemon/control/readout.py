@@ -4,7 +4,7 @@ One thread, so several arms cost little more than one (four buses: 1.9 ms togeth
 after the other).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from daemon.control.arm import FollowerArm
 from daemon.control.leader import LeaderArm
@@ -14,8 +14,15 @@ from drivers.bus import collect
 class Readout:
     """The buses of all arms and leaders."""
 
-    def __init__(self, arms: Sequence[FollowerArm], leaders: Sequence[LeaderArm]) -> None:
+    def __init__(
+        self,
+        arms: Sequence[FollowerArm],
+        leaders: Sequence[LeaderArm],
+        meanwhile: Callable[[], None],
+    ) -> None:
+        """`meanwhile` is called while the wire is busy with the replies (see `collect`)."""
         self._arms = arms
+        self._meanwhile = meanwhile
         self._holders: tuple[FollowerArm | LeaderArm, ...] = (*arms, *leaders)
         self._opened = [0] * len(arms)
 
@@ -31,7 +38,7 @@ class Readout:
                 self._opened[number] = arm.link.opened
                 arm.forget()
         open_buses = [holder.link.bus for holder in self._holders if holder.link.bus is not None]
-        readings = iter(collect(open_buses, deadline_ns))
+        readings = iter(collect(open_buses, deadline_ns, self._meanwhile))
         complete = True
         for holder in self._holders:
             whole = False

@@ -1,18 +1,21 @@
 """The bus: values of the right servo or none, bounded waits, and late replies never believed."""
 
+import os
 import threading
 import time
+import tty
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers import framer
 from drivers import registers as r
 from drivers.bus import ServoBus, collect
 from drivers.framer import Reply
 from drivers.serial_port import PySerialPort
 from drivers.telemetry import decode_telemetry
-from robotd.clock import NS_PER_MS, MonotonicClock, VirtualClock
+from robotd.clock import NS_PER_MS, NS_PER_S, MonotonicClock, VirtualClock
 from robotd.errors import BusError
 
 from .scripted_servos import LoopbackPort, PtyServos, ScriptedServos, frame, words
@@ -330,3 +333,25 @@ def test_reading_a_tick_costs_under_a_tenth_of_a_millisecond_of_processor_time()
             collect([bus], 0)
         best = min(best, (time.thread_time() - began) / 100)
     assert best < 100e-6
+
+
+def test_what_is_done_meanwhile_is_done_before_the_replies_are_waited_for() -> None:
+    servos, slave = os.openpty()
+    tty.setraw(slave)
+    bus = ServoBus(PySerialPort(os.ttyname(slave)), (1, 2), MonotonicClock())
+    calls: list[bytes] = []
+
+    def meanwhile() -> None:
+        calls.append(os.read(servos, 100))
+        for servo_id in bus.ids:
+            body = bytes((servo_id, 17, 0)) + bytes(15)
+            os.write(servos, b"\xff\xff" + body + bytes((framer.checksum(body),)))
+
+    try:
+        (reading,) = collect([bus], bus.clock.now_ns() + NS_PER_S, meanwhile)
+    finally:
+        bus.close()
+        os.close(servos)
+        os.close(slave)
+    assert reading.complete
+    assert calls == [framer.sync_read(r.TELEMETRY_ADDRESS, r.TELEMETRY_LENGTH, (1, 2))]
