@@ -14,6 +14,7 @@ from daemon.supervisor.checks import failed
 from daemon.supervisor.control_link import ControlWriter
 from daemon.supervisor.observed import Observed
 from daemon.supervisor.pending import Data, Pending
+from daemon.supervisor.words import fault_words
 from robotd import messages
 from robotd.clock import Clock
 from robotd.errors import DaemonError, RobotdError, StateError
@@ -54,7 +55,8 @@ class Motion:
         surroundings: Callable[[], tuple[Check, ...]],
     ) -> None:
         self.arming: tuple[Check, ...] = ()  # the newest list, for the published state
-        self._joints = len(joint_names(config))
+        self._names = joint_names(config)
+        self._joints = len(self._names)
         self._control = control
         self._observed = observed
         self._clock = clock
@@ -217,7 +219,10 @@ class Motion:
         )
         after = next_state(State(tick["state"]), _EVENTS[kind], facts)
         if isinstance(after, Refusal):
-            raise StateError(after.why, "The state does not allow it.", after.do)
+            joint = tick["fault_joint"]
+            name = self._names[joint] if 0 <= joint < len(self._names) else None
+            what, _ = fault_words(facts.fault, name)
+            raise StateError(after.why, f"{what or 'The state does not allow it'}.", after.do)
 
 
 def _source(name: str) -> Source:

@@ -124,6 +124,9 @@ def test_a_fault_leaves_its_story_and_the_fault_says_where(
     stage.sim("fault", "silent", "--servo", "elbow_flex")
     status = stage.until(lambda status: "robotd blackbox" in status.fault_do)
     assert "elbow_flex does not answer" in status.fault
+    with pytest.raises(StateError, match="A fault is latched") as caught:
+        stage.robot.request(Home())
+    assert "elbow_flex does not answer" in caught.value.likely
     newest = status.fault_do.partition("robotd blackbox show ")[2].rstrip(".")
     assert newest.endswith("-servo_lost")
     end_s = time.monotonic() + 30
