@@ -117,18 +117,6 @@ class TwinBody:
         """Find what touches in the pose the model stands in."""
         mujoco.mj_collision(self.model, self.data)
 
-    def contacts(self) -> list[tuple[tuple[int, int], float]]:
-        """After `collide`: pairs of geoms (lower id first) with their distance in metres, negative inside."""
-        count = self.data.ncon
-        if count == 0:
-            return []
-        pairs = self.data.contact.geom[:count].tolist()
-        distances = self.data.contact.dist[:count].tolist()
-        return [
-            ((min(pair), max(pair)), float(distance))
-            for pair, distance in zip(pairs, distances, strict=True)
-        ]
-
     def pairs(self) -> tuple[npt.NDArray[np.int32], Vector]:
         """After `collide`: the geoms of each contact [N, 2] and how deep they stand in each other [N], metres."""
         count = self.data.ncon

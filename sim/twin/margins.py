@@ -90,7 +90,8 @@ def allow_touching(body: TwinBody, limits: Vector, slack_m: float = LINK_DEPTH_M
     """`limits`, with what touches in the pose the model stands in allowed that deep, and `slack_m` more."""
     body.collide()
     allowed = limits.copy()
-    for (first, second), distance_m in body.contacts():
-        depth_m = max(limits[first, second], slack_m - distance_m)
-        allowed[first, second] = allowed[second, first] = max(depth_m, allowed[first, second])
+    geoms, depths_m = body.pairs()
+    for (first, second), depth_m in zip(geoms.tolist(), depths_m.tolist(), strict=True):
+        deepest = max(allowed[first, second], depth_m + slack_m)
+        allowed[first, second] = allowed[second, first] = deepest
     return allowed
