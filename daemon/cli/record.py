@@ -64,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
     with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
         summary = _run(args)
     print(printable(summary) if args.json else f"Kept {summary['kept']} in {summary['root']}.")
+    if summary["ended_by"]:
+        print(f"The session ended early: {summary['ended_by']}.", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -87,7 +90,7 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
         if opened.get("interrupted"):
             print(f"{opened['interrupted']} interrupted episodes wait: robotd dataset recover")
         try:
-            _record(robot, args, who)
+            ended_by = _record(robot, args, who)
         finally:
             closed = robot.request(CloseSession(), timeout_s=_CLOSE_TIMEOUT_S)
     kept, published = int(closed["kept"]), int(closed["published"])
@@ -103,6 +106,7 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
         "root": opened["root"],
         "kept": kept,
         "published": published,
+        "ended_by": ended_by,
     }
 
 
@@ -112,8 +116,8 @@ def dataset_name(task: str) -> str:
     return "local/" + ("_".join(words)[:60] or "episodes")
 
 
-def _record(robot: Robot, args: argparse.Namespace, who: str) -> None:
-    """The whole session."""
+def _record(robot: Robot, args: argparse.Namespace, who: str) -> str:
+    """The whole session. Returns what took the arm from it before its time; empty for nothing."""
     kept = tried = 0
     with Keys() as keys:
         if who == "leader" and not keys.present:
@@ -134,16 +138,18 @@ def _record(robot: Robot, args: argparse.Namespace, who: str) -> None:
             kept += outcome.kept
             print(f"  {outcome.said}", flush=True)
             if outcome.ends:
-                break
+                return outcome.lost
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How one episode ended: whether it is kept, in words, and whether the session ends with it."""
+    """How one episode ended: whether it is kept, in words, whether the session ends with it."""
 
     kept: bool
     said: str
     ends: bool = False
+    lost: str = ""  # why the arm was lost, where that ended it
 
 
 def _wait_for_start(robot: Robot, keys: Keys) -> bool:
@@ -175,7 +181,8 @@ def _episode(robot: Robot, keys: Keys, who: str, limit_s: float, unrehearsed: bo
         robot.request(DiscardEpisode(), timeout_s=SAVE_TIMEOUT_S)
         why = {"redo": "once more", "estop": "software stop"}.get(verdict, verdict)
         said = f"{why}: set aside (kept until space is needed)"
-        return _Outcome(False, said, ends=verdict != "redo")
+        lost = "" if verdict == "redo" else why
+        return _Outcome(False, said, ends=verdict != "redo", lost=lost)
     label = {"success": True, "fail": False}.get(verdict)
     data = robot.request(KeepEpisode(success=label), timeout_s=SAVE_TIMEOUT_S)
     if not data.get("kept", True):
