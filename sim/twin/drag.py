@@ -1,7 +1,8 @@
 """Fingers may stand on the table, but not be dragged across it while they press.
 
 How deep fingers seem to stand in the table says little of the force on them once they slide: a hand that seemed 14 mm
-deep and went 10 cm sideways wedged itself with 28 N in the plant, and seeming 17 mm deep without sliding was 2-6 N.
+deep and went 10 cm sideways wedged itself with 28 N in the plant, one that seemed 21 mm deep and stayed there pressed
+with 1.3 N.
 """
 
 import numpy as np
@@ -9,11 +10,11 @@ import numpy.typing as npt
 
 from sim.twin.apply import TwinBody, Vector
 
-PRESSED_M = 0.008
+PRESSED_M = 0.012
 """From this seeming depth on fingers count as pressed: the most by which they are expected too low while they touch."""
 
-DRAGGED_M = 0.025
-"""How far pressed fingers may slide in one plan. Grasping a block lying on the table takes 17 mm."""
+DRAGGED_M = 0.040
+"""How far pressed fingers may slide in one plan. Grasping a block lying on the table takes less."""
 
 
 class DragWatch:
