@@ -27,6 +27,7 @@ NAME = "bench"
 CONTROL_PRIORITY = 50  # config/defaults.yaml
 RECORDER_PRIORITY = CONTROL_PRIORITY + 10
 BARE_PRIORITY = CONTROL_PRIORITY + 1
+LINE_PRIORITY = CONTROL_PRIORITY + 5  # above both loops, so that neither delays its own bytes
 _MEMORY = Path("/dev/shm")
 _ENDING_S = 10.0
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from bench import bare, lerobot_side, real_arm, robotd_side
 from bench.figures import ratio, spread
+from bench.line_workers import hurried
 from bench.machine import describe
-from bench.rig import BARE_PRIORITY, Rig, helper, rig
+from bench.rig import BARE_PRIORITY, LINE_PRIORITY, Rig, helper, rig
 from drivers import framer
 from drivers.registers import TELEMETRY_LENGTH
 from robotd.clock import NS_PER_S
@@ -34,13 +35,14 @@ def _make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
         hz, measured = real_arm.measure(args.robot, args.seconds, args.yes, said)
         return _head(args, hz) | figures(measured, _WIRE_NS)
     hz = args.hz or _DEFAULT_HZ
-    with rig() as place:
+    with rig() as place, hurried(LINE_PRIORITY) as workers:
         if args.bare:
             return _head(args, hz) | {"bare": _bare_alone(place, hz, args.seconds, said)}
         work = robotd_side.Work(hz, args.seconds, "encode" in args.load, "policy" in args.load)
         report = _head(args, hz) | figures(robotd_side.measure(place, work, said), _WIRE_NS)
         if args.against is not None:
             report |= compared(report, lerobot_side.measure(place, work, said))
+        report["schedulers"]["line_workers"] = workers.scheduler
     return report
 
 

@@ -20,7 +20,9 @@ COMMANDS = (
     CommandSpec("dataset", "list datasets and look into one", "daemon.cli.dataset"),
     CommandSpec("blackbox", "the story of a fault: its last minute", "daemon.cli.blackbox"),
     CommandSpec("doctor", "look at the servos closely, without a daemon", "daemon.cli.doctor"),
-    CommandSpec("selftest", "an arm's first day: try what is believed of it", "daemon.cli.selftest"),
+    CommandSpec(
+        "selftest", "an arm's first day: try what is believed of it", "daemon.cli.selftest"
+    ),
     CommandSpec("guard", "bring the arm down when control hangs (for systemd)", "daemon.cli.guard"),
     CommandSpec("logs", "what the processes wrote", "daemon.cli.logs"),
 )

@@ -58,7 +58,9 @@ def bus_lines(config: Config) -> list[tuple[str, Role]]:
 class TracedPort:
     """A serial port that tells what passes through it."""
 
-    def __init__(self, port: SerialPort, line: int, note: Callable[[int, int, bytes], None]) -> None:
+    def __init__(
+        self, port: SerialPort, line: int, note: Callable[[int, int, bytes], None]
+    ) -> None:
         self._port = port
         self._line = line
         self._note = note

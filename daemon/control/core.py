@@ -9,24 +9,22 @@ import logging
 from collections.abc import Callable, Sequence
 
 from daemon.control import watch
-from daemon.control.arm import JOINTS, FollowerArm
+from daemon.control.arm import FollowerArm
 from daemon.control.arming_run import Arming, ArmingRun
 from daemon.control.bounded import BoundedTorque
 from daemon.control.exchange import ControlRequest, Exchange
-from daemon.control.gate import Applied, Asked, Body, GateState, apply
+from daemon.control.gate import Applied, GateState
 from daemon.control.leader import LeaderArm
 from daemon.control.letdown import LetDown
+from daemon.control.limiting import Limiting
 from daemon.control.machine import Event, Facts, Refusal, next_state
 from daemon.control.pilot import Pilot
-from daemon.control.protection import Protection
 from daemon.control.readout import Readout
 from daemon.control.record import TickEvidence, tick_record, torque_of
 from daemon.control.settings import CoreSettings
-from daemon.control.soft_start import SoftStart
 from daemon.control.sources import Followed, Handover
 from daemon.control.stages import StageTimes
-from daemon.control.supply import SupplyWatch
-from daemon.control.timing import missed_between
+from daemon.control.timing import goal_phase_ns, missed_between
 from daemon.control.warm import rehearse
 from robotd.clock import NS_PER_MS, Clock
 from robotd.errors import BusError
@@ -86,10 +84,8 @@ class ControlCore:
         self._pilot = Pilot(self.arms, self.leaders, exchange, settings)
         self._down = LetDown(self.arms, settings.release_speed_rad_s, 1.0 / settings.tick_hz)
         self._bounded = BoundedTorque(self.arms, 1.0 / settings.tick_hz)
-        self._protection = Protection(self.arms, settings.protection)
-        self._soft = SoftStart(settings.soft_start_ns)
-        supply = settings.supply_dip_s, settings.supply_fault_s, 1.0 / settings.tick_hz
-        self._supplies = [SupplyWatch(*supply) for _ in self.arms]
+        self._limiting = Limiting(self.arms, settings)
+        self._goal_phase_ns = goal_phase_ns(settings.read_deadline_ns, settings.tick_hz)
         self._estop_ns = 0
         self._presses = exchange.estop_presses()
         self._last_request = 0
@@ -99,7 +95,6 @@ class ControlCore:
         self._missed = 0
         self._index = -1
         self._complaint = ""
-        self._dt_s = 1.0 / settings.tick_hz
 
     @property
     def torque(self) -> Torque:
@@ -138,23 +133,17 @@ class ControlCore:
         read_ns = self._clock.now_ns()
         self._judge(deadline_ns)
         followed = self._decide(deadline_ns)
-        start = self._soft.share(self.handover.at_ns, self._bounded.rising, deadline_ns)
-        shielded = self._protection.shield(
-            [_slice(followed.asked, number) for number in range(len(self.arms))],
-            self.state.armed and not self._bounded.rising,
+        applied = self._limiting.apply(
+            followed.asked,
+            self.state.armed,
+            self._bounded.rising,
+            self.handover.at_ns,
+            deadline_ns,
         )
-        applied = [
-            apply(
-                shielded[number].asked,
-                arm.position_rad,
-                self._body(number, start, shielded[number].grip_floor_rad),
-                arm.gate,
-                arm.limits,
-                self._dt_s,
-            )
-            for number, arm in enumerate(self.arms)
-        ]
-        gated_ns = self._clock.now_ns()
+        gated_ns = waited_ns = self._clock.now_ns()
+        if self.state.armed:
+            self._clock.sleep_until_ns(deadline_ns + self._goal_phase_ns)
+            waited_ns = self._clock.now_ns()
         wrote = self._write(applied, deadline_ns)
         written_ns = self._clock.now_ns()
         slow_hz = _ARMED_SLOW_READS_HZ if self.state.armed else _SLOW_READS_HZ
@@ -171,6 +160,7 @@ class ControlCore:
                     began_ns=began_ns,
                     read_ns=read_ns,
                     gated_ns=gated_ns,
+                    waited_ns=waited_ns,
                     written_ns=written_ns,
                     wrote=wrote,
                     state=self.state,
@@ -200,24 +190,12 @@ class ControlCore:
             began_ns=began_ns,
             read_ns=read_ns,
             gated_ns=gated_ns,
+            waited_ns=waited_ns,
             written_ns=written_ns,
             back_ns=back_ns,
             ended_ns=self._clock.now_ns(),
             complete=complete,
             looking=looking,
-        )
-
-    def _body(self, number: int, start: float, grip_floor_rad: float) -> Body:
-        """What an arm can give in this tick."""
-        arm = self.arms[number]
-        return Body(
-            arm.temperatures_c(),
-            arm.loads_permille(),
-            arm.limit_now_permille,
-            start,
-            self._bounded.rising,
-            self._supplies[number].steady,
-            grip_floor_rad,
         )
 
     # --- hearing ----------------------------------------------------------------------------------
@@ -317,24 +295,8 @@ class ControlCore:
             self._judge_faulted(now_ns)
         if self.state in _UNJUDGED or self._arming.looking:
             return
-        for number, arm in enumerate(self.arms):
-            finding = watch.judge(
-                arm.views(),
-                self.state is not State.ARMING,
-                self._settings.fault_after,
-                arm.limits.stop_at_c,
-            )
-            supplied = self._supplies[number].look(
-                arm.voltages_v(), arm.voltage_window_v, self.state.armed
-            )
-            finding = finding or supplied
-            if finding is None:
-                continue
-            joint = finding.joint if finding.joint < 0 else number * JOINTS + finding.joint
-            self._fault(watch.Finding(finding.fault, joint), now_ns)
-            return
-        found = self._protection.finding(self._exchange.twin_finding(), now_ns)
-        if found is not None and self.state.armed:
+        found = self._limiting.finding(self.state, self._exchange.twin_finding(), now_ns)
+        if found is not None:
             self._fault(found, now_ns)
 
     def _fault(self, finding: watch.Finding, now_ns: int) -> None:
@@ -431,10 +393,3 @@ _OWNERS = {
     Event.HOME: Source.HOMING,
     Event.CORRECT: Source.CORRECTION,
 }
-
-
-def _slice(asked: Asked, arm: int) -> Asked:
-    """The part of a whole robot's request that is one arm's."""
-    if asked.goal_rad is None:
-        return asked
-    return Asked(asked.goal_rad[arm * JOINTS : (arm + 1) * JOINTS], asked.why)

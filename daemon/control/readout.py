@@ -18,7 +18,7 @@ class Readout:
         self,
         arms: Sequence[FollowerArm],
         leaders: Sequence[LeaderArm],
-        meanwhile: Callable[[], None],
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         """`meanwhile` is called while the wire is busy with the replies (see `collect`)."""
         self._arms = arms

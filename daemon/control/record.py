@@ -21,6 +21,7 @@ class TickEvidence:
     began_ns: int
     read_ns: int
     gated_ns: int
+    waited_ns: int
     written_ns: int
     wrote: bool
     state: State
@@ -76,7 +77,7 @@ def tick_record(
         "missed_ticks": tick.missed_ticks,
         "read_us": _us(tick.read_ns - tick.began_ns),
         "gate_us": _us(tick.gated_ns - tick.read_ns),
-        "write_us": _us(tick.written_ns - tick.gated_ns),
+        "write_us": _us(tick.written_ns - tick.waited_ns),
         "late_us": _us(tick.began_ns - tick.deadline_ns),
         "estop_presses": tick.presses,
         "last_request": tick.last_request,

@@ -6,10 +6,11 @@ of it is published by copying bytes. What each stage is, in microseconds:
 - `late`: from the tick's deadline to its beginning.
 - `read`: hearing requests, asking every servo and waiting for the replies.
 - `gate`: judging, deciding, the limits.
-- `write`: the goal, or what arming and letting down write.
+- `write`: the goal, or what arming and letting down write. A goal waits for its moment of the tick
+  before that (`daemon.control.timing.goal_phase_ns`), and that wait counts nowhere.
 - `read_back`: torque and limit read back from one servo, in the ticks that do it.
 - `publish`: everything after that, the tick's record above all.
-- `work`: from the tick's beginning to its end.
+- `work`: from the tick's beginning to its end, without that wait.
 - `period`: from the moment a goal may leave to the same moment of the next tick.
 
 Ticks of the arming list are left out: looking at registers takes whole ticks on purpose, nothing
@@ -75,6 +76,7 @@ class StageTimes:
         began_ns: int,
         read_ns: int,
         gated_ns: int,
+        waited_ns: int,
         written_ns: int,
         back_ns: int,
         ended_ns: int,
@@ -83,6 +85,7 @@ class StageTimes:
     ) -> None:
         """Count one tick by the stamps between its stages.
 
+        `waited_ns` is when the goal's moment had come, `gated_ns` where none was waited for;
         `back_ns` is `written_ns` where no servo was read back; `looking`: a step of the arming list
         was done; `complete`: every follower servo answered.
         """
@@ -94,11 +97,11 @@ class StageTimes:
             return
         self._read.add((read_ns - began_ns) // 1000)
         self._gate.add((gated_ns - read_ns) // 1000)
-        self._write.add((written_ns - gated_ns) // 1000)
+        self._write.add((written_ns - waited_ns) // 1000)
         if back_ns != written_ns:
             self._back.add((back_ns - written_ns) // 1000)
         self._publish.add((ended_ns - back_ns) // 1000)
-        self._work.add((ended_ns - began_ns) // 1000)
+        self._work.add((ended_ns - began_ns - (waited_ns - gated_ns)) // 1000)
         if self._goal_ns:  # the first tick, and the first after a look, owe their lateness to that
             self._late.add((began_ns - deadline_ns) // 1000)
             self._period.add((written_ns - self._goal_ns) // 1000)

@@ -1,4 +1,5 @@
-"""When ticks are due: absolute deadlines, a missed one is skipped and counted, the phase is kept.
+"""When ticks are due, and when in a tick its goal leaves: absolute deadlines, a missed one is skipped
+and counted, the phase is kept.
 
 Pure, so that the rule can be tested without a loop. Catching up (bursts) would send several goals
 in a row after a stall; shifting the phase (delay) would let dataset rows drift off their grid.
@@ -6,7 +7,7 @@ in a row after a stall; shifting the phase (delay) would let dataset rows drift 
 
 from dataclasses import dataclass
 
-from robotd.clock import NS_PER_S
+from robotd.clock import NS_PER_MS, NS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,19 @@ class Schedule:
 def missed_between(done: int, upcoming: int) -> int:
     """How many ticks were skipped between two that ran."""
     return max(0, upcoming - done - 1)
+
+
+_GATE_NS = NS_PER_MS // 2
+_AFTER_NS = NS_PER_MS
+"""What is kept of a period for what comes after the goal: one servo's registers, and the record."""
+
+
+def goal_phase_ns(read_deadline_ns: int, tick_hz: int) -> int:
+    """How long after its tick's deadline a goal leaves: when no reply is waited for any more, and
+    the gate has had half a millisecond.
+
+    Sent as soon as it is known, a goal would leave with all the jitter of six replies over USB (3 ms
+    on a busy machine). Held until then it leaves as evenly as the ticks themselves, some 2 ms later;
+    the servo's own lag is 90 ms. A rate that leaves no room for that sends earlier.
+    """
+    return max(0, min(read_deadline_ns + _GATE_NS, NS_PER_S // tick_hz - _AFTER_NS))

@@ -60,7 +60,8 @@ def test_the_next_tick_is_never_more_than_a_period_late_and_never_done_twice(
 
 
 def took(times: StageTimes, at_ms: float, looking: bool = False) -> None:
-    """A tick due at `at_ms`: 1 ms late, then 2, 3, 4, 5, 6 ms for its five stages."""
+    """A tick due at `at_ms`: 1 ms late, then 2, 3, 4, 5, 6 ms for its five stages, and 1 ms in which
+    its goal waits."""
     ms = 1_000_000
     due = round(at_ms * ms)
     times.took(
@@ -68,9 +69,10 @@ def took(times: StageTimes, at_ms: float, looking: bool = False) -> None:
         began_ns=due + ms,
         read_ns=due + 3 * ms,
         gated_ns=due + 6 * ms,
-        written_ns=due + 10 * ms,
-        back_ns=due + 15 * ms,
-        ended_ns=due + 21 * ms,
+        waited_ns=due + 7 * ms,
+        written_ns=due + 11 * ms,
+        back_ns=due + 16 * ms,
+        ended_ns=due + 22 * ms,
         complete=True,
         looking=looking,
     )

@@ -47,6 +47,7 @@ class Control:
             began_ns=began,
             read_ns=began + 2_000_000,
             gated_ns=began + 2_100_000,
+            waited_ns=began + 2_100_000,
             written_ns=began + 2_200_000,
             back_ns=began + 2_200_000,
             ended_ns=began + 2_400_000,
