@@ -118,7 +118,8 @@ class Protection(_Section, frozen=True, kw_only=True):
     grasp_squeeze_deg: Annotated[float, Meta(ge=0.5, le=5)]
     grasp_ms: Annotated[float, Meta(ge=50, le=2000)]
     twin_faults: tuple[
-        Literal["stalled", "slipped", "collision", "joint_sign", "swapped_arm", "twin_diverged"], ...
+        Literal["stalled", "slipped", "collision", "joint_sign", "swapped_arm", "twin_diverged"],
+        ...,
     ]
     twin_fault_ms: Annotated[float, Meta(ge=0, le=10_000)]
 

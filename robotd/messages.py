@@ -381,7 +381,9 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     fps: float = 0.0
     told: str = ""  # what the policy is told that a camera would have to see
     cameras: tuple[str, ...] = ()  # those that it looks through
-    rehearsed: bool = False  # a rehearsal that is evidence for this robot was made, however it ended
+    rehearsed: bool = (
+        False  # a rehearsal that is evidence for this robot was made, however it ended
+    )
     rehearsal: str = ""  # the same in words
     rehearsal_do: str = ""  # what is missing; empty when it passed
     inference_ms: float = 0.0
