@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from daemon.control.leader import LeaderArm
 from daemon.control.stages import StageTimes
-from daemon.control.timing import Schedule, missed_between
-from robotd.clock import NS_PER_S
+from daemon.control.timing import Schedule, goal_phase_ns, missed_between
+from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.errors import BusError
 from robotd.histogram import Histogram
 from robotd.layouts import STAGES, timing_layout
@@ -201,3 +201,28 @@ def test_thousands_of_ticks_leave_no_garbage_and_no_memory_behind(bench: Bench) 
     # An object kept in each tick would be 2,400.
     assert more_objects < 100
     assert more_blocks < 100
+
+
+# --- the goal's moment ----------------------------------------------------------------------------
+
+
+@given(st.integers(500_000, 20_000_000), st.sampled_from([20, 30, 100, 120, 250, 500]))
+def test_a_goal_leaves_after_the_last_reply_and_before_the_period_is_over(
+    read_deadline_ns: int, tick_hz: int
+) -> None:
+    phase_ns = goal_phase_ns(read_deadline_ns, tick_hz)
+    period_ns = NS_PER_S // tick_hz
+    assert 0 <= phase_ns <= period_ns - NS_PER_MS
+    assert phase_ns > read_deadline_ns or phase_ns == period_ns - NS_PER_MS
+
+
+def test_goals_leave_at_one_moment_of_their_tick_whatever_the_line_does(bench: Bench) -> None:
+    bench.raised()
+    bench.ask(RequestKind.HOME)
+    bench.world.plant.handle(SetFault(servo_id=3, kind="silent", replies=9))
+    moments = set()
+    for _ in range(60):
+        bench.run(1 / 120)
+        if bench.tick["write_ns"]:
+            moments.add(bench.tick["write_ns"] - bench.tick["deadline_ns"])
+    assert moments == {goal_phase_ns(4 * NS_PER_MS, 120)}
