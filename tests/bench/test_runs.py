@@ -72,7 +72,7 @@ def test_the_tick_under_load_is_measured_on_the_wire(tmp_path: Path) -> None:
     assert found["ratio_p99"] == pytest.approx(found["p99_us"] / found["bare"]["p99_us"], abs=1e-3)
     assert found["overhead_p50_us"] > 0.0
     assert found["wire_us"] == 1_580.0
-    assert set(found["schedulers"]) == {"control", "bare", "wire_recorder"}
+    assert set(found["schedulers"]) == {"control", "bare", "wire_recorder", "line_workers"}
     assert not list(tmp_path.glob("robotd-bench-*")), "the benchmark left its folder behind"
 
 
