@@ -8,9 +8,20 @@ from typing import Any
 
 import msgspec
 
-from robotd.health import HealthStatus
+from robotd.status import SCHEMA as SCHEMA
+from robotd.status import CameraStatus as CameraStatus
+from robotd.status import Check as Check
+from robotd.status import EpisodeLine as EpisodeLine
+from robotd.status import GuardStatus as GuardStatus
+from robotd.status import JointStatus as JointStatus
+from robotd.status import LoopStatus as LoopStatus
+from robotd.status import PolicyStatus as PolicyStatus
+from robotd.status import RecordingStatus as RecordingStatus
+from robotd.status import ReplayStatus as ReplayStatus
+from robotd.status import ShadowStatus as ShadowStatus
+from robotd.status import Status as Status
+from robotd.status import TwinStatus as TwinStatus
 
-SCHEMA = 1
 API_SOCKET = "api.sock"
 STATE_SOCKET = "state.sock"
 INSTANCE_FILE = "instance.json"
@@ -257,228 +268,6 @@ class Failed(msgspec.Struct, frozen=True, tag_field="type", tag="failed", kw_onl
 
 
 Reply = Ok | Failed
-
-
-# --- state ----------------------------------------------------------------------------------------
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the arming list. `outcome`: pass, warn or fail."""
-
-    name: str
-    outcome: str
-    detail: str
-    do: str = ""
-
-
-class JointStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One joint, newest tick. Positions in radians (model frame) and LeRobot's units."""
-
-    name: str
-    position_rad: float
-    position_units: float
-    requested_rad: float
-    applied_rad: float
-    applied_units: float
-    requested_units: float
-    age_ms: float
-    temperature_c: float
-    load_percent: float
-    voltage_v: float
-    current_a: float
-    torque_limit_percent: float
-    limited_by: str
-    status: int
-
-
-class CameraStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One camera: `age_ms` is that of its newest frame; None before the first."""
-
-    name: str
-    age_ms: float | None
-    fps: float
-    width: int
-    height: int
-
-
-class LoopStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How well control keeps time. Late figures are over the last ten seconds."""
-
-    tick_hz: int
-    ticks: int
-    missed_ticks: int
-    late_p50_us: float
-    late_p99_us: float
-    read_p50_us: float
-    read_p99_us: float
-    age_ms: float
-    scheduler: str
-    memory_locked: bool
-    rss_mb: float
-
-
-class EpisodeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode of this session, newest last."""
-
-    index: int
-    seconds: float
-    frames: int
-    outcome: str  # success, fail, kept, interrupted, discarded
-    note: str = ""
-
-
-class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The recording session. `phase`: closed, ready, recording, saving."""
-
-    phase: str = "closed"
-    dataset: str = ""
-    root: str = ""
-    task: str = ""
-    episodes_wanted: int = 0
-    episodes_kept: int = 0
-    episodes_published: int = 0
-    frames: int = 0
-    gaps: int = 0
-    repeated: int = 0
-    elapsed_s: float = 0.0
-    limit_s: float | None = None
-    disk_left_s: float | None = None
-    last_error: str = ""
-    last_error_likely: str = ""
-    last_error_do: str = ""
-    episodes: tuple[EpisodeLine, ...] = ()
-
-
-class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The mirror and the pre-flight.
-
-    `verdict` is that of the newest plan: pass, reject, late or none. `last_reason` says what the
-    newest plan that was not passed would have done, `refused_ago_s` how long ago that was (None:
-    every plan passed).
-    """
-
-    alive: bool = False
-    residual_deg: tuple[float, ...] = ()
-    park_clear: bool = False
-    plans_passed: int = 0
-    plans_rejected: int = 0
-    verdict: str = "none"
-    last_reason: str = ""
-    refused_ago_s: float | None = None
-    last_verdict_ms: float = 0.0
-
-
-class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The loaded policy. `phase`: none, loading, ready, running, failed.
-
-    `error`, `likely` and `do` are the three parts of why it failed; while it runs, `error` alone
-    says why no plan can be made now.
-    """
-
-    phase: str = "none"
-    path: str = ""
-    kind: str = ""
-    fps: float = 0.0
-    told: str = ""  # what the policy is told that a camera would have to see
-    cameras: tuple[str, ...] = ()  # those that it looks through
-    rehearsed: bool = (
-        False  # a rehearsal that is evidence for this robot was made, however it ended
-    )
-    rehearsal: str = ""  # the same in words
-    rehearsal_do: str = ""  # what is missing; empty when it passed
-    inference_ms: float = 0.0
-    observation_age_ms: float = 0.0
-    chunks: int = 0
-    error: str = ""
-    likely: str = ""
-    do: str = ""
-
-
-class ReplayStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest replay. `phase`: none, loading, running, finished, failed.
-
-    `finished` means that the last recorded action was due while an approved plan was followed;
-    whatever else ended it is `failed`, with `error`, `likely` and `do`. `number` counts the replays
-    of this daemon; the reply to `Replay` has it as `replay`.
-    """
-
-    phase: str = "none"
-    number: int = 0
-    dataset: str = ""
-    episode: int = -1
-    error: str = ""
-    likely: str = ""
-    do: str = ""
-
-
-class ShadowStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest shadow. `phase`: none, running, finished, failed.
-
-    `chunks` were judged by the twin, `refused` of them not passed (by reason in `reasons`), `late`
-    not judged in time; `late` ones count as neither. `trouble` says why no chunk is made now.
-    `finished`: its time was over and its verdict is kept; `passed` says how, and the three parts
-    why not. `failed`: it broke off and nothing is kept.
-    """
-
-    phase: str = "none"
-    number: int = 0
-    seconds: float = 0.0
-    elapsed_s: float = 0.0
-    chunks: int = 0
-    refused: int = 0
-    late: int = 0
-    reasons: dict[str, int] = {}
-    inference_ms: float = 0.0
-    inference_max_ms: float = 0.0
-    observation_age_max_ms: float = 0.0
-    trouble: str = ""
-    passed: bool = False
-    key: str = ""
-    error: str = ""
-    likely: str = ""
-    do: str = ""
-
-
-class GuardStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The guard. `state`: watching, killing, taking, holding, releasing, down, cannot; `none` when
-    there is none. `what` and `do` say why it cannot bring the arm down."""
-
-    state: str = "none"
-    scheduler: str = ""
-    what: str = ""
-    do: str = ""
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a person or the TUI shows. Published ten times a second."""
-
-    schema: int = SCHEMA
-    name: str
-    simulated: bool
-    state: str
-    torque: str
-    source: str
-    fault: str = ""
-    fault_do: str = ""
-    left_stiff: str = ""  # robotd ends and the arm is not down: why, and what to do
-    message: str = ""
-    stamp_ns: int
-    uptime_s: float
-    handover_version: int
-    estop_presses: int
-    joints: tuple[JointStatus, ...]
-    cameras: tuple[CameraStatus, ...]
-    loop: LoopStatus
-    arming: tuple[Check, ...] = ()
-    recording: RecordingStatus = RecordingStatus()
-    twin: TwinStatus = TwinStatus()
-    policy: PolicyStatus = PolicyStatus()
-    replay: ReplayStatus = ReplayStatus()
-    shadow: ShadowStatus = ShadowStatus()
-    leader_ready: bool | None = None
-    guard: GuardStatus = GuardStatus()
-    processes: dict[str, str] = {}
-    health: HealthStatus = HealthStatus()
 
 
 encode = msgspec.json.encode
