@@ -120,6 +120,10 @@ class Children:
     def all(self) -> list[Child]:
         return list(self._children.values())
 
+    def words(self) -> dict[str, str]:
+        """The state of each in a word or two, by name."""
+        return {child.spec.name: child.word for child in self.all()}
+
     def start(self, spec: Spec) -> Child:
         """Start a child, or start it anew under another specification.
 

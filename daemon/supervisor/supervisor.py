@@ -26,7 +26,7 @@ from daemon.supervisor.control_care import ControlCare
 from daemon.supervisor.control_link import ControlWriter
 from daemon.supervisor.guard_care import GuardCare
 from daemon.supervisor.guarded import Guarded
-from daemon.supervisor.health import Seen, health_status, service_line
+from daemon.supervisor.health import service_line
 from daemon.supervisor.idle import IdleWatch, held_for_nobody
 from daemon.supervisor.motion import Motion
 from daemon.supervisor.notify import Notifier
@@ -34,13 +34,13 @@ from daemon.supervisor.observed import Observed
 from daemon.supervisor.patience import arm_down_s
 from daemon.supervisor.pending import Pending, Waiters, failure, unexpected
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
+from daemon.supervisor.published import Parts, Published
 from daemon.supervisor.readiness import Readiness
 from daemon.supervisor.recording import RecorderDesk
 from daemon.supervisor.rehearsed import RobotRehearsals
 from daemon.supervisor.requests import Requests
 from daemon.supervisor.runtime import RuntimeFolder
 from daemon.supervisor.startup import start_failure
-from daemon.supervisor.status import joints_status, loop_status
 from daemon.supervisor.stopping import Phase, Stopping
 from daemon.supervisor.time_limit import TimeLimit
 from daemon.supervisor.watchdog import Proof
@@ -48,10 +48,7 @@ from drivers.joint_map import JointMap
 from robotd import messages
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import RobotdError
-from robotd.health import HealthStatus
-from robotd.messages import Check, Ok, Status
-from robotd.states import Source as SourceOf
-from robotd.states import State
+from robotd.messages import Check, Ok
 
 log = logging.getLogger(__name__)
 
@@ -82,12 +79,10 @@ class Supervisor:
         joints = len(joint_names(config))
         self._config = config
         self._folder = folder
-        self._maps = maps
         self._clock = clock
         self._notifier = notifier
         self._ready = ready
         self._hardware = hardware
-        self._began_ns = clock.now_ns()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._children = Children(logs, clock.now_ns, folder.write_children)
         self._control = ControlWriter(runtime, joints)
@@ -107,7 +102,7 @@ class Supervisor:
             RobotRehearsals(config, maps, RehearsalStore()),
             clock,
         )
-        self._readiness = Readiness(self._children, self._observed, clock.now_ns, self._began_ns)
+        self._readiness = Readiness(self._children, self._observed, clock.now_ns, clock.now_ns())
         self._guarded = Guarded(clock.now_ns)
         self._guard = GuardCare(runtime, self._children, clock.now_ns)
         self._care = ControlCare(
@@ -128,6 +123,23 @@ class Supervisor:
         self._api = Api(self._context, runtime)
         self._waiters = Waiters()
         self._limit = TimeLimit(self._observed, clock.now_ns, self._motion.hold_if_moving)
+        self._published = Published(
+            config,
+            maps,
+            clock,
+            Parts(
+                children=self._children,
+                observed=self._observed,
+                motion=self._motion,
+                recorder=self._recorder,
+                plans=self._plans,
+                readiness=self._readiness,
+                guard=self._guard,
+                care=self._care,
+                stopping=self._stopping,
+                black_box=self._black_box,
+            ),
+        )
         self._requests = Requests(
             self._motion,
             self._recorder,
@@ -136,12 +148,11 @@ class Supervisor:
             self._observed,
             self._stop,
             self._stopping,
-            self.status,
+            self._published.status,
             self._care.clear,
         )
         self._cannot_start: RobotdError | None = None
         self._told_stopping = False
-        self._message = ""
         self._proof = Proof()
         self._due_ns = dict.fromkeys(("beat", "status", "logs"), 0)
 
@@ -272,7 +283,7 @@ class Supervisor:
             self._tell_stopping()
         else:
             verdict = self._idle.look(held_for_nobody(self._observed.fresh_tick()))
-            self._message = verdict.message
+            self._published.message = verdict.message
             if verdict.release:
                 log.warning("idle: letting the arm down")
                 self._motion.let_down()
@@ -349,7 +360,7 @@ class Supervisor:
                 twin_wanted=self._config.twin.enabled,
                 twin=self._observed.twin,
                 recorder="not started" if child is None else child.word,
-                processes=self._words(),
+                processes=self._children.words(),
                 policy=self._plans.status,
                 leader_wanted=self._observed.leader_wanted,
                 leader_ready=self._observed.leader_ready,
@@ -362,82 +373,7 @@ class Supervisor:
 
     # --- the published state ----------------------------------------------------------------------
 
-    def _words(self) -> dict[str, str]:
-        return {child.spec.name: child.word for child in self._children.all()}
-
     def _publish(self) -> None:
-        status = self.status()
+        status = self._published.status()
         self._api.publish(status)
         self._notifier.status(service_line(status))
-
-    def _health(self, state: State, fault: str, fault_do: str) -> HealthStatus:
-        observed = self._observed
-        return health_status(
-            self._config,
-            Seen(
-                now_ns=self._clock.now_ns(),
-                state=state,
-                fault=fault,
-                fault_do=fault_do,
-                starting=not self._readiness.up,
-                tick=observed.tick(),
-                timing=observed.timing.newest,
-                realtime=observed.realtime,
-                guard=self._guard.report(),
-                twin=observed.twin,
-                twin_finding=observed.twin_finding,
-                cameras=observed.cameras,
-                processes=self._words(),
-            ),
-        )
-
-    def status(self) -> Status:
-        """Everything that clients show."""
-        now_ns = self._clock.now_ns()
-        tick = self._observed.tick()
-        state, fault, fault_do = self._care.condition()
-        if fault and self._black_box.newest:
-            fault_do = f"{fault_do} Its story: robotd blackbox show {self._black_box.newest}."
-        stiff = self._stopping.left_stiff
-        if stiff is not None:
-            state, fault, fault_do = State.FAULT, stiff.what, stiff.do
-        message = self._message
-        if self._stopping.phase is not Phase.RUNNING:
-            message = f"stopping: {self._stopping.phase.value}"
-        elif not self._readiness.up:
-            message = "starting"
-        return Status(
-            name=self._config.name,
-            simulated=self._config.simulation is not None,
-            state=state.name.lower(),
-            torque=self._guard.torque(tick).name.lower(),
-            source=SourceOf(0 if tick is None else tick["source"]).name.lower(),
-            fault=fault,
-            fault_do=fault_do,
-            left_stiff="" if stiff is None else str(stiff),
-            message=message,
-            stamp_ns=now_ns,
-            uptime_s=(now_ns - self._began_ns) / NS_PER_S,
-            handover_version=0 if tick is None else tick["handover_version"],
-            estop_presses=0 if tick is None else tick["estop_presses"],
-            joints=() if tick is None else joints_status(self._config, self._maps, tick),
-            cameras=self._observed.cameras,
-            loop=loop_status(
-                self._config,
-                tick,
-                now_ns,
-                self._observed.timing.newest.stages,
-                self._observed.realtime,
-                self._observed.control_rss_mb,
-            ),
-            arming=self._motion.arming,
-            recording=self._recorder.status,
-            twin=self._observed.twin,
-            policy=self._plans.status,
-            replay=self._plans.replay_status,
-            shadow=self._plans.shadow.status,
-            leader_ready=self._observed.leader_ready if self._observed.leader_wanted else None,
-            guard=self._guard.status(),
-            processes=self._words(),
-            health=self._health(state, fault, fault_do),
-        )
