@@ -27,9 +27,17 @@ sys.exit(main.main(["hold"]))
 """
 
 
+# What runs the tests may itself ignore these (nohup, a background job), and children inherit that.
+_AS_IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
 def started(place: Path, before: str = "") -> "subprocess.Popen[str]":
     process = subprocess.Popen(
-        [sys.executable, "-c", before + _COMMAND, str(place)],
+        [sys.executable, "-c", _AS_IN_A_TERMINAL + before + _COMMAND, str(place)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
