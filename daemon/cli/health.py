@@ -51,10 +51,11 @@ def text(status: Status) -> str:
     ]
     for reason in health.reasons:
         lines += [f"  {reason.what}", f"    do: {reason.do}"]
-    lines.append(
-        f"  loop    {health.hz:.1f} of {status.loop.tick_hz} Hz, {health.missed} missed, "
+    kept = (
+        f"{health.hz:.1f} of {status.loop.tick_hz} Hz, {health.missed} missed, "
         f"p99 {health.p99_us / 1000:.2f} ms late, {status.loop.rss_mb:.0f} MB"
     )
+    lines.append(f"  loop    {kept if health.hz else 'no figures yet: it began this moment'}")
     lines.append(f"  granted {_granted(health)}")
     lines += [f"          no {grant}: {why}" for grant, why in health.rt.why.items()]
     bus = health.bus

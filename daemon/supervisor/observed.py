@@ -90,7 +90,7 @@ class Observed:
         self.twin = twin_status(self._config, twin, now_ns)
         self.twin_finding = (0, -1) if twin is None else (twin["finding"], twin["finding_joint"])
         self.policy_slot = self._policy.read()
-        if now_ns - self._slow_ns > _SLOW_NS:
+        if now_ns - self._slow_ns > _SLOW_NS or not self.realtime:
             self._slow_ns = now_ns
             self._refresh_slow()
 

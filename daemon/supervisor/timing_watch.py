@@ -1,7 +1,8 @@
 """Control's `timing` slot as figures: since it started, and over the last ten seconds.
 
-Looked at once a second. What lies between two looks is the difference of two states of the same
-histogram, so ten seconds cost eleven copies of the slot, however fast the loop ticks.
+Looked at once a second, and at first sooner, so that there are figures soon after the robot is
+ready. What lies between two looks is the difference of two states of the same histogram, so ten
+seconds cost eleven copies of the slot, however fast the loop ticks.
 """
 
 from collections import deque
@@ -20,6 +21,8 @@ from robotd.layouts import STAGES, timing_layout
 from robotd.shm import SlotReader
 
 _WINDOW_S = 10
+_LOOK_NS = NS_PER_S
+_FIRST_NS = NS_PER_S // 4  # as often as control publishes
 _MINUTE_S = 60
 
 
@@ -63,8 +66,9 @@ class TimingWatch:
         self.newest = Timing()
 
     def look(self, now_ns: int) -> None:
-        """Take the newest state, when a second has passed since the last look."""
-        if now_ns - self._looked_ns >= NS_PER_S:
+        """Take the newest state, when it is time to."""
+        period_ns = _LOOK_NS if len(self._records) > 1 else _FIRST_NS
+        if now_ns - self._looked_ns >= period_ns:
             self._looked_ns = now_ns
             self._take()
 
