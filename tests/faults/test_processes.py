@@ -34,8 +34,10 @@ from robotd.messages import (
     Hold,
     Home,
     KeepEpisode,
+    LoadPolicy,
     OpenSession,
     Replay,
+    RunPolicy,
     StartEpisode,
     Status,
     Teleop,
@@ -47,6 +49,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 ROOT = Path(__file__).parents[2]
 SEED = 20_261_121
 SINKING_RAD_S = 0.5
+STANDING_RAD_S = 0.05
+PLAN_S = 4.5  # 50 actions at 15 a second: what was approved plays to its end
+ACT = ROOT / "policies" / "shipped" / "so101_block_in_bowl_act"
 # Homing at 45 deg/s moves faster than an arm may sink; here every hold and release shows.
 CONFIG = """
 extends: so101-sim
@@ -347,6 +352,28 @@ def test_a_replay_that_dies_leaves_an_arm_that_holds(daemon: Daemon) -> None:
         time.sleep(0.5)
     assert status.torque == "on"
     assert sensor.fastest_rad_s < SINKING_RAD_S
+
+
+def test_a_policy_that_freezes_or_dies_leaves_an_arm_that_stands(daemon: Daemon) -> None:
+    pytest.importorskip("torch")
+    daemon.raised()
+    daemon.robot.request(LoadPolicy(path=str(ACT)), timeout_s=120)
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        daemon.robot.request(RunPolicy(), timeout_s=40)
+        daemon.until(lambda status: status.policy.phase == "running")
+        daemon.pause(0.5, 2.0)
+        victim = daemon.hurt("policy", number)
+        if number is signal.SIGKILL:
+            daemon.until(lambda status: status.state == "holding")
+        time.sleep(PLAN_S)
+        with Sensor(daemon.runtime) as sensor:
+            time.sleep(1.0)
+        assert sensor.fastest_rad_s < STANDING_RAD_S
+        assert daemon.torque() == [1] * 6
+        if number is signal.SIGSTOP:
+            os.kill(victim.pid, signal.SIGCONT)
+            daemon.robot.request(Hold())
+            daemon.until(lambda status: status.state == "holding")
 
 
 def test_a_supervisor_that_is_frozen_costs_ten_seconds_and_the_arm_is_parked(
