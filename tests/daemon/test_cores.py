@@ -9,7 +9,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daemon.control import realtime
 from daemon.cores import CORES_FILE, Cores, own_core, share
 
 
@@ -90,8 +89,22 @@ def test_children_stay_off_the_core_that_control_moves_to(tmp_path: Path) -> Non
 
 
 def test_what_was_refused_is_said_with_what_would_allow_it() -> None:
-    assert realtime.take(0, None, "control.cpu is none").cpu_why == "control.cpu is none"
-    refused = realtime.take(0, 4_095)
-    assert refused.cpu is None
-    assert "core 4095" in refused.cpu_why
-    assert refused.scheduler_why == "not asked for"
+    """In a process of its own: what is taken, locked memory above all, stays taken."""
+    program = (
+        "import msgspec\n"
+        "from daemon.control import realtime\n"
+        "taken = realtime.take(0, None, 'control.cpu is none'), realtime.take(0, 4_095)\n"
+        "print(msgspec.json.encode(taken).decode())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    unasked, refused = json.loads(done.stdout)
+    assert unasked["cpu_why"] == "control.cpu is none"
+    assert refused["cpu"] is None
+    assert "core 4095" in refused["cpu_why"]
+    assert refused["scheduler_why"] == "not asked for"
