@@ -88,6 +88,8 @@ class Robot:
         self.runtime = paths.runtime_dir(instance.name)
         self.timeout_s = timeout_s
         self._context = zmq.Context()
+        # A request to a daemon that is gone must not keep its program from ending.
+        self._context.setsockopt(zmq.LINGER, 0)
         self._ids = itertools.count(1)
         self._socket = self._dealer()
         self._state: zmq.Socket[bytes] | None = None

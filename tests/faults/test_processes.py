@@ -228,6 +228,7 @@ class Daemon:
         return victim
 
     def end(self) -> None:
+        self.robot.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
