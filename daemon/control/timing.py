@@ -42,8 +42,8 @@ def goal_phase_ns(read_deadline_ns: int, tick_hz: int) -> int:
     """How long after its tick's deadline a goal leaves: when no reply is waited for any more, and
     the gate has had half a millisecond.
 
-    Sent as soon as it is known, a goal would leave with all the jitter of six replies over USB (3 ms
-    on a busy machine). Held until then it leaves as evenly as the ticks themselves, some 2 ms later;
-    the servo's own lag is 90 ms. A rate that leaves no room for that sends earlier.
+    Sent as soon as it is known, a goal would leave with all the jitter of six replies (on the
+    virtual arm's line 2 ms p99). Held until then it leaves as evenly as the ticks themselves, some
+    2 ms later; the servo's own lag is 90 ms. A rate that leaves no room for that sends earlier.
     """
     return max(0, min(read_deadline_ns + _GATE_NS, NS_PER_S // tick_hz - _AFTER_NS))
