@@ -187,9 +187,13 @@ def test_a_port_that_a_daemon_holds_is_refused_with_its_name(
     )
     (folder / "config.json").write_bytes(msgspec.json.encode(config))
     daemon = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(60)", "robotd"], cwd=ROOT
+        [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", "robotd"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
     )
     try:
+        assert daemon.stdout is not None
+        daemon.stdout.readline()  # before its exec is over, the system shows no command line for it
         instance = Instance(
             name="bench",
             pid=daemon.pid,
