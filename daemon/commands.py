@@ -17,7 +17,6 @@ COMMANDS = (
     CommandSpec("record", "record episodes into a LeRobot dataset", "daemon.cli.record"),
     CommandSpec("run", "let a policy move the arm", "daemon.cli.run"),
     CommandSpec("replay", "play a recorded episode through the twin", "daemon.cli.replay"),
-    CommandSpec("dataset", "list datasets and look into one", "daemon.cli.dataset"),
     CommandSpec("blackbox", "the story of a fault: its last minute", "daemon.cli.blackbox"),
     CommandSpec("doctor", "look at the servos closely, without a daemon", "daemon.cli.doctor"),
     CommandSpec(

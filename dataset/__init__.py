@@ -1,0 +1,1 @@
+"""Tools for datasets that are finished: look, check, repair, edit, convert, export."""

@@ -1,0 +1,27 @@
+"""`robotd dataset VERB …`: datasets where LeRobot looks for them.
+
+A verb is a line in `VERBS`; its module has `configure(parser)` and `run(args) -> int`, and imports
+what is heavy (pyarrow, av) in `run`. A dataset is named `owner/name`, or by its folder.
+"""
+
+import argparse
+from importlib import import_module
+
+VERBS: dict[str, tuple[str, str]] = {
+    "list": ("every dataset on this machine", "dataset.listing"),
+    "info": ("what one dataset holds", "dataset.look"),
+    "recover": ("episodes that were interrupted or not saved", "dataset.interrupted"),
+}
+"""Name -> (summary, module)."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (summary, module) in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        verb.set_defaults(verb_module=module)
+        import_module(module).configure(verb)
+
+
+def run(args: argparse.Namespace) -> int:
+    return int(import_module(args.verb_module).run(args))

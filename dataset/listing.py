@@ -1,0 +1,27 @@
+"""`robotd dataset list`: every dataset under LeRobot's home, a line each."""
+
+import argparse
+
+import msgspec
+
+from daemon.cli.main import add_json
+from robotd import paths
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from daemon.recorder import catalog
+
+    home = paths.lerobot_home()
+    summaries = catalog.list_datasets(home)
+    if args.json:
+        print(msgspec.json.encode(summaries).decode())
+        return 0
+    if not summaries:
+        print(f"No datasets in {home}. Record one: robotd record --task TEXT, or robotd demo.")
+    for each in summaries:
+        print(f"{each.repo_id:40} {each.episodes:5} episodes {each.frames:8} frames {each.fps} fps")
+    return 0

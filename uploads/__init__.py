@@ -1,0 +1,1 @@
+"""Uploads: a durable queue from committed episodes to a hub, in a process of its own."""

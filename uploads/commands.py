@@ -1,0 +1,5 @@
+"""The commands of uploads."""
+
+from robotd.commands import CommandSpec
+
+COMMANDS: tuple[CommandSpec, ...] = ()
