@@ -192,11 +192,22 @@ def machine_stamp() -> Stamp:
 
 
 class Label(msgspec.Struct, frozen=True):
-    """What a person or a judge said of an episode. `success` None: nobody said."""
+    """What a person or a judge said of an episode. `success` None: nobody said.
+
+    `reward` is that of the last frame; None: 1 for a success, else 0 (`labels.columns`).
+    """
 
     success: bool | None = None
     note: str = ""
     source: str = "person"
+    reward: float | None = None
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A named place in an episode: `row` is the frame_index at which somebody put it."""
+
+    row: int
+    name: str = "subgoal"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +220,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = MANIFEST_VERSION
     kept: bool = False
     label: Label = Label()
+    marks: tuple[Mark, ...] = ()
     rows: int = 0
     reason: str = ""
     sha256: dict[str, str] = {}
