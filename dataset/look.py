@@ -1,11 +1,11 @@
-"""`robotd dataset info NAME`: what one dataset holds."""
+"""`robotd dataset info NAME|FOLDER`: what one dataset holds."""
 
 import argparse
 
 import msgspec
 
 from daemon.cli.main import add_json
-from robotd import paths
+from dataset.place import dataset_at
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder import catalog
 
-    found = catalog.read_info(catalog.dataset_root(paths.lerobot_home(), args.dataset))
+    found = catalog.read_info(dataset_at(args.dataset))
     if args.json:
         print(msgspec.json.encode(found).decode())
     else:
