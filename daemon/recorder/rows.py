@@ -137,6 +137,8 @@ def make_row(
         chunk_index=int(tick["plan_index"]) if following else -1,
         missed_ticks=int(tick["missed_ticks"]),
         read_age_ns=max(tick["present_age_ns"]),
+        command_age_ns=int(tick["command_age_ns"]),
+        limited_by_joint=tuple(tick["limited_by"]),
     )
     row = Row(
         state=body.units(present),

@@ -148,7 +148,13 @@ class Evidence:
     """What is known about one frame beyond its features. Times are CLOCK_MONOTONIC.
 
     `requested_rad` and `applied_rad` are the goals before and after the limits gate, one value a
-    joint; `limited_by` the gate's bit mask; `chunk_id` is -1 where no policy chunk was running.
+    joint; `limited_by` the gate's bit mask over all joints, `limited_by_joint` each one's own.
+    `source` is who moved the arm, a `robotd.states.Source` in lower case: leader, keyboard and
+    scripted are people's and scripts' goals, policy a policy's, correction a person's hand in a
+    policy's run; `intervention_id` numbers such corrections within an episode, -1 outside of one.
+    `chunk_id` is -1 where no policy chunk was running. `read_age_ns` is the age of the oldest joint
+    position, `command_age_ns` that of the newest goal (-1: none was given); how old a picture was is
+    `deadline_ns - capture_ns`. `missed_ticks` counts since control started.
     """
 
     tick_index: int
@@ -163,6 +169,9 @@ class Evidence:
     chunk_index: int = -1
     missed_ticks: int = 0
     read_age_ns: int = 0
+    command_age_ns: int = -1
+    limited_by_joint: tuple[int, ...] = ()
+    intervention_id: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,10 @@ def row_batch(spec: EpisodeSpec, rows: Sequence[Row]) -> pa.RecordBatch:
 
 
 def evidence_schema(spec: EpisodeSpec) -> pa.Schema:
-    """Columns of evidence.arrow; times in ns of CLOCK_MONOTONIC, goals in radians."""
+    """Columns of evidence.arrow; times in ns of CLOCK_MONOTONIC, goals in radians.
+
+    New ones go to the end of the shared ones: readers ask by name and older episodes lack them.
+    """
     goals = pa.list_(pa.float64())
     fields = [
         pa.field("tick_index", pa.int64()),
@@ -50,6 +53,9 @@ def evidence_schema(spec: EpisodeSpec) -> pa.Schema:
         pa.field("chunk_index", pa.int64()),
         pa.field("missed_ticks", pa.int64()),
         pa.field("read_age_ns", pa.int64()),
+        pa.field("command_age_ns", pa.int64()),
+        pa.field("limited_by_joint", pa.list_(pa.int64())),
+        pa.field("intervention_id", pa.int64()),
     ]
     for camera in spec.cameras:
         fields.append(pa.field(f"capture_ns/{camera.name}", pa.int64()))
@@ -71,6 +77,9 @@ def evidence_batch(spec: EpisodeSpec, rows: Sequence[Row]) -> pa.RecordBatch:
         "chunk_index": [each.chunk_index for each in every],
         "missed_ticks": [each.missed_ticks for each in every],
         "read_age_ns": [each.read_age_ns for each in every],
+        "command_age_ns": [each.command_age_ns for each in every],
+        "limited_by_joint": [each.limited_by_joint for each in every],
+        "intervention_id": [each.intervention_id for each in every],
     }
     for camera in spec.cameras:
         columns[f"capture_ns/{camera.name}"] = [each.capture_ns.get(camera.name) for each in every]
