@@ -14,7 +14,7 @@ import msgspec
 from config.joints import ARM_JOINTS, MODEL_RANGE_DEG
 from config.layers import Layer, Merged
 from config.ranges import range_of, section_of, unit_of
-from config.schema import Config
+from config.schema import Camera, Config
 from robotd.errors import ConfigError
 
 EXTENDS = "extends"
@@ -261,6 +261,7 @@ def _camera_rules(config: Config) -> list[_Broken]:
                     "Name the camera (ls /dev/v4l/by-id); `synthetic` is for the simulated arm.",
                 )
             )
+        broken += _framing_rules(key, camera)
         if camera.width % 2 or camera.height % 2:
             broken.append(
                 (
@@ -271,6 +272,32 @@ def _camera_rules(config: Config) -> list[_Broken]:
                 )
             )
     return broken
+
+
+def _framing_rules(key: str, camera: Camera) -> list[_Broken]:
+    if camera.device in ("plant", "synthetic") and (camera.crop or camera.rotation_deg):
+        return [
+            (
+                key,
+                f"{key} is cut or turned, and its pictures are drawn",
+                "crop and rotation_deg are for a camera that looks through a lens.",
+                "Remove them here; `view` chooses what a simulated camera shows.",
+            )
+        ]
+    if camera.crop is None:
+        return []
+    crop, turned = camera.crop, camera.rotation_deg % 180 != 0
+    width, height = (camera.height, camera.width) if turned else (camera.width, camera.height)
+    if crop.left + width <= crop.of_width and crop.top + height <= crop.of_height:
+        return []
+    return [
+        (
+            f"{key}.crop",
+            f"{key}.crop reaches beyond the mode of {crop.of_width}x{crop.of_height} pixels",
+            f"From {crop.left}, {crop.top} it takes {width}x{height} pixels.",
+            "Make left and top smaller, or take a smaller width and height.",
+        )
+    ]
 
 
 def _limit_rules(config: Config) -> list[_Broken]:

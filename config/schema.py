@@ -48,11 +48,22 @@ class Arm(_Section, frozen=True, kw_only=True):
     joint_offset_deg: PoseDeg = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 
+class Crop(_Section, frozen=True, kw_only=True):
+    """The part of a camera's mode that becomes the picture. Pixels, from the mode's upper left."""
+
+    left: Annotated[int, Meta(ge=0, le=8192)]
+    top: Annotated[int, Meta(ge=0, le=8192)]
+    of_width: Annotated[int, Meta(ge=16, le=8192)]
+    of_height: Annotated[int, Meta(ge=16, le=8192)]
+
+
 class Camera(_Section, frozen=True, kw_only=True):
     """One camera. `device`: a /dev/v4l/by-id name, a path, `plant` for the simulated one, or, on the
     simulated arm only, `synthetic` for a pattern of this size and rate that costs next to nothing.
 
     `view` is the simulated scene's camera that a `plant` one shows; None: the one of its own name.
+    `width` and `height` are the picture's, after `crop` and `rotation_deg` (clockwise). `fovy_deg` is
+    the picture's vertical field of view, noted with every episode and compared with the last one's.
     """
 
     device: Name
@@ -61,6 +72,8 @@ class Camera(_Section, frozen=True, kw_only=True):
     height: Annotated[int, Meta(ge=16, le=2160)] = 480
     fps: Annotated[int, Meta(ge=1, le=120)] = 30
     fovy_deg: Annotated[float, Meta(gt=1, lt=179)] | None = None
+    rotation_deg: Literal[0, 90, 180, 270] = 0
+    crop: Crop | None = None
 
 
 class Control(_Section, frozen=True, kw_only=True):
@@ -176,6 +189,9 @@ class Recording(_Section, frozen=True, kw_only=True):
     min_free_gb: Annotated[float, Meta(ge=0)]
     frame_stale_ms: Annotated[float, Meta(gt=0)]
     environment_state: bool = False
+    reset_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    gate: Literal["flag", "hold"] = "flag"
+    camera_change: Literal["refuse", "warn"] = "refuse"
 
 
 class Simulation(_Section, frozen=True, kw_only=True):

@@ -12,13 +12,15 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from config.schema import Camera, Config
+from daemon.framing import framed, mode_size
 from drivers.cameras.ring import RingCamera
-from drivers.cameras.source import CapturedFrame, FrameSource
+from drivers.cameras.source import CapturedFrame, FrameSource, RgbImage
 from drivers.cameras.synthetic import SYNTHETIC, SyntheticCamera
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robotd.errors import CameraError
@@ -35,7 +37,7 @@ _LONGEST_BACKOFF_NS = 5 * NS_PER_S
 
 
 class CameraPump:
-    """Moves frames from a source to a ring; owns the reconnecting."""
+    """Moves frames from a source to a ring, each cut and turned by `framing`; owns the reconnecting."""
 
     def __init__(
         self,
@@ -43,8 +45,10 @@ class CameraPump:
         open_ring: Callable[[], FrameRingWriter],
         clock: Clock,
         ready: Callable[[], None],
+        framing: Callable[[RgbImage], RgbImage] = lambda rgb: rgb,
     ) -> None:
         self._source = source
+        self._framing = framing
         self._open_ring = open_ring
         self._ring: FrameRingWriter | None = None
         self._clock = clock
@@ -99,7 +103,7 @@ class CameraPump:
         first = self._ring is None
         if self._ring is None:
             self._ring = self._open_ring()
-        self._ring.append(frame.stamp_ns, frame.sequence, frame.rgb.tobytes())
+        self._ring.append(frame.stamp_ns, frame.sequence, self._framing(frame.rgb).tobytes())
         if first:
             log.info("%s: %s", self._source.identity, self._source.settings)
             self._ready()
@@ -126,7 +130,7 @@ def make_source(name: str, camera: Camera, runtime: Path, clock: Clock) -> Frame
         return SyntheticCamera(name, camera.width, camera.height, camera.fps, clock)
     from drivers.cameras.v4l2 import V4l2Camera
 
-    return V4l2Camera(camera.device, camera.width, camera.height, camera.fps, clock)
+    return V4l2Camera(camera.device, *mode_size(camera), camera.fps, clock)
 
 
 def main() -> int:
@@ -155,7 +159,8 @@ def main() -> int:
         sys.stdout.write("READY\n")
         sys.stdout.flush()
 
-    pump = CameraPump(make_source(arguments.name, camera, runtime, clock), open_ring, clock, ready)
+    source = make_source(arguments.name, camera, runtime, clock)
+    pump = CameraPump(source, open_ring, clock, ready, partial(framed, camera=camera))
     try:
         while not ending and os.getppid() == supervisor:
             pump.step()

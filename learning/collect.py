@@ -21,6 +21,7 @@ from drivers.joint_map import JointMap
 from learning.episode import EpisodeResult, ExpertDriver, run_episode
 from learning.pictures import Pictures
 from learning.world import (
+    LockStepWorld,
     Tick,
     demonstration_plant,
     lockstep_calibrations,
@@ -30,6 +31,7 @@ from robotd.errors import DatasetError
 from robotd.frames import Frame
 from sim.expert import HOME_RAD
 from sim.kinematics import ArmKinematics
+from sim.model.camera_identity import view_identity
 from sim.tasks.spec import TaskSpec
 
 DEFAULT_FIRST_SEED = 10_000
@@ -77,9 +79,10 @@ def collect(
         session.recover()
         seed = first_seed
         while len(kept) < episodes:
-            spec = body.episode_spec(str(root), repo_id, task.instruction, "")
-            session.start(spec)
             with lockstep_world(robot, seed, demonstration_plant(seed)) as world:
+                seen = _seen(world)
+                spec = body.episode_spec(str(root), repo_id, task.instruction, "", seen=seen)
+                session.start(spec)
                 recording = _Recording(body, session, task, Pictures.of(world) if cameras else None)
                 try:
                     result = run_episode(world, task, ExpertDriver(kinematics, HOME_RAD), recording)
@@ -106,6 +109,14 @@ def collect(
         session.close()
     shutil.rmtree(journals)
     return Collected(root, len(kept), rows, tuple(kept), tuple(failed))
+
+
+def _seen(world: LockStepWorld) -> dict[str, dict[str, str]]:
+    """What each configured camera of the world is."""
+    return {
+        name: view_identity(world.plant.model, camera.view or name)
+        for name, camera in world.config.cameras.items()
+    }
 
 
 def _publish(session: Session) -> None:

@@ -6,6 +6,7 @@ at it, both computed from encoder ticks; a robot that never got a goal has its p
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from config.joints import joint_names
 from config.schema import Config
+from daemon.recorder.cameras import Identity, declared
 from daemon.recorder.journal import Frames
 from daemon.recorder.schema import CameraSpec, EpisodeSpec, Evidence, Row
 from drivers.calibration import (
@@ -68,8 +70,9 @@ class Body:
         policy_sha256: str,
         *,
         units_confirmed: bool = False,
+        seen: Mapping[str, Identity] = MappingProxyType({}),
     ) -> EpisodeSpec:
-        """What an episode of this robot records."""
+        """What an episode of this robot records; `seen` is what was found out of its cameras."""
         recording = self.config.recording
         names = tuple(f"{name}.pos" for name in joint_names(self.config))
         return EpisodeSpec(
@@ -77,13 +80,14 @@ class Body:
             repo_id=repo_id,
             fps=recording.fps,
             video_crf=recording.video_crf,
+            gate=recording.gate,
             robot_type=recording.robot_type,
             task=task,
             state_names=names,
             action_names=names,
             cameras=tuple(
                 CameraSpec(
-                    name, camera.width, camera.height, _identity(camera.device, camera.fovy_deg)
+                    name, camera.width, camera.height, {**declared(camera), **seen.get(name, {})}
                 )
                 for name, camera in self.config.cameras.items()
             ),
@@ -93,10 +97,6 @@ class Body:
             policy_sha256=policy_sha256,
             units_confirmed=units_confirmed,
         )
-
-
-def _identity(device: str, fovy_deg: float | None) -> dict[str, str]:
-    return {"device": device} | ({} if fovy_deg is None else {"fovy_deg": f"{fovy_deg:g}"})
 
 
 def make_row(

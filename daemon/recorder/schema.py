@@ -47,7 +47,9 @@ def joint_feature_names(arms: Sequence[str] = ("",)) -> tuple[str, ...]:
 class CameraSpec(msgspec.Struct, frozen=True):
     """One camera of an episode. Sizes in pixels, both even (h264 yuv420p halves them).
 
-    `identity` says what is known of the device (by-id name, fov_deg, rotation, crop).
+    `identity` says what is known of it: `device`, `fovy_deg`, `rotation_deg` and `crop` by the robot's
+    profile; of a USB module `by_id`, `usb_port`, `usb_id`, `product`, `serial`; of a simulated one
+    `view`, `body`, `pos_m`, `quat_wxyz`.
     """
 
     name: str
@@ -67,6 +69,7 @@ class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     `dataset_root` is the dataset's folder, `units` those of state and action (LeRobot's: degrees,
     gripper 0 closed .. 100 open), the hashes are SHA-256 of what moved the arm. `units_confirmed`: a
     person said that a dataset which does not tell its units has these. `video_crf` is x264's quality.
+    `gate`: whether a bad finding at save is only said (flag) or the episode waits for a person (hold).
     """
 
     dataset_root: str
@@ -84,6 +87,7 @@ class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     robot_name: str = ""
     calibration_sha256: str = ""
     policy_sha256: str = ""
+    gate: Literal["flag", "hold"] = "flag"
 
 
 def check_task(task: str) -> None:

@@ -3,9 +3,10 @@ replies late.
 
 `python -m sim.plant.cameras --runtime DIR --options JSON` reads the world's pose from the slot
 `DIR/plant/state` and appends what each camera sees to the ring `DIR/plant/camera-<name>`, stamped
-with the time of the pose. Each camera has absolute deadlines of its own; a missed one is skipped
-and the phase kept. A pose already drawn is not drawn again: when the plant stops, the pictures
-stop, as a camera's do. Ends on SIGTERM, or when its parent is gone.
+with the time of the pose; `camera-<name>.json` says where it sits and how wide it sees. Each camera
+has absolute deadlines of its own; a missed one is skipped and the phase kept. A pose already drawn
+is not drawn again: when the plant stops, the pictures stop, as a camera's do. Ends on SIGTERM, or
+when its parent is gone.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from robotd.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robotd.errors import ModelError, RobotdError
 from robotd.frames import FrameRingWriter
 from robotd.shm import SlotReader
+from sim.model.camera_identity import view_identity
 from sim.model.render import SceneRenderer
 from sim.model.scene import ArmPlacement, SceneOptions, build
 from sim.plant.state_layout import STATE_FILE, state_layout
@@ -118,6 +120,8 @@ def run_cameras(
         )
         for number, camera in enumerate(options.cameras)
     ]
+    for camera in options.cameras:
+        _describe(folder, camera, model)
     ready()
     try:
         while not stopping():
@@ -138,6 +142,14 @@ def run_cameras(
         for renderer in renderers.values():
             renderer.close()
         state.close()
+
+
+def _describe(folder: Path, camera: PlantCamera, model: mujoco.MjModel) -> None:
+    """Say beside the ring what this camera is, as a USB camera's own files do."""
+    path = folder / f"camera-{camera.name}.json"
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.encode(view_identity(model, camera.view or camera.name)))
+    part.replace(path)
 
 
 def _open_state(
