@@ -152,6 +152,8 @@ class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):
 
     A session that is open but not recording is replaced. `units`: "degrees" says so of a dataset
     that does not tell its own. The reply's `interrupted` counts the episodes of `ListInterrupted`.
+    After a kept episode `reset_s` are counted down (None: `recording.reset_s`); with `auto` the next
+    episode then begins by itself, once somebody has the arm.
     """
 
     dataset: str
@@ -159,6 +161,8 @@ class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):
     episodes: int = 50
     episode_limit_s: float | None = None
     units: str = ""
+    reset_s: float | None = None
+    auto: bool = False
 
 
 class CloseSession(Request, frozen=True, kw_only=True, tag="close_session"):
@@ -186,7 +190,27 @@ class KeepEpisode(Request, frozen=True, kw_only=True, tag="keep_episode"):
 
 
 class DiscardEpisode(Request, frozen=True, kw_only=True, tag="discard_episode"):
-    """End the running episode and throw it away (kept aside until space is needed)."""
+    """End the running episode and throw it away (kept aside until space is needed).
+
+    `again`: the next one begins by itself: at once, or after the countdown of an `auto` session.
+    """
+
+    again: bool = False
+
+
+class MarkEpisode(Request, frozen=True, kw_only=True, tag="mark_episode"):
+    """Put a mark at this row of the running episode. The reply has its `row`, and its `number`
+    among those of that name, from 1."""
+
+    name: str = "subgoal"
+
+
+class LabelEpisode(Request, frozen=True, kw_only=True, tag="label_episode"):
+    """Say something of the running episode or, with none running, of the last one kept in this
+    session, saved or not. What is None stays as it is."""
+
+    success: bool | None = None
+    note: str | None = None
 
 
 class UndoEpisode(Request, frozen=True, kw_only=True, tag="undo_episode"):
@@ -234,6 +258,8 @@ AnyRequest = (
     | StartEpisode
     | KeepEpisode
     | DiscardEpisode
+    | MarkEpisode
+    | LabelEpisode
     | UndoEpisode
     | ListInterrupted
     | DecideInterrupted

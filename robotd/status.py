@@ -67,17 +67,31 @@ class LoopStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EpisodeLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One episode of this session, newest last."""
+    """One episode of this session, newest last.
+
+    `verdict` of the quality gate, which comes a moment after a keep: empty until then, else ok, warn
+    or bad; `findings` are its sentences, the worst first, and `do` what to do about that one.
+    """
 
     index: int
     seconds: float
     frames: int
     outcome: str  # success, fail, kept, interrupted, discarded
     note: str = ""
+    marks: int = 0
+    takeovers: int = 0
+    verdict: str = ""
+    findings: tuple[str, ...] = ()
+    do: str = ""
 
 
 class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The recording session. `phase`: closed, ready, recording, saving."""
+    """The recording session. `phase`: closed, ready, recording, saving.
+
+    `reset_left_s` counts down between two episodes (0: it is over; None: there is none), and
+    `goes_on` says that the next one then begins by itself. `marks`, `takeovers` and `said` (a
+    person's note) are the open episode's.
+    """
 
     phase: str = "closed"
     dataset: str = ""
@@ -96,6 +110,13 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error_likely: str = ""
     last_error_do: str = ""
     episodes: tuple[EpisodeLine, ...] = ()
+    auto: bool = False
+    goes_on: bool = False
+    reset_left_s: float | None = None
+    marks: int = 0
+    takeovers: int = 0
+    said: str = ""
+    warnings: tuple[str, ...] = ()  # of cameras that changed since the dataset's last episode
 
 
 class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,9 @@ class Open(Command, frozen=True, kw_only=True, tag="open"):
     episodes: int
     episode_limit_s: float | None = None
     units: str = ""
+    reset_s: float = 0.0
+    auto: bool = False
+    keep_last_s: float = 0.0
 
 
 class Close(Command, frozen=True, kw_only=True, tag="close"):
@@ -57,7 +60,28 @@ class Keep(Command, frozen=True, kw_only=True, tag="keep"):
 
 
 class Discard(Command, frozen=True, kw_only=True, tag="discard"):
-    """End the episode as unwanted."""
+    """End the episode as unwanted. `again`: the next one begins by itself."""
+
+    again: bool = False
+
+
+class Mark(Command, frozen=True, kw_only=True, tag="mark"):
+    """Put a mark at the row of this moment."""
+
+    name: str
+
+
+class SetLabel(Command, frozen=True, kw_only=True, tag="set_label"):
+    """Say something of the open episode, or with none open of the last kept one. None: as it is."""
+
+    success: bool | None = None
+    note: str | None = None
+
+
+class SetPolicy(Command, frozen=True, kw_only=True, tag="set_policy"):
+    """Which policy is loaded, for episodes that begin by themselves. Not answered."""
+
+    sha256: str
 
 
 class Undo(Command, frozen=True, kw_only=True, tag="undo"):
@@ -102,7 +126,20 @@ class Now(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="now"
     status: RecordingStatus
 
 
-ToRecorder = Open | Close | SetTask | Start | Keep | Discard | Undo | ListInterrupted | Decide
+ToRecorder = (
+    Open
+    | Close
+    | SetTask
+    | Start
+    | Keep
+    | Discard
+    | Undo
+    | Mark
+    | SetLabel
+    | SetPolicy
+    | ListInterrupted
+    | Decide
+)
 FromRecorder = Done | Refused | Now
 
 encode = msgspec.json.encode

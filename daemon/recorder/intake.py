@@ -6,6 +6,7 @@ it is known, or after a short wait without one. Nothing here waits.
 
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from config.schema import Camera, Config
@@ -13,9 +14,11 @@ from daemon.recorder.follow import FrameFollower, RowTick, TickFollower, WorldFo
 from daemon.recorder.journal import Frames
 from daemon.recorder.rows import JOINTS_PER_ARM, Body, make_row
 from daemon.recorder.schema import Row
+from daemon.recorder.takeover import Takeovers
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import CameraError, StateError
 from robotd.frames import Frame
+from robotd.states import Source, State
 
 _PICTURE_WAIT_NS = 120 * NS_PER_MS  # a USB picture of before the row may still be on its way
 _TICKS_STALE_NS = NS_PER_S
@@ -25,7 +28,7 @@ _FROZEN_MS = 1000.0
 
 
 class Intake:
-    """The inputs of one robot's episodes. `gaps` and `repeated` count since `begin`."""
+    """The inputs of one robot's episodes. `gaps`, `repeated` and `takeovers` count since `begin`."""
 
     def __init__(self, config: Config, body: Body, runtime: Path, clock: Clock) -> None:
         self.gaps = 0  # rows that could not be made
@@ -40,6 +43,12 @@ class Intake:
         self._waiting: deque[RowTick] = deque()
         self._last_capture_ns: dict[str, int] = {}
         self._pictures_before: dict[str, Frame] = {}
+        self._takeovers = Takeovers()
+
+    @property
+    def takeovers(self) -> int:
+        """How often a person took the arm over from a policy."""
+        return self._takeovers.count
 
     @property
     def broken(self) -> bool:
@@ -90,7 +99,22 @@ class Intake:
         self._waiting.clear()
         self._last_capture_ns = {}
         self._pictures_before = {}
+        self._takeovers = Takeovers()
         self.gaps = self.repeated = 0
+
+    def moving(self) -> bool:
+        """Whether somebody has the arm now."""
+        tick = self._ticks.latest()
+        return (
+            tick is not None
+            and State(tick["state"]).moving
+            and self._clock.now_ns() - tick["deadline_ns"] <= _TICKS_STALE_NS
+        )
+
+    def under_way(self) -> int:
+        """How many rows have their tick and still wait for a picture."""
+        self._waiting.extend(self._ticks.rows())
+        return len(self._waiting)
 
     def sample_world(self) -> None:
         """Take what the plant says of the objects, where this is recorded."""
@@ -134,6 +158,9 @@ class Intake:
         row, frames = make_row(
             self._body, row_tick.tick, task, pictures, self._last_capture_ns, world
         )
-        self._last_capture_ns = dict(row.evidence.capture_ns)
+        source, takeover = self._takeovers.of(Source(row_tick.tick["source"]))
+        evidence = replace(row.evidence, source=source, intervention_id=takeover)
+        row = replace(row, evidence=evidence)
+        self._last_capture_ns = dict(evidence.capture_ns)
         self.repeated += sum(row.evidence.repeated.values())
         return row, frames

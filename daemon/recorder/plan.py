@@ -2,6 +2,9 @@
 
 from collections import deque
 
+import msgspec
+
+from daemon.recorder.pacing import Pace
 from daemon.recorder.schema import EpisodeSpec
 from robotd.messages import EpisodeLine
 
@@ -11,7 +14,10 @@ _LINES_KEPT = 50
 class Plan:
     """The session's wishes, and a line for each of its episodes."""
 
-    def __init__(self, spec: EpisodeSpec, episodes: int, limit_s: float | None) -> None:
+    def __init__(
+        self, spec: EpisodeSpec, episodes: int, limit_s: float | None, pace: Pace | None = None
+    ) -> None:
+        self.pace = pace or Pace(0.0, False)
         self.spec = spec
         self.task = spec.task
         self.episodes = episodes
@@ -26,6 +32,11 @@ class Plan:
         """The session's newest episodes, oldest first."""
         return tuple(line for _, line in self._lines)
 
+    @property
+    def more(self) -> bool:
+        """Whether the session wants another episode."""
+        return len(self.kept) < self.episodes
+
     def note(
         self,
         journal_id: str,
@@ -35,6 +46,8 @@ class Plan:
         note: str,
         gaps: int,
         repeated: int,
+        marks: int = 0,
+        takeovers: int = 0,
     ) -> None:
         """Add the line of an episode that ended."""
         notes = [note] if note else []
@@ -48,6 +61,8 @@ class Plan:
             frames=frames,
             outcome=outcome,
             note=", ".join(notes) or "ok",
+            marks=marks,
+            takeovers=takeovers,
         )
         self._ended += 1
         self._lines.append((journal_id, line))
@@ -56,6 +71,12 @@ class Plan:
         """An episode is in its dataset; one of another session is none of ours."""
         if journal_id in self.kept:
             self.published.add(journal_id)
+
+    def relabelled(self, journal_id: str, outcome: str) -> None:
+        """A kept episode is called something else now."""
+        for at, (name, line) in enumerate(self._lines):
+            if name == journal_id:
+                self._lines[at] = (name, msgspec.structs.replace(line, outcome=outcome))
 
     def take_back(self, journal_id: str) -> None:
         """A kept episode was undone: it is no longer counted or listed."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.recorder.relabel import Change
 from daemon.recorder.session import Session
 from daemon.recorder.shelf import Published
 from daemon.recorder.worker import Worker
@@ -98,6 +99,16 @@ class Saving:
             answered(data | three_parts(failure))
 
         self._worker.post(work, finished)
+
+    def relabel(
+        self, root: Path, journal_id: str, change: Change, done: Callable[[], None], failed: Failed
+    ) -> None:
+        """Change what is said of a kept episode, wherever it is by then."""
+
+        def finished(_: object, error: RobotdError | None) -> None:
+            done() if error is None else failed(error)
+
+        self._worker.post(lambda: self._session.relabel(root, journal_id, change), finished)
 
     def collect(self) -> None:
         """Take what ended meanwhile. Never waits."""

@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import Config
-from daemon.recorder import channel
+from daemon.recorder import cameras, channel
 from daemon.recorder.catalog import dataset_root
 from daemon.recorder.follow import RowTick
 from daemon.recorder.intake import Intake
+from daemon.recorder.labels import said
 from daemon.recorder.left import entries
+from daemon.recorder.pacing import Pace
 from daemon.recorder.plan import Plan
+from daemon.recorder.remarks import put_label, put_mark
 from daemon.recorder.rows import Body
 from daemon.recorder.saving import Saving, three_parts
-from daemon.recorder.schema import Label, check_task, check_units_word
+from daemon.recorder.schema import EpisodeSpec, check_task, check_units_word
 from daemon.recorder.session import Session
 from robotd.clock import Clock
 from robotd.errors import DatasetError, RobotdError, StateError
@@ -47,8 +50,12 @@ class RecorderService:
         self._config = config
         self._body = Body.of(config)
         self._answer = answer
+        self._runtime = runtime
+        self._warnings: tuple[str, ...] = ()  # of cameras that changed since the last episode
         self._intake = Intake(config, self._body, runtime, clock)
+        self._clock = clock
         self._plan: Plan | None = None
+        self._policy_sha256 = ""  # of the loaded policy, for episodes that begin by themselves
         self._closings: list[tuple[int, Plan]] = []  # asked to close; answered when all is saved
         self._trouble: RobotdError | None = None  # with the rows of the newest episode
         self._session = session
@@ -80,9 +87,15 @@ class RecorderService:
             case channel.Start(policy_sha256=policy_sha256):
                 return self._start(policy_sha256)
             case channel.Keep(success=success):
-                return self._keep(Label(success=success))
-            case channel.Discard():
-                return self._discard()
+                return self._keep(success)
+            case channel.Discard(again=again):
+                return self._discard(again)
+            case channel.Mark(name=name):
+                return put_mark(self._session, self._intake, name)
+            case channel.SetLabel():
+                self._label(command)
+            case channel.SetPolicy(sha256=sha256):
+                self._policy_sha256 = sha256
             case channel.Undo():
                 self._undo(command.id)
             case channel.ListInterrupted():
@@ -101,11 +114,18 @@ class RecorderService:
         check_units_word(command.units)
         root = dataset_root(lerobot_home(), command.dataset)
         spec = self._body.episode_spec(
-            str(root), command.dataset, command.task, "", units_confirmed=bool(command.units)
+            str(root),
+            command.dataset,
+            command.task,
+            "",
+            units_confirmed=bool(command.units),
+            seen=cameras.found(self._config, self._runtime),
         )
         self._session.check(spec)
+        self._check_cameras(spec)
         # A session that was left open ends here; what it kept is published in its turn.
-        self._plan = Plan(spec, command.episodes, command.episode_limit_s)
+        pace = Pace(command.reset_s, command.auto)
+        self._plan = Plan(spec, command.episodes, command.episode_limit_s, pace)
         self._trouble = None
         waiting = entries(self._session, self._saving.unsaved)
         return {"dataset": command.dataset, "root": str(root), "interrupted": len(waiting)}
@@ -125,31 +145,72 @@ class RecorderService:
             plan.task,
             policy_sha256,
             units_confirmed=plan.spec.units_confirmed,
+            seen=cameras.found(self._config, self._runtime),
         )
+        self._check_cameras(spec)
         manifest = self._session.start(spec)
         self._intake.begin()
+        plan.pace.started()
         self._trouble = None
         return {"journal": manifest.journal_id}
 
-    def _keep(self, label: Label) -> dict[str, Any]:
+    def _check_cameras(self, spec: EpisodeSpec) -> None:
+        rule = self._config.recording.camera_change
+        warnings = cameras.check_cameras(Path(spec.dataset_root), spec.cameras, rule)
+        for warning in warnings:
+            if warning not in self._warnings:
+                log.warning("%s", warning)
+        self._warnings = warnings
+
+    def _keep(self, success: bool | None) -> dict[str, Any]:
         plan = self._session_plan()
         self._drain()
-        rows = self._session.rows
+        rows, before = self._session.rows, self._session.recording
+        label = None if before is None else said(before, success, None).label
         manifest = self._session.keep(label)
-        outcome = {True: "success", False: "fail", None: "kept"}[label.success]
+        outcome = {True: "success", False: "fail", None: "kept"}[manifest.label.success]
         if manifest.kept:
             plan.kept.append(manifest.journal_id)
             self._saving.publish()
+        plan.pace.kept(self._clock.now_ns(), plan.more)
         outcome = outcome if manifest.kept else "discarded"
-        self._line(manifest.journal_id, rows, outcome, manifest.reason)
+        self._line(manifest.journal_id, rows, outcome, manifest.reason, len(manifest.marks))
         return {"journal": manifest.journal_id, "frames": rows, "kept": manifest.kept}
 
-    def _discard(self) -> dict[str, Any]:
-        self._session_plan()
+    def _discard(self, again: bool) -> dict[str, Any]:
+        plan = self._session_plan()
         rows = self._session.rows
         manifest = self._session.discard()
         self._line(manifest.journal_id, rows, "discarded", "")
-        return {"journal": manifest.journal_id, "frames": rows}
+        data: dict[str, Any] = {"journal": manifest.journal_id, "frames": rows, "next": ""}
+        now_ns = self._clock.now_ns()
+        if not again:
+            plan.pace.discarded(now_ns)
+        elif plan.pace.auto:
+            plan.pace.redone(now_ns)
+        else:
+            data["next"] = self._begin_by_itself()
+        return data
+
+    def _begin_by_itself(self) -> str:
+        """Begin an episode without a key; its journal, or none where it waits for one after all."""
+        try:
+            return str(self._start(self._policy_sha256)["journal"])
+        except RobotdError as error:
+            self._session_plan().pace.wait_for_a_key()
+            self._note(error)
+            return ""
+
+    def _label(self, command: channel.SetLabel) -> None:
+        put_label(
+            self._session,
+            self._saving,
+            self._session_plan(),
+            command.success,
+            command.note,
+            lambda data: self._answer(channel.Done(id=command.id, data=data)),
+            lambda error: self._answer(_refused(command.id, error)),
+        )
 
     def _undo(self, command_id: int) -> None:
         plan = self._session_plan()
@@ -163,10 +224,11 @@ class RecorderService:
             raise StateError(
                 "There is nothing to undo.",
                 "No episode was kept in this session.",
-                "An episode of an earlier session is taken out with "
-                "`lerobot-edit-dataset --operation.type delete_episodes`.",
+                "An episode of an earlier session is taken out with robotd dataset undo.",
             )
         journal_id = plan.kept[-1]
+
+        plan.pace.wait_for_a_key()  # what was undone shows that something is not as it should be
 
         def undone() -> None:
             plan.take_back(journal_id)
@@ -235,12 +297,19 @@ class RecorderService:
             self._answer_closings()
         self._intake.sample_world()
         if self._session.recording is None:
+            self._go_on()
             return
         for row_tick in self._intake.due():
             self._append(row_tick)
         if self._intake.broken and self._session.recording is not None:
             self._drain()
             self._interrupt(_RESTARTED)
+
+    def _go_on(self) -> None:
+        """Begin the next episode when its countdown is over and somebody has the arm."""
+        plan = self._plan
+        if plan is not None and plan.pace.due(self._clock.now_ns()) and self._intake.moving():
+            self._begin_by_itself()
 
     def _drain(self) -> None:
         """Make the rows that are due now, with the pictures that are there."""
@@ -299,10 +368,20 @@ class RecorderService:
 
     # --- state ------------------------------------------------------------------------------------
 
-    def _line(self, journal_id: str, rows: int, outcome: str, note: str) -> None:
+    def _line(self, journal_id: str, rows: int, outcome: str, note: str, marks: int = 0) -> None:
         if self._plan is not None:
             seconds, intake = rows / self._config.recording.fps, self._intake
-            self._plan.note(journal_id, rows, seconds, outcome, note, intake.gaps, intake.repeated)
+            self._plan.note(
+                journal_id,
+                rows,
+                seconds,
+                outcome,
+                note,
+                intake.gaps,
+                intake.repeated,
+                marks,
+                intake.takeovers,
+            )
 
     def status(self) -> RecordingStatus:
         """The state as clients see it."""
@@ -312,6 +391,7 @@ class RecorderService:
         pixels = sum(camera.width * camera.height for camera in self._config.cameras.values())
         bytes_per_s = _ROW_BYTES_PER_PIXEL * pixels * fps
         error = self._trouble or next(iter(self._saving.unsaved.values()), None)
+        episode, pace = self._session.recording, None if plan is None else plan.pace
         return RecordingStatus(
             phase=self._phase(),
             dataset="" if plan is None else plan.spec.repo_id,
@@ -330,6 +410,13 @@ class RecorderService:
             last_error_likely="" if error is None else error.likely,
             last_error_do="" if error is None else error.do,
             episodes=() if plan is None else plan.lines,
+            auto=pace is not None and pace.auto,
+            goes_on=pace is not None and pace.goes_on,
+            reset_left_s=None if pace is None else pace.left_s(self._clock.now_ns()),
+            marks=0 if episode is None else len(episode.marks),
+            takeovers=0 if episode is None else self._intake.takeovers,
+            said="" if episode is None else episode.label.note,
+            warnings=() if plan is None else self._warnings,
         )
 
     @property

@@ -28,7 +28,7 @@ from daemon.recorder.schema import (
 )
 from daemon.recorder.shelf import Shelf
 from daemon.recorder.stored import save_manifest
-from daemon.recorder.syncing import ThreadSyncer
+from daemon.recorder.syncing import Syncer, ThreadSyncer
 from robotd.errors import DatasetError, DiskFullError, StateError
 
 
@@ -36,6 +36,7 @@ class Session(Shelf):
     """Records episodes into journals under `journals` and publishes the kept ones.
 
     `append`, `keep` and `discard` belong to one thread; `publish_pending` may run in another.
+    Without a `syncer` a thread of the session's own syncs.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Session(Shelf):
         now_ns: Callable[[], int] = time.monotonic_ns,
         free_bytes: FreeBytes = free_bytes_of,
         open_file: OpenFile = AppendFile,
+        syncer: Syncer | None = None,
     ) -> None:
         super().__init__(journals, stamp)
         self._limits = limits or DiskLimits()
@@ -54,7 +56,7 @@ class Session(Shelf):
         self._free_bytes = free_bytes
         self._open_file = open_file
         self._open: EpisodeJournal | None = None
-        self._syncer = ThreadSyncer()
+        self._syncer = syncer or ThreadSyncer()
 
     def close(self) -> None:
         """End the session: a running episode is closed and offered at the next start."""
@@ -137,6 +139,10 @@ class Session(Shelf):
             except DatasetError:
                 self._open = None
                 raise
+
+    def annotate(self, change: Callable[[Manifest], Manifest]) -> Manifest:
+        """Change what is said of the running episode (label, marks). Raises as `start` does."""
+        return self._running().annotate(change)
 
     def keep(self, label: Label | None = None) -> Manifest:
         """End the running episode and queue it for its dataset."""

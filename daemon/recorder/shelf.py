@@ -16,6 +16,7 @@ import msgspec
 from daemon.recorder import dataset
 from daemon.recorder.durable import make_folder
 from daemon.recorder.failure import explained
+from daemon.recorder.relabel import relabel_journal
 from daemon.recorder.schema import (
     EpisodeSpec,
     Label,
@@ -149,6 +150,21 @@ class Shelf:
                     return
             wall_ns = self._stamp().wall_ns
             dataset.remove_last(root, journal_id=journal_id, wall_ns=lambda: wall_ns)
+
+    def relabel(
+        self, root: Path, journal_id: str, change: Callable[[Manifest], Manifest]
+    ) -> Manifest:
+        """Change what is said of a kept episode, in its journal or in the dataset `root`.
+
+        Raises StateError when it is in neither, and DatasetError; nothing is changed then.
+        """
+        with self._publishing, explained(f"Episode {journal_id} cannot be labelled", root):
+            folder = self._journals / journal_id
+            if not dataset.holds(root, journal_id) and (folder / MANIFEST).exists():
+                after = change(read_manifest(folder))
+                save_manifest(folder, after)
+                return after
+            return relabel_journal(root, journal_id, change)
 
     def offered(self) -> list[Manifest]:
         """Episodes that nobody decided on: interrupted, or ended without keep or discard."""

@@ -21,6 +21,8 @@ from robotd.messages import RecordingStatus
 log = logging.getLogger(__name__)
 
 _ANSWER_S = 20.0  # a recorder that was killed is back after its imports
+LONGEST_RESET_S = 3600.0
+_UNANSWERED = 0
 _PUBLISH_S = 120.0  # every kept episode into its dataset, on a slow disk
 
 type Make = Callable[[int], channel.ToRecorder]
@@ -29,18 +31,24 @@ type Make = Callable[[int], channel.ToRecorder]
 class RecorderDesk:
     """Everything that clients may ask of the recorder."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", runtime: Path) -> None:
+    def __init__(
+        self, context: "zmq.Context[zmq.Socket[bytes]]", runtime: Path, reset_s: float
+    ) -> None:
+        """`reset_s`: the countdown between two episodes where a session names none."""
+        self._reset_s = reset_s
         self.status = RecordingStatus()
         self._line = PairLine(context, runtime / channel.RECORDER_SOCKET)
         self._last_id = 0
         self._open: set[int] = set()
         self._answers: dict[int, channel.Done | channel.Refused] = {}
         self._alive = False
+        self._told_policy = ""
 
     def before_start(self) -> None:
         """Make the line for a recorder that is about to start."""
         self._line.bind()
         self._alive = True
+        self._told_policy = ""
 
     def ended(self) -> None:
         """The recorder is gone: nobody will answer."""
@@ -49,11 +57,18 @@ class RecorderDesk:
         self.status = RecordingStatus(last_error="the recorder ended; it is started again")
 
     def open_session(self, request: messages.OpenSession) -> Pending:
+        reset_s = self._reset_s if request.reset_s is None else request.reset_s
         if request.episodes < 1 or (request.episode_limit_s or 1.0) <= 0:
             raise StateError(
                 "A session has at least one episode, of more than no time.",
                 "A number was mistyped.",
                 "Give --episodes 1 or more.",
+            )
+        if not 0 <= reset_s <= LONGEST_RESET_S:
+            raise StateError(
+                f"A reset cannot last {reset_s:g} s.",
+                "A number was mistyped.",
+                f"Give 0 to {LONGEST_RESET_S:g} s; Space ends it earlier.",
             )
         return self._send(
             lambda number: channel.Open(
@@ -63,6 +78,8 @@ class RecorderDesk:
                 episodes=request.episodes,
                 episode_limit_s=request.episode_limit_s,
                 units=request.units,
+                reset_s=reset_s,
+                auto=request.auto,
             )
         )
 
@@ -85,8 +102,24 @@ class RecorderDesk:
     def keep(self, request: messages.KeepEpisode) -> Pending:
         return self._send(lambda number: channel.Keep(id=number, success=request.success))
 
-    def discard(self) -> Pending:
-        return self._send(lambda number: channel.Discard(id=number))
+    def discard(self, request: messages.DiscardEpisode) -> Pending:
+        return self._send(lambda number: channel.Discard(id=number, again=request.again))
+
+    def mark(self, request: messages.MarkEpisode) -> Pending:
+        return self._send(lambda number: channel.Mark(id=number, name=request.name))
+
+    def label(self, request: messages.LabelEpisode) -> Pending:
+        return self._send(
+            lambda number: channel.SetLabel(id=number, success=request.success, note=request.note),
+            _PUBLISH_S,
+        )
+
+    def policy_is(self, sha256: str) -> None:
+        """Which policy is loaded, for episodes that begin by themselves. Said once for each."""
+        if not self._alive or sha256 == self._told_policy:
+            return
+        if self._line.send(channel.encode(channel.SetPolicy(id=_UNANSWERED, sha256=sha256))):
+            self._told_policy = sha256
 
     def undo(self) -> Pending:
         return self._send(lambda number: channel.Undo(id=number), _PUBLISH_S)

@@ -96,7 +96,11 @@ class Requests:
             case messages.KeepEpisode():
                 return self._recorder.keep(request)
             case messages.DiscardEpisode():
-                return self._recorder.discard()
+                return self._recorder.discard(request)
+            case messages.MarkEpisode():
+                return self._recorder.mark(request)
+            case messages.LabelEpisode():
+                return self._recorder.label(request)
             case messages.UndoEpisode():
                 return self._recorder.undo()
             case messages.ListInterrupted():

@@ -88,7 +88,7 @@ class Supervisor:
         self._control = ControlWriter(runtime, joints)
         self._observed = Observed(config, runtime, clock, self._children)
         self._motion = Motion(config, self._control, self._observed, clock, self._surroundings)
-        self._recorder = RecorderDesk(self._context, runtime)
+        self._recorder = RecorderDesk(self._context, runtime, config.recording.reset_s)
         self._black_box = BlackBox(
             config, runtime, logs, logs.parent / "blackbox", clock, lambda: self._motion.arming
         )
@@ -199,6 +199,7 @@ class Supervisor:
         run("looking after the processes", self._poll_children)
         run("listening to the recorder", self._recorder.receive)
         run("listening to the policy", self._plans.receive)
+        run("naming the policy", lambda: self._recorder.policy_is(self._plans.sha256))
         run("serving requests", self._serve_all)
         if self._due("status", now_ns, _STATUS_NS):
             run("reading the state", self._observed.refresh)

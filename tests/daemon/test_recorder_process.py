@@ -62,7 +62,7 @@ class Robot:
         self.clock = clock
         self.index = 0
         self.deaf_cameras: set[str] = set()
-        self.shift_ticks = 0
+        self.state, self.source = State.TELEOP, Source.SCRIPTED
         layout = layouts.tick_layout(6)
         self.layout = layout
         self.ticks = RingWriter(runtime / "ticks", layout, 512)
@@ -101,9 +101,9 @@ class Robot:
         return values | {
             "index": self.index,
             "deadline_ns": deadline_ns,
-            "state": State.TELEOP,
+            "state": self.state,
             "torque": Torque.ON,
-            "source": Source.SCRIPTED,
+            "source": self.source,
             "plan_index": -1,
             "present_position_ticks": [2000 + self.index] * 6,
             "goal_ticks": [2010 + self.index] * 6,
