@@ -67,6 +67,7 @@ def tick_layout(joints: int) -> Layout:
             Field("estop_presses", "Q"),
             Field("last_request", "Q"),
             Field("park_clear", "B"),
+            Field("home_way", "B"),  # a `robotd.states.HomeWay`
             Field("present_position_rad", "d", joints),
             Field("present_position_ticks", "i", joints),
             Field("present_velocity_rad_s", "d", joints),  # differentiated and filtered over 50 ms
@@ -197,11 +198,12 @@ def twin_layout(joints: int) -> Layout:
     """What the mirror sees: residual between the commanded twin and the measured arm."""
     return Layout(
         "twin",
-        2,
+        3,
         [
             Field("stamp_ns", "q"),
             Field("residual_rad", "d", joints),
             Field("park_clear", "B"),
+            Field("home_way", "B"),  # a `robotd.states.HomeWay`
             Field("finding", "B"),  # what is wrong, a `robotd.states.Fault`; 0: nothing
             Field("finding_joint", "i"),  # -1: not one joint
             Field("finding_since_ns", "q"),

@@ -138,6 +138,15 @@ class RequestKind(IntEnum):
     CHECK = 12  # run the arming list and write nothing
 
 
+class HomeWay(IntEnum):
+    """The way to the home pose that the twin found clear."""
+
+    UNKNOWN = 0  # no twin, or it has not looked yet
+    STRAIGHT = 1
+    DRAWN_IN = 2  # the straight way is not: first draw the arm in, then turn, then stretch
+    BLOCKED = 3
+
+
 class Verdict(IntEnum):
     """What the twin said of a plan."""
 

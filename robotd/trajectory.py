@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 from robotd.clock import NS_PER_S
 
+_PER_ARM = 6
+_PAN, _HAND = 0, 5
+
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
@@ -82,6 +85,28 @@ def through(
     return Trajectory(start_ns, step_ns, tuple(goals))
 
 
+def home_path(
+    from_rad: Sequence[float],
+    home_rad: Sequence[float],
+    via_rad: Sequence[float],
+    start_ns: int,
+    step_ns: int,
+    peak_speed_rad_s: float,
+    *,
+    drawn_in: bool,
+) -> Trajectory:
+    """The way to the home pose from the last commanded goal: straight in joint space, or `drawn_in`.
+
+    Drawn in, the arm goes to `via_rad` with its pan and hand kept, turns to the pan of home there,
+    and only then stretches: what stands beside the straight way is passed at short reach.
+    """
+    if not drawn_in:
+        return through([from_rad, home_rad], start_ns, step_ns, peak_speed_rad_s)
+    here = _with(via_rad, from_rad, (_PAN, _HAND))
+    turned = _with(_with(via_rad, home_rad, (_PAN,)), from_rad, (_HAND,))
+    return through([from_rad, here, turned, home_rad], start_ns, step_ns, peak_speed_rad_s)
+
+
 def park_path(
     from_rad: Sequence[float],
     rest_rad: Sequence[float],
@@ -97,13 +122,16 @@ def park_path(
     table at full reach), then turns and folds. The gripper keeps its goal to the end: what it
     holds is not dropped on the way. Works for one or more arms of six joints each.
     """
-    drawn_in = list(via_rad)
-    rest = list(rest_rad)
-    for arm in range(0, len(drawn_in), 6):
-        drawn_in[arm] = from_rad[arm]
-        drawn_in[arm + 5] = from_rad[arm + 5]
-        rest[arm + 5] = from_rad[arm + 5]
-    turned = list(drawn_in)
-    for arm in range(0, len(turned), 6):
-        turned[arm] = rest[arm]
+    drawn_in = _with(via_rad, from_rad, (_PAN, _HAND))
+    rest = _with(rest_rad, from_rad, (_HAND,))
+    turned = _with(drawn_in, rest, (_PAN,))
     return through([from_rad, drawn_in, turned, rest], start_ns, step_ns, peak_speed_rad_s)
+
+
+def _with(
+    pose_rad: Sequence[float], other_rad: Sequence[float], joints: Sequence[int]
+) -> list[float]:
+    """`pose_rad` with some joints of each arm as in `other_rad`."""
+    return [
+        other_rad[at] if at % _PER_ARM in joints else value for at, value in enumerate(pose_rad)
+    ]

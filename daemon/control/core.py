@@ -176,6 +176,7 @@ class ControlCore:
                     presses=self._presses,
                     last_request=self._last_request,
                     park_clear=self._exchange.park_clear(read_ns),
+                    home_way=self._exchange.home_way(read_ns),
                 ),
                 self.arms,
                 self.leaders,
@@ -247,6 +248,7 @@ class ControlCore:
         """Apply an event to the state machine and do what entering the new state takes."""
         facts = Facts(
             park_clear=self._exchange.park_clear(now_ns),
+            home_way=self._exchange.home_way(now_ns),
             holds_torque=not all(arm.released for arm in self.arms),
             fault=self.fault.fault,
         )

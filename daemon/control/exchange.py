@@ -16,7 +16,7 @@ from robotd.estop import EstopCounter
 from robotd.late import LateFile
 from robotd.messages import Check, encode
 from robotd.shm import Layout, RingReader, RingWriter, SlotReader, SlotWriter
-from robotd.states import Fault, RequestKind, Source, Verdict
+from robotd.states import Fault, HomeWay, RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
 
 PARK_VERDICT_STALE_NS = 1_500 * NS_PER_MS
@@ -88,6 +88,10 @@ class Exchange(Protocol):
         """Whether the twin said lately that the way to the rest pose is clear."""
         ...
 
+    def home_way(self, now_ns: int) -> HomeWay:
+        """The way home that the twin found clear lately; UNKNOWN where it said nothing lately."""
+        ...
+
     def report(self, request: int, checks: Sequence[Check], done: bool) -> None: ...
 
     def twin_finding(self) -> TwinFinding | None:
@@ -111,6 +115,7 @@ class MemoryExchange:
     newest_plan: Plan | None = None
     supervisor_ns: int | None = None
     park_is_clear: bool = True
+    newest_home_way: HomeWay = HomeWay.STRAIGHT
     newest_finding: TwinFinding | None = None
     between_episodes: bool = False
     reports: list[tuple[int, tuple[Check, ...], bool]] = field(default_factory=list)
@@ -145,6 +150,9 @@ class MemoryExchange:
 
     def park_clear(self, now_ns: int) -> bool:
         return self.park_is_clear
+
+    def home_way(self, now_ns: int) -> HomeWay:
+        return self.newest_home_way
 
     def twin_finding(self) -> TwinFinding | None:
         return self.newest_finding
@@ -250,6 +258,12 @@ class SharedExchange:
             return False
         fresh = now_ns - record["stamp_ns"] < PARK_VERDICT_STALE_NS
         return bool(record["park_clear"]) and fresh
+
+    def home_way(self, now_ns: int) -> HomeWay:
+        record = self._twin.read()
+        if record is None or now_ns - record["stamp_ns"] >= PARK_VERDICT_STALE_NS:
+            return HomeWay.UNKNOWN
+        return HomeWay(record["home_way"])
 
     def twin_finding(self) -> TwinFinding | None:
         record = self._twin.read()

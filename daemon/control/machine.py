@@ -8,7 +8,7 @@ from the state, it is read.
 from dataclasses import dataclass
 from enum import Enum
 
-from robotd.states import Fault, State
+from robotd.states import Fault, HomeWay, State
 
 
 class Event(Enum):
@@ -73,6 +73,7 @@ class Facts:
     park_clear: bool = False  # the twin saw the path to the rest pose clear, recently
     holds_torque: bool = False  # the servos said torque on at the last read
     fault: Fault = Fault.NONE
+    home_way: HomeWay = HomeWay.UNKNOWN  # the way home that the twin saw clear, recently
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,11 @@ def _from_arming(event: Event) -> State | Refusal:
 
 
 def _from_armed(state: State, event: Event, facts: Facts) -> State | Refusal:
+    if event is Event.HOME and facts.home_way is HomeWay.BLOCKED:
+        return Refusal(
+            "Something is in the way home, as far as the twin can tell.",
+            "Move the arm clear first (leader, or robotd teleop), then: robotd home.",
+        )
     if event in _SOURCES:
         return _SOURCES[event]
     if event is Event.HOLD:

@@ -17,8 +17,8 @@ from daemon.control.sources import (
     follow_plan,
 )
 from robotd.clock import NS_PER_S
-from robotd.states import Source, State
-from robotd.trajectory import park_path, through
+from robotd.states import HomeWay, Source, State
+from robotd.trajectory import home_path, park_path
 
 _NEAR_RAD = 1e-4
 
@@ -54,7 +54,16 @@ class Pilot:
         step_ns = NS_PER_S // settings.tick_hz
         speed = settings.move_speed_rad_s
         if state is State.HOMING:
-            self._path.path = through([start, settings.home_rad], now_ns, step_ns, speed)
+            drawn_in = self._exchange.home_way(now_ns) is HomeWay.DRAWN_IN
+            self._path.path = home_path(
+                start,
+                settings.home_rad,
+                settings.via_rad,
+                now_ns,
+                step_ns,
+                speed,
+                drawn_in=drawn_in,
+            )
             return
         self._path.path = park_path(
             start, settings.rest_rad, settings.via_rad, now_ns, step_ns, speed

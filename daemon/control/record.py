@@ -9,7 +9,7 @@ from daemon.control.gate import Applied, Asked
 from daemon.control.leader import LeaderArm
 from daemon.control.sources import Followed, Handover
 from daemon.control.watch import Finding
-from robotd.states import State, Torque
+from robotd.states import HomeWay, State, Torque
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class TickEvidence:
     presses: int
     last_request: int
     park_clear: bool
+    home_way: HomeWay
 
 
 def torque_of(arms: Sequence[FollowerArm]) -> Torque:
@@ -82,6 +83,7 @@ def tick_record(
         "estop_presses": tick.presses,
         "last_request": tick.last_request,
         "park_clear": tick.park_clear,
+        "home_way": tick.home_way,
         "present_position_rad": [value for arm in arms for value in arm.position_rad],
         "present_position_ticks": [value for arm in arms for value in arm.position_ticks],
         "present_velocity_rad_s": [value for arm in arms for value in arm.velocity_rad_s],

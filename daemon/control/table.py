@@ -6,10 +6,12 @@ A test compares the printed page with this, so that the page cannot drift.
 import sys
 
 from daemon.control.machine import Event, Facts, Refusal, next_state, torque_rule
-from robotd.states import Fault, State
+from robotd.states import Fault, HomeWay, State
 
-_CLEAR = Facts(park_clear=True, holds_torque=True, fault=Fault.STALLED)
-_BLOCKED = Facts(park_clear=False, holds_torque=False, fault=Fault.BUS_LOST)
+_CLEAR = Facts(park_clear=True, holds_torque=True, fault=Fault.STALLED, home_way=HomeWay.STRAIGHT)
+_BLOCKED = Facts(
+    park_clear=False, holds_torque=False, fault=Fault.BUS_LOST, home_way=HomeWay.BLOCKED
+)
 
 
 def states_table() -> str:

@@ -19,7 +19,7 @@ from robotd import messages
 from robotd.clock import Clock
 from robotd.errors import DaemonError, RobotdError, StateError
 from robotd.messages import Check
-from robotd.states import Fault, RequestKind, Source, State, Torque
+from robotd.states import Fault, HomeWay, RequestKind, Source, State, Torque
 
 _TAKEN_S = 2.0  # control hears requests every tick
 _CHECKS_S = 10.0
@@ -216,6 +216,7 @@ class Motion:
             park_clear=bool(tick["park_clear"]),
             holds_torque=tick["torque"] != Torque.OFF,
             fault=Fault(tick["fault"]),
+            home_way=HomeWay(tick["home_way"]),
         )
         after = next_state(State(tick["state"]), _EVENTS[kind], facts)
         if isinstance(after, Refusal):

@@ -23,7 +23,7 @@ from robotd import layouts
 from robotd.clock import NS_PER_MS, NS_PER_S, Clock, MonotonicClock
 from robotd.plan_words import Refusal, sentence
 from robotd.shm import SlotWriter
-from robotd.states import Fault, PlanReason
+from robotd.states import Fault, HomeWay, PlanReason
 from sim.twin.core import TwinCore, trajectory_of
 from sim.twin.link import LateProposals, LateTicks
 from sim.twin.origin import Origin
@@ -34,7 +34,7 @@ POLL_S = 0.004
 """How often the proposal slot is looked at: well below a row, 2 % of a core."""
 _LOOK_NS = 200 * NS_PER_MS
 _PUBLISH_NS = 50 * NS_PER_MS
-_PARK_NS = 250 * NS_PER_MS
+_WAYS_NS = 250 * NS_PER_MS
 _QUIET_NS = 3 * NS_PER_S
 _NO_REFUSAL = Refusal(PlanReason.NONE)
 
@@ -53,8 +53,9 @@ class TwinProcess:
         self._twin = SlotWriter(runtime / "twin", layouts.twin_layout(joints))
         self._told = (Fault.NONE, -1)  # a finding that is new is said at once
         self._park_clear = False
+        self._home_way = HomeWay.UNKNOWN
         self._park_from_ns = 0
-        self._park_ns = self._published_ns = self._looked_ns = 0
+        self._ways_ns = self._published_ns = self._looked_ns = 0
         self.heard_ns = clock.now_ns()
 
     def step(self) -> None:
@@ -72,9 +73,10 @@ class TwinProcess:
         if proposal is not None:
             self._answer(proposal)
             self._publish(now_ns)
-        elif tick is not None and now_ns - self._park_ns >= _PARK_NS:
-            self._park_ns = now_ns
+        elif tick is not None and now_ns - self._ways_ns >= _WAYS_NS:
+            self._ways_ns = now_ns
             self._park_clear = self._core.park_is_clear()
+            self._home_way = self._core.home_way()
             self._park_from_ns = int(tick["deadline_ns"])
         finding = self._core.finding
         news = (finding.fault, finding.joint) != self._told
@@ -109,6 +111,7 @@ class TwinProcess:
                 "stamp_ns": now_ns,
                 "residual_rad": self._core.residual_rad.tolist(),
                 "park_clear": int(self._park_clear),
+                "home_way": int(self._home_way),
                 **self._core.finding_record(),
                 "park_from_ns": self._park_from_ns,
                 "plans_passed": self._core.passed,

@@ -12,8 +12,8 @@ from config.schema import Config
 from robotd.clock import NS_PER_S
 from robotd.layouts import PLAN_WAYPOINTS
 from robotd.plan_words import Refusal
-from robotd.states import PlanReason, State, Verdict
-from robotd.trajectory import Trajectory, park_path
+from robotd.states import HomeWay, PlanReason, State, Verdict
+from robotd.trajectory import Trajectory, home_path, park_path
 from sim.twin.apply import FollowState, TwinBody, Vector, obstacles, placements
 from sim.twin.drive import drives
 from sim.twin.mirror import Mirror
@@ -29,6 +29,7 @@ _UNCHECKED = PlanVerdict(Verdict.PASS, PlanReason.NONE, -1, 0)
 
 @dataclass(frozen=True, slots=True)
 class _Park:
+    home_rad: tuple[float, ...]
     rest_rad: tuple[float, ...]
     via_rad: tuple[float, ...]
     speed_rad_s: float
@@ -41,6 +42,7 @@ class TwinCore:
         arms = len(config.arms)
         poses = config.poses
         self._park = _Park(
+            _radians(poses.home_deg) * arms,
             _radians(poses.rest_deg) * arms,
             _radians(poses.via_deg) * arms,
             math.radians(poses.move_speed_deg_s),
@@ -130,6 +132,25 @@ class TwinCore:
             self._park.speed_rad_s,
         )
         return self._preflight.path_is_clear(path, self._where(self._tick))
+
+    def home_way(self) -> HomeWay:
+        """The way home from the last goal that is free, the straight one first. Only an armed arm
+        can be sent there: of another one, and before the first tick, nothing is said."""
+        if self._tick is None or self._tick["state"] not in _ARMED:
+            return HomeWay.UNKNOWN
+        for way in (HomeWay.STRAIGHT, HomeWay.DRAWN_IN):
+            path = home_path(
+                self._tick["applied_rad"],
+                self._park.home_rad,
+                self._park.via_rad,
+                int(self._tick["deadline_ns"]),
+                PARK_STEP_NS,
+                self._park.speed_rad_s,
+                drawn_in=way is HomeWay.DRAWN_IN,
+            )
+            if self._preflight.path_is_clear(path, self._where(self._tick)):
+                return way
+        return HomeWay.BLOCKED
 
     def _where(self, tick: Mapping[str, Any]) -> FollowState:
         if self._mirror.state is not None:

@@ -11,7 +11,7 @@ import pytest
 from daemon.control.exchange import Command, Plan
 from learning.world import LockStepWorld
 from robotd.clock import NS_PER_MS, NS_PER_S
-from robotd.states import Fault, LimitedBy, RequestKind, Source, State, Torque, Verdict
+from robotd.states import Fault, HomeWay, LimitedBy, RequestKind, Source, State, Torque, Verdict
 from robotd.trajectory import Trajectory
 from sim.plant.world_messages import ClearFaults, ForceStatus, Power, SetFault
 
@@ -243,6 +243,24 @@ def test_a_disarm_with_the_way_blocked_lets_the_arm_down_slowly(bench: Bench) ->
     assert bench.torque() == [0] * 6
     assert bench.fastest_rad_s <= SINKING_RAD_S
     assert took_s < 10.0
+
+
+def test_the_way_home_is_the_one_that_the_twin_saw_clear(bench: Bench) -> None:
+    bench.raised()
+    bench.send((0.9, *RAISED_RAD[1:]), seconds=3.0)
+    bench.exchange.newest_home_way = HomeWay.BLOCKED
+    bench.ask(RequestKind.HOME)
+    assert bench.core.state is not State.HOMING
+    bench.exchange.newest_home_way = HomeWay.DRAWN_IN
+    bench.ask(RequestKind.HOME)
+    lifts_deg = []
+    while bench.core.state is State.HOMING:
+        bench.run(0.1)
+        lifts_deg.append(math.degrees(bench.core.arms[0].gate.applied_rad[1]))
+    assert bench.core.state is State.HOLDING
+    home_deg, via_deg = bench.world.config.poses.home_deg, bench.world.config.poses.via_deg
+    assert min(lifts_deg) == pytest.approx(via_deg[1], abs=0.5)  # drawn in on the way
+    assert lifts_deg[-1] == pytest.approx(home_deg[1], abs=0.5)
 
 
 def test_an_estop_freezes_and_then_lets_the_arm_down_slowly(bench: Bench) -> None:

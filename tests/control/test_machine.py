@@ -5,12 +5,12 @@ import itertools
 import pytest
 
 from daemon.control.machine import Event, Facts, Refusal, TorqueRule, next_state, torque_rule
-from robotd.states import Fault, State
+from robotd.states import Fault, HomeWay, State
 
 FACTS = [
-    Facts(park_clear, torque, fault)
-    for park_clear, torque, fault in itertools.product(
-        (False, True), (False, True), (Fault.NONE, Fault.BUS_LOST, Fault.STALLED)
+    Facts(park_clear, torque, fault, home_way)
+    for park_clear, torque, fault, home_way in itertools.product(
+        (False, True), (False, True), (Fault.NONE, Fault.BUS_LOST, Fault.STALLED), HomeWay
     )
 ]
 EVERYTHING = list(itertools.product(State, Event, FACTS))
@@ -80,3 +80,10 @@ def test_a_stiff_arm_found_after_a_crash_is_let_down_when_asked() -> None:
     stiff = Facts(holds_torque=True)
     assert next_state(State.DISARMED, Event.DISARM, stiff) is State.RELEASING
     assert next_state(State.DISARMED, Event.DISARM, Facts()) is State.DISARMED
+
+
+def test_no_arm_is_sent_home_where_the_twin_sees_no_way() -> None:
+    for state in (each for each in State if each.armed):
+        ways = {way: next_state(state, Event.HOME, Facts(home_way=way)) for way in HomeWay}
+        assert isinstance(ways[HomeWay.BLOCKED], Refusal)
+        assert {ways[way] for way in HomeWay if way is not HomeWay.BLOCKED} == {State.HOMING}

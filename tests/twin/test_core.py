@@ -1,14 +1,17 @@
 """The twin's core over whole robots, one arm or two."""
 
+import math
 import time
 
+import msgspec
 import pytest
 
 from config.loader import load
+from config.schema import Obstacle
 from learning.world import lockstep_config, lockstep_world
 from robotd.clock import NS_PER_S
 from robotd.layouts import PLAN_WAYPOINTS
-from robotd.states import PlanReason, Verdict
+from robotd.states import HomeWay, PlanReason, RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
 from sim.twin.core import TwinCore, trajectory_of
 
@@ -22,6 +25,32 @@ def test_the_way_to_rest_is_clear_from_home(profile: str) -> None:
         twin.observe(world.tick())
         assert twin.park_is_clear()
         assert abs(twin.residual_rad).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("post_m", "way"),
+    [
+        (None, HomeWay.STRAIGHT),
+        ((0.24, -0.14, 0.0), HomeWay.DRAWN_IN),
+        ((0.20, -0.16, 0.0), HomeWay.BLOCKED),
+    ],
+)
+def test_the_way_home_goes_round_a_post_or_is_not_gone(
+    post_m: tuple[float, float, float] | None, way: HomeWay
+) -> None:
+    config = lockstep_config()
+    if post_m is not None:
+        post = Obstacle(shape="box", size_m=(0.03, 0.03, 0.3), foot_m=post_m)
+        seen = msgspec.structs.replace(config.twin, obstacles={"post": post})
+        config = msgspec.structs.replace(config, twin=seen)
+    aside_rad = tuple(math.radians(value) for value in (70, 10, 0, 60, 0, 20))
+    twin = TwinCore(config, time.monotonic_ns)
+    with lockstep_world(config, 0, 1) as world:
+        tick = world.give_to(RequestKind.TELEOP, Source.SCRIPTED)
+        for _ in range(4 * config.control.tick_hz):
+            world.command(tick, Source.SCRIPTED, aside_rad)
+            twin.observe(world.tick())
+    assert twin.home_way() is way
 
 
 def test_a_plan_before_the_first_tick_is_late_not_passed() -> None:
