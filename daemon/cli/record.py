@@ -1,46 +1,40 @@
 """Record episodes into a LeRobot dataset.
 
-With a leader, keys say what happens: Space start/stop, → (n) keep, ← (r) redo, u undo the last kept
-one, s/f keep as success/fail, Esc (q) end, x software stop. The TUI is the same with pictures. The
-scripted source and a policy record by themselves. An episode is on disk from its first frame; kept
-ones go into the dataset while the next one runs, and this ends well only when all of them are in it.
+With a leader, keys say what happens: Space start/stop, → (n) keep, ← (r) redo, Backspace discard, s/f
+keep as success/fail, m mark a subgoal, w write a note, t task, u undo the last kept one, Esc (q)
+end, x software stop. Between two episodes s, f and w speak of the last kept one; --auto starts the
+next one when the reset is over. The TUI is the same with pictures. The scripted source and a policy
+record by themselves; i takes the arm over from a policy and gives it back, in the same episode.
+
+An episode is on disk from its first frame; kept ones go into the dataset while the next one runs,
+and this ends well only when all of them are in it.
 """
 
 import argparse
 import contextlib
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
-from daemon.cli.between import add_reset_seconds, set_the_scene
+from daemon.cli.between import set_the_scene
 from daemon.cli.checkpoint import (
     add_policy_options,
     add_unrehearsed,
     consent_unrehearsed,
     load_policy,
 )
+from daemon.cli.desk import DURING_KEYS, LEAD_S, SAVE_TIMEOUT_S, Desk, wait_until_recording
+from daemon.cli.episode import Outcome, Turn, begin, end, watch
 from daemon.cli.keys import Keys
 from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import SOURCES, source
 from daemon.cli.session import arm_with_consent, printable
 from robotd.client import Robot
-from robotd.errors import DatasetError, RobotdError, StateError
-from robotd.messages import (
-    CloseSession,
-    DiscardEpisode,
-    KeepEpisode,
-    OpenSession,
-    StartEpisode,
-    UndoEpisode,
-)
+from robotd.errors import DatasetError, StateError
+from robotd.messages import CloseSession, OpenSession
+from robotd.sound import MODES
 
-SAVE_TIMEOUT_S = 60.0
 _CLOSE_TIMEOUT_S = 150.0  # what was kept goes into the dataset first
-_FINISH_S = 1.0
-_LOST = "the arm was lost"
-_STATE_OF = {"leader": "teleop", "keyboard": "teleop", "scripted": "teleop", "policy": "policy"}
+_BEGINS_S = 2.0  # after the countdown: the recorder's word takes a moment to come round
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +47,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", help="owner/name, or a name; default: from the task")
     add_policy_options(parser, required=False)
     add_unrehearsed(parser)
-    add_reset_seconds(parser)
+    parser.add_argument(
+        "--reset-seconds",
+        type=positive_number,
+        help="counted down after a kept episode (default: recording.reset_s); a policy then goes on "
+        "instead of waiting for Space",
+    )
+    parser.add_argument(
+        "--auto",
+        action="store_true",
+        help="with a leader: the next episode begins by itself when the reset is over",
+    )
+    parser.add_argument(
+        "--sound",
+        choices=MODES,
+        default="bell",
+        help="what is heard of start, last seconds, kept, discarded and fault (default: bell)",
+    )
     parser.add_argument(
         "--episode-seconds", type=positive_number, default=60.0, help="longest episode"
     )
@@ -84,6 +94,8 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
                 episodes=args.episodes,
                 episode_limit_s=args.episode_seconds,
                 units=args.units,
+                reset_s=args.reset_seconds,
+                auto=args.auto and who == "leader",
             ),
             timeout_s=SAVE_TIMEOUT_S,
         )
@@ -118,7 +130,6 @@ def dataset_name(task: str) -> str:
 
 def _record(robot: Robot, args: argparse.Namespace, who: str) -> str:
     """The whole session. Returns what took the arm from it before its time; empty for nothing."""
-    kept = tried = 0
     with Keys() as keys:
         if who == "leader" and not keys.present:
             raise StateError(
@@ -126,102 +137,50 @@ def _record(robot: Robot, args: argparse.Namespace, who: str) -> str:
                 "Keys say when an episode starts and whether it is kept, and stdin is none.",
                 "Run it in a terminal (ssh -t), use robotd tui, or another --source.",
             )
-        while kept < args.episodes:
-            anew = who == "policy" and (tried > 0 or robot.instance.simulated)
-            if anew and not set_the_scene(robot, keys, args.reset_seconds):
+        desk = Desk(robot, keys, args.sound)
+        one = _by_a_person if who == "leader" else _by_itself
+        first = True
+        while desk.kept < args.episodes:
+            outcome = one(desk, args, who, first)
+            first = False
+            if outcome is None:
                 break
-            tried += 1
-            print(f"episode {kept + 1} of {args.episodes}", flush=True)
-            if who == "leader" and not _wait_for_start(robot, keys):
-                break
-            outcome = _episode(robot, keys, who, args.episode_seconds, args.unrehearsed)
-            kept += outcome.kept
-            print(f"  {outcome.said}", flush=True)
+            desk.say(f"  {outcome.said}")
             if outcome.ends:
                 return outcome.lost
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How one episode ended: whether it is kept, in words, whether the session ends with it."""
-
-    kept: bool
-    said: str
-    ends: bool = False
-    lost: str = ""  # why the arm was lost, where that ended it
-
-
-def _wait_for_start(robot: Robot, keys: Keys) -> bool:
-    """Wait for Space between two episodes; False when the person wants no more."""
-    print("  Space starts, u undoes the last, q ends, x software stop", flush=True)
-    while True:
-        key = keys.read(timeout_s=0.5)
-        if key == "toggle":
-            return True
-        if key == "stop":
-            return False
-        if key == "estop":
-            robot.estop()
-            return False
-        if key == "undo":
-            try:
-                robot.request(UndoEpisode(), timeout_s=SAVE_TIMEOUT_S)
-                print("  the last kept episode is out again", flush=True)
-            except RobotdError as error:
-                print(error, flush=True)
+def _by_a_person(desk: Desk, args: argparse.Namespace, who: str, _: bool) -> Outcome | None:
+    """An episode that a person starts and ends with keys; None when no more are wanted."""
+    desk.say(f"episode {desk.kept + 1} of {args.episodes}")
+    word = desk.between()
+    if word == "end":
+        return None
+    with source(desk.robot, who, args.episode_seconds + SAVE_TIMEOUT_S) as finished:
+        if word == "start":
+            begin(desk)
+        elif not wait_until_recording(desk, LEAD_S + _BEGINS_S):
+            return Outcome(f"it did not begin by itself: {desk.recording.last_error or 'no cause'}")
+        desk.say(f"  {DURING_KEYS}")
+        while True:
+            turn = Turn(desk, who, args.unrehearsed)
+            word = watch(desk, turn, finished, args.episode_seconds)
+            outcome = end(desk, word, again=True)
+            if not outcome.again:
+                return outcome
+            desk.say(f"  {outcome.said}; it is being recorded again")
 
 
-def _episode(robot: Robot, keys: Keys, who: str, limit_s: float, unrehearsed: bool) -> _Outcome:
-    """One episode. A finished script keeps by itself; one that lost the arm is set aside."""
-    with source(robot, who, limit_s + SAVE_TIMEOUT_S, unrehearsed=unrehearsed) as finished:
-        robot.request(StartEpisode(), timeout_s=SAVE_TIMEOUT_S)
-        verdict = _wait_for_verdict(robot, keys, finished, limit_s, _STATE_OF[who])
-    if verdict in ("redo", "estop") or verdict.startswith(_LOST):
-        robot.request(DiscardEpisode(), timeout_s=SAVE_TIMEOUT_S)
-        why = {"redo": "once more", "estop": "software stop"}.get(verdict, verdict)
-        said = f"{why}: set aside (kept until space is needed)"
-        lost = "" if verdict == "redo" else why
-        return _Outcome(False, said, ends=verdict != "redo", lost=lost)
-    label = {"success": True, "fail": False}.get(verdict)
-    data = robot.request(KeepEpisode(success=label), timeout_s=SAVE_TIMEOUT_S)
-    if not data.get("kept", True):
-        return _Outcome(False, "not kept: nothing was recorded", ends=verdict == "stop")
-    return _Outcome(True, f"kept: {data.get('frames')} frames", ends=verdict == "stop")
-
-
-def _wait_for_verdict(
-    robot: Robot, keys: Keys, finished: Callable[[], bool], limit_s: float, state: str
-) -> str:
-    """keep, redo, stop, success, fail, estop; or, beginning with `lost`, why the arm is gone."""
-    end_s = time.monotonic() + limit_s
-    seen = False  # the hand-over may take until after the first published state
-    while time.monotonic() < end_s:
-        key = keys.read(timeout_s=0.1)
-        if key == "estop":
-            robot.estop()
-            return "estop"
-        if key in ("keep", "redo", "stop", "success", "fail"):
-            return key
-        if key == "toggle" or finished():
-            return "keep"
-        status = robot.watch(timeout_s=0.0)
-        if status is None:
-            continue
-        seen = seen or status.state == state
-        if status.state in ("fault", "estop") or (seen and status.state != state):
-            # A script that is done gives the arm back itself, a moment before it says so.
-            if status.state == "holding" and _finishes(finished):
-                return "keep"
-            return f"{_LOST} ({status.state}: {status.fault or status.message or 'taken over'})"
-    return "keep"
-
-
-def _finishes(finished: Callable[[], bool]) -> bool:
-    """Whether the source ends by itself within a moment."""
-    end_s = time.monotonic() + _FINISH_S
-    while time.monotonic() < end_s:
-        if finished():
-            return True
-        time.sleep(0.02)
-    return False
+def _by_itself(desk: Desk, args: argparse.Namespace, who: str, first: bool) -> Outcome | None:
+    """An episode of a policy or a script, which starts and may end by itself."""
+    anew = who == "policy" and (not first or desk.robot.instance.simulated)
+    if anew and not set_the_scene(desk.robot, desk.keys, args.reset_seconds):
+        return None
+    desk.say(f"episode {desk.kept + 1} of {args.episodes}")
+    limit_s = args.episode_seconds + SAVE_TIMEOUT_S
+    with source(desk.robot, who, limit_s, unrehearsed=args.unrehearsed) as finished:
+        begin(desk)
+        turn = Turn(desk, who, args.unrehearsed)
+        word = watch(desk, turn, finished, args.episode_seconds)
+    return end(desk, word, again=False)

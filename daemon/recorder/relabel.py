@@ -54,7 +54,7 @@ def _relabel(root: Path, episode_index: int, change: Change) -> Manifest:
         raise StateError(
             f"Nothing is known of episode {episode_index} of {root} beside its frames.",
             "robotd did not record it, or its robotd folder was removed.",
-            "Only episodes that robotd recorded can be labelled.",
+            "Label episodes of another dataset: robotd dataset list.",
         )
     after = change(about)
     page = msgspec.json.format(msgspec.json.encode(after), indent=2)
