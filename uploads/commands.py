@@ -2,4 +2,6 @@
 
 from robotd.commands import CommandSpec
 
-COMMANDS: tuple[CommandSpec, ...] = ()
+COMMANDS = (
+    CommandSpec("upload", "datasets to the hub: queued, resumed, verified", "uploads.cli.upload"),
+)
