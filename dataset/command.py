@@ -10,6 +10,7 @@ from importlib import import_module
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("every dataset on this machine", "dataset.listing"),
     "info": ("what one dataset holds", "dataset.look"),
+    "convert": ("another dataset from one, in other units, names or format", "dataset.convert"),
     "recover": ("episodes that were interrupted or not saved", "dataset.interrupted"),
 }
 """Name -> (summary, module)."""

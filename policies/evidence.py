@@ -19,7 +19,10 @@ from robotd import paths
 from robotd.errors import CheckpointError
 
 SIDECAR = "robotd_ckpt.json"
+CONVENTION = "robotd/convention.json"
+"""In a dataset that was converted: what its numbers mean since (`robotd dataset convert`)."""
 UNITS = ("degrees", "range_m100_100")
+_OURS = {"units": ("", *UNITS), "gripper": ("percent_open",), "actions": ("absolute",)}
 Units = Literal["degrees", "range_m100_100"]
 
 
@@ -134,6 +137,13 @@ def _dataset(folder: Path) -> list[_Found]:
         roots.append(paths.lerobot_home() / str(dataset["repo_id"]))
     for root in roots:
         if (root / "meta/info.json").exists():
+            if numbers := converted(root):
+                raise CheckpointError(
+                    f"{folder} was trained on {root}, which was converted: {numbers}.",
+                    "Its actions are not what an arm of robotd is sent.",
+                    "Train on the dataset that this one was made from, or on a conversion of "
+                    "units and camera names alone.",
+                )
             info = read_json(root / "meta/info.json")
             joints = joint_names(info.get("features", {}).get("action", {}))
             return [_Found(f"dataset {root}", info.get("fps"), dataset_units(root), joints)]
@@ -149,7 +159,11 @@ def joint_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def dataset_units(root: Path) -> str:
-    """The units of a dataset: robotd's own note on its episodes, else what its statistics prove."""
+    """The units of a dataset: robotd's own notes, else what its statistics prove."""
+    if (root / CONVENTION).exists():
+        units = str(read_json(root / CONVENTION).get("units") or "")
+        if units:
+            return units
     for about in sorted((root / "robotd/episodes").glob("episode-*/episode.json"))[:1]:
         spec = read_json(about).get("spec", {})
         if spec.get("units") in UNITS:
@@ -161,6 +175,16 @@ def dataset_units(root: Path) -> str:
         for key, value in read_json(root / "meta/stats.json").get("action", {}).items()
     }
     return units_of(stats)
+
+
+def converted(root: Path) -> str:
+    """What a dataset's numbers became by a conversion, where an arm cannot play them; else ""."""
+    if not (root / CONVENTION).exists():
+        return ""
+    note = read_json(root / CONVENTION)
+    return ", ".join(
+        f"{key} {note[key]}" for key, ours in _OURS.items() if note.get(key, ours[0]) not in ours
+    )
 
 
 def names_differ(expected: Sequence[str], found: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.border import ACTION
-from policies.evidence import UNITS, Units, dataset_units, joint_names, names_differ
+from policies.evidence import UNITS, Units, converted, dataset_units, joint_names, names_differ
 from policies.folder import read_json
 from robotd import paths
 from robotd.errors import CheckpointError, DatasetError
@@ -58,8 +58,7 @@ def read_recorded_actions(
         raise DatasetError(
             f"{root} is a dataset of format {version}; v3.0 is needed.",
             "It was recorded by LeRobot 0.3 or older.",
-            "Convert it once with LeRobot: python -m lerobot.scripts.convert_dataset_v21_to_v30 "
-            "--repo-id NAME",
+            "Convert it once: robotd dataset convert NAME --out NEW.",
         )
     if not 0 <= episode < total:
         raise DatasetError(
@@ -73,6 +72,13 @@ def read_recorded_actions(
             f"{root} does not fit this robot's action: {difference}.",
             "It was recorded on another robot, or with another number of arms.",
             f"Replay it on the robot it was recorded on; this one has {', '.join(joints)}.",
+        )
+    if numbers := converted(root):
+        raise DatasetError(
+            f"{root} was converted: {numbers}.",
+            "It was made for training, by `robotd dataset convert`; played as it is, it would move "
+            "the arm elsewhere.",
+            "Replay the dataset it was made from (its robotd/provenance.json names it).",
         )
     known = units or dataset_units(root)
     if known not in UNITS:

@@ -161,12 +161,12 @@ def read_actions(root: Path, episode_index: int) -> Recording:
         fps=info["fps"],
         action=tables.matrix(table[ACTION]),
         state=tables.matrix(table[STATE]),
-        names=_names(info["features"][ACTION]["names"]),
+        names=feature_names(info["features"][ACTION]["names"]),
         units=about.spec.units if about is not None else "",
     )
 
 
-def _names(names: Any) -> tuple[str, ...]:
+def feature_names(names: Any) -> tuple[str, ...]:
     """Feature names as a flat tuple; converted datasets keep them as {"motors": [...]}."""
     if isinstance(names, dict):
         names = next(iter(names.values()), [])

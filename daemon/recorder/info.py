@@ -95,7 +95,7 @@ def load_info(root: Path) -> Info | None:
         raise DatasetError(
             f"{root} is a LeRobot dataset of version {version}; robotd reads and writes {VERSION}.",
             "It was recorded with an older LeRobot.",
-            "Convert it: python -m lerobot.scripts.convert_dataset_v21_to_v30 --repo-id=<name>",
+            "Convert it: robotd dataset convert NAME --out NEW",
         )
     return dict(info)
 

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow.parquet as pq
 
 from daemon.recorder import layout, video
+from daemon.recorder.convention import check_recordable
 from daemon.recorder.info import DATA_PATH, STATS, TASKS, VIDEO_PATH, Info, load_info
 from daemon.recorder.schema import EpisodeSpec
 from daemon.recorder.staging import check_free, is_ours, new_files, next_places
@@ -55,7 +56,8 @@ def check_units(root: Path, spec: EpisodeSpec) -> None:
     info = load_info(root)
     if info is None or not info["total_episodes"]:
         return
-    noted = _noted_units(root)
+    convention = check_recordable(root)
+    noted = convention.units if convention is not None else _noted_units(root)
     if noted == spec.units or (not noted and spec.units_confirmed):
         return
     if not noted and _proven_units(root) == spec.units:

@@ -93,7 +93,7 @@ def stage_episode(root: Path, journal: Path, manifest: Manifest, wall_ns: int) -
         feature = info["features"][camera.key]
         path = stage.new(VIDEO_PATH, places[camera.key], video_key=camera.key)
         _write_video(journal / f"{camera.name}.mp4", path, manifest, feature)
-        stats[camera.key] = _video_stats(path, manifest.rows)
+        stats[camera.key] = video_stats(path, manifest.rows)
         facts[f"videos/{camera.key}/chunk_index"] = places[camera.key][0]
         facts[f"videos/{camera.key}/file_index"] = places[camera.key][1]
         facts[f"videos/{camera.key}/from_timestamp"] = 0.0
@@ -213,7 +213,7 @@ def _write_video(source: Path, target: Path, manifest: Manifest, feature: dict[s
         }
 
 
-def _video_stats(path: Path, rows: int) -> dict[str, npt.NDArray[Any]]:
+def video_stats(path: Path, rows: int) -> dict[str, npt.NDArray[Any]]:
     """Statistics of the pictures that a policy will be shown: those decoded from the file."""
     wanted = set(sampled_frames(rows))
     seen = 0

@@ -212,7 +212,7 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
         dataset.check_dataset(root, make_spec(root))
     old = {"codebase_version": "v2.1", "fps": 15, "features": {}}
     (root / INFO).write_text(json.dumps(old | {"total_episodes": 0, "total_frames": 0}))
-    with pytest.raises(DatasetError, match="convert_dataset_v21_to_v30"):
+    with pytest.raises(DatasetError, match="robotd dataset convert"):
         dataset.check_dataset(root, make_spec(root))
 
 

@@ -1,0 +1,277 @@
+"""`robotd dataset convert`: the result is LeRobot's in every respect, and the source untouched."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from daemon.cli.main import main
+from daemon.recorder import catalog, dataset
+from daemon.recorder.schema import EpisodeSpec
+from daemon.recorder.soundness import check_units
+from dataset.sidecar import read_provenance
+from policies.recording import read_recorded_actions
+from robotd.errors import DatasetError
+
+from ..recording.conftest import lerobot_datasets, open_dataset, tmp_path  # noqa: F401
+from ..recording.episodes import check_frames, make_row, make_spec, number_in, write_episode
+from .legacy import write_v21
+
+LENGTHS = (range(14), range(40, 61))
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+    """LeRobot's home with me/pick, recorded by robotd: two episodes, two cameras."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("HF_LEROBOT_HOME", str(home))
+    root = home / "me/pick"
+    spec = make_spec(root, calibration_sha256="0123456789abcdef")
+    for numbers in LENGTHS:
+        journal = tmp_path / f"journal-{numbers.start}"
+        dataset.publish(write_episode(journal, spec, len(numbers), first=numbers.start))
+    return root
+
+
+def convert(*words: str) -> int:
+    return main(["dataset", "convert", *words])
+
+
+def content(root: Path) -> dict[str, str]:
+    """What every file under `root` holds."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def values(root: Path, name: str) -> np.ndarray:
+    files = sorted((root / "data").rglob("*.parquet"))
+    return np.concatenate([np.array(pq.read_table(each)[name].to_pylist()) for each in files])
+
+
+def expected_stats(loaded: Any, spec: EpisodeSpec, names: tuple[str, ...]) -> dict[str, Any]:
+    """What LeRobot itself computes for the vectors of a dataset that it loaded."""
+    from lerobot.datasets.compute_stats import aggregate_stats, compute_episode_stats
+
+    table = loaded.hf_dataset.with_format("numpy")[:]
+    episodes = []
+    for index in range(loaded.num_episodes):
+        rows = table["episode_index"] == index
+        data = {name: np.stack(table[name][rows]) for name in names}
+        episodes.append(compute_episode_stats(data, loaded.meta.features))
+    return dict(aggregate_stats(episodes))
+
+
+def test_all_at_once_loads_in_lerobot_with_the_statistics_lerobot_computes(
+    recorded: Path,
+    open_dataset: Callable[[Path], Any],  # noqa: F811
+) -> None:
+    before = content(recorded)
+    words = ["--units", "radians", "--gripper", "1-x/100", "--actions", "delta"]
+    words += ["--camera", "overhead=base_0_rgb", "--camera", "wrist=left_wrist_0_rgb"]
+    assert convert("me/pick", "--out", "me/pi0", *words) == 0
+    assert content(recorded) == before
+    root = recorded.parent / "pi0"
+    spec = make_spec(root)
+
+    loaded = open_dataset(root)
+    numbers = [*LENGTHS[0], *LENGTHS[1]]
+    assert len(loaded) == len(numbers)
+    for index, number in enumerate(numbers):
+        item, row = loaded[index], make_row(spec, number)
+        state = np.radians(row.state.astype(np.float64))
+        state[5] = 1 - row.state[5] / 100
+        action = np.radians(row.action.astype(np.float64)) - state
+        action[5] = 1 - row.action[5] / 100
+        np.testing.assert_allclose(item["observation.state"].numpy(), state, atol=1e-6)
+        np.testing.assert_allclose(item["action"].numpy(), action, atol=1e-6)
+        image = item["observation.images.base_0_rgb"].numpy().transpose(1, 2, 0)
+        assert number_in(image) == number
+        image = item["observation.images.left_wrist_0_rgb"].numpy().transpose(1, 2, 0)
+        assert number_in(image) == 4095 - number
+    for name, stats in expected_stats(loaded, spec, ("action", "observation.state")).items():
+        for key, value in stats.items():
+            np.testing.assert_allclose(loaded.meta.stats[name][key], value, rtol=1e-6, atol=1e-6)
+    assert set(loaded.meta.stats) == set(loaded.meta.features)
+
+    # Untouched videos are the same file twice; the evidence follows the cameras' new names.
+    video = "chunk-000/file-001.mp4"
+    new, old = root / "videos/observation.images.base_0_rgb", recorded / "videos"
+    assert (new / video).samefile(old / "observation.images.overhead" / video)
+    evidence = pq.read_table(root / "robotd/episodes/episode-000001/evidence.parquet")
+    assert "capture_ns/left_wrist_0_rgb" in evidence.column_names
+    assert not any("overhead" in name for name in evidence.column_names)
+    about = catalog.read_episode_about(root, 1)
+    assert about is not None
+    assert [camera.name for camera in about.spec.cameras] == ["base_0_rgb", "left_wrist_0_rgb"]
+    (step,) = read_provenance(root)
+    assert step.source == "me/pick"
+    assert step.info_sha256 == before["meta/info.json"]
+    assert len(step.did) == 5
+
+    # And back: what was recorded, to float32's last digits.
+    words = ["--units", "degrees", "--gripper", "100-100x", "--actions", "absolute"]
+    words += ["--camera", "base_0_rgb=overhead", "--camera", "left_wrist_0_rgb=wrist"]
+    assert convert("me/pi0", "--out", "me/back", *words) == 0
+    back = recorded.parent / "back"
+    for name in ("action", "observation.state"):
+        np.testing.assert_allclose(values(back, name), values(recorded, name), atol=2e-5)
+    assert len(read_provenance(back)) == 2
+    features = [json.loads((each / "meta/info.json").read_text()) for each in (back, recorded)]
+    assert features[0] == features[1]
+    check_units(back, make_spec(back))  # an arm's next episode may join this one
+
+
+def test_what_was_converted_is_not_mixed_with_an_arms_numbers(recorded: Path) -> None:
+    assert convert("me/pick", "--out", "me/delta", "--actions", "delta") == 0
+    root = recorded.parent / "delta"
+    with pytest.raises(DatasetError, match="actions delta"):
+        check_units(root, make_spec(root, units_confirmed=True))
+    names = make_spec(root).action_names
+    with pytest.raises(DatasetError, match="actions delta"):
+        read_recorded_actions(str(root), 0, names, "degrees")
+    assert read_recorded_actions(str(recorded), 0, names).fps == 15
+
+
+def test_joints_move_with_their_numbers_names_and_evidence(recorded: Path) -> None:
+    order = "gripper,shoulder_pan,shoulder_lift,elbow_flex,wrist_flex,wrist_roll=roll"
+    words = ["--joints", order, "--joint-prefix", "left_"]
+    assert convert("me/pick", "--out", "me/left", *words) == 0
+    root = recorded.parent / "left"
+    names = json.loads((root / "meta/info.json").read_text())["features"]["action"]["names"]
+    assert (names[0], names[5]) == ("left_gripper.pos", "left_roll.pos")
+    np.testing.assert_array_equal(values(root, "action")[:, 0], values(recorded, "action")[:, 5])
+    stats = [json.loads((each / "meta/stats.json").read_text()) for each in (root, recorded)]
+    assert stats[0]["action"]["q90"][0] == stats[1]["action"]["q90"][5]
+    about = catalog.read_episode_about(root, 0)
+    assert about is not None
+    assert about.spec.state_names[0] == "left_gripper.pos"
+
+
+@pytest.mark.parametrize(
+    ("words", "match"),
+    [
+        (["--units", "degrees"], "in degrees already"),
+        (["--units", "radians", "--from-units", "range_m100_100"], "robotd noted it"),
+        (["--units", "range_m100_100"], "no calibration was given"),
+        (["--gripper", "100-100x"], "this formula takes fraction_closed"),
+        (["--actions", "absolute"], "absolute already"),
+        (["--camera", "overhed=base"], "no camera 'overhed'"),
+        (["--camera", "overhead=wrist"], "one name"),
+        (["--camera", "overhead=a/b"], "cannot be a camera's name"),
+        (["--joints", "gripper,shoulder_pan"], "every joint"),
+        (["--from", "v2.1"], "format v3.0, not v2.1"),
+        (["--calibration", "nobody"], "no calibration nobody"),
+    ],
+)
+def test_what_would_make_wrong_numbers_is_refused_and_leaves_nothing(
+    recorded: Path, capsys: pytest.CaptureFixture[str], words: list[str], match: str
+) -> None:
+    assert convert("me/pick", "--out", "me/new", *words) != 0
+    assert match in capsys.readouterr().err
+    assert [path.name for path in recorded.parent.iterdir()] == ["pick"]
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--camera", "wrist=left_wrist_0_rgb", "--dry-run"]
+    assert convert("me/pick", "--out", "me/new", *words, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["dry_run"] is True
+    assert (said["episodes"], said["frames"]) == (2, 35)
+    assert "left_wrist_0_rgb" in said["did"][0]
+    assert [path.name for path in recorded.parent.iterdir()] == ["pick"]
+    assert convert("me/pick", "--out", "me/pick", *words) != 0
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+from dataset import convert
+from dataset.convert_plan import Request, make_plan
+from dataset.convert_source import read_source
+source = read_source(Path(sys.argv[1]))
+plan = make_plan(source, Request(units="radians", cameras=(("wrist", "left"),)))
+left = int(sys.argv[3])
+def progress(what, done, total):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+convert.convert(source, Path(sys.argv[2]), plan, progress=progress)
+"""
+
+
+def test_a_killed_conversion_leaves_no_dataset_and_the_next_attempt_is_whole(
+    recorded: Path,
+) -> None:
+    target = recorded.parent / "new"
+    for moment in (2, 5):
+        words = [sys.executable, "-c", KILL, str(recorded), str(target), str(moment)]
+        done = subprocess.run(words, check=False, timeout=60, env=os.environ)
+        assert done.returncode == -signal.SIGKILL
+        assert not target.exists()
+        assert [each.repo_id for each in catalog.list_datasets(recorded.parents[1])] == ["me/pick"]
+        assert not list(recorded.parent.glob(".new.building/meta/info.json"))
+    assert convert("me/pick", "--out", "me/new", "--units", "radians") == 0
+    assert catalog.read_info(target).frames == 35
+    assert sorted(path.name for path in recorded.parent.iterdir()) == ["new", "pick"]
+
+
+def test_a_dataset_of_format_v21_becomes_v30_with_every_frame_and_all_statistics(
+    tmp_path: Path,  # noqa: F811
+    open_dataset: Callable[[Path], Any],  # noqa: F811
+) -> None:
+    spec = make_spec(tmp_path / "old")
+    write_v21(tmp_path / "old", spec, [range(12), range(50, 80), range(200, 207)])
+    before = content(tmp_path / "old")
+    words = [str(tmp_path / "old"), "--out", str(tmp_path / "new"), "--from", "v2.1"]
+    assert convert(*words) == 0
+    assert content(tmp_path / "old") == before
+    loaded = open_dataset(tmp_path / "new")
+    check_frames(loaded, [*range(12), *range(50, 80), *range(200, 207)], spec)
+    assert loaded[12]["task"] == "put it back"
+    assert loaded[42]["task"] == spec.task
+    names = ("action", "observation.state", "timestamp", "frame_index", "index")
+    for name, stats in expected_stats(loaded, spec, names).items():
+        for key, value in stats.items():
+            np.testing.assert_allclose(loaded.meta.stats[name][key], value, rtol=1e-6, atol=1e-6)
+    assert loaded.meta.stats[spec.cameras[0].key]["q99"].shape == (3, 1, 1)
+
+    # Format and names in one go; the units of an unknown dataset have to be said.
+    words = [str(tmp_path / "old"), "--out", str(tmp_path / "both"), "--units", "radians"]
+    assert convert(*words) != 0
+    assert convert(*words, "--from-units", "degrees", "--camera", "wrist=left") == 0
+    both = tmp_path / "both"
+    np.testing.assert_allclose(
+        values(both, "action")[:, :5], np.radians(values(tmp_path / "new", "action"))[:, :5]
+    )
+    video = both / "videos/observation.images.left/chunk-000/file-002.mp4"
+    name = "videos/chunk-000/observation.images.wrist/episode_000002.mp4"
+    assert video.samefile(tmp_path / "old" / name)
+    assert not list(both.rglob(".*"))
+
+
+def test_a_v21_video_that_is_not_its_episodes_is_found(
+    tmp_path: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = make_spec(tmp_path / "old")
+    write_v21(tmp_path / "old", spec, [range(12), range(9)])
+    folder = tmp_path / "old/videos/chunk-000/observation.images.wrist"
+    (folder / "episode_000001.mp4").write_bytes((folder / "episode_000000.mp4").read_bytes())
+    assert convert(str(tmp_path / "old"), "--out", str(tmp_path / "new")) != 0
+    assert "12 frames where the episode has 9 rows" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
