@@ -186,7 +186,9 @@ class Recording(_Section, frozen=True, kw_only=True):
     fps: Annotated[int, Meta(ge=1, le=120)]
     robot_type: str
     video_crf: Annotated[int, Meta(ge=0, le=51)]
+    encoder: Literal["auto", "x264", "nvenc", "vaapi"] = "auto"
     min_free_gb: Annotated[float, Meta(ge=0)]
+    warn_left_min: Annotated[float, Meta(ge=0)] = 15.0
     frame_stale_ms: Annotated[float, Meta(gt=0)]
     environment_state: bool = False
     reset_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0

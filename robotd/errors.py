@@ -56,6 +56,10 @@ class DiskFullError(DatasetError):
     """Too little room to record safely."""
 
 
+class EncoderError(DatasetError):
+    """A video encoder that failed while it recorded."""
+
+
 class CheckpointError(RobotdError):
     """A policy checkpoint that cannot be loaded or does not fit this robot."""
 

@@ -69,17 +69,20 @@ class LoopStatus(msgspec.Struct, frozen=True, kw_only=True):
 class EpisodeLine(msgspec.Struct, frozen=True, kw_only=True):
     """One episode of this session, newest last.
 
-    `verdict` of the quality gate, which comes a moment after a keep: empty until then, else ok, warn
-    or bad; `findings` are its sentences, the worst first, and `do` what to do about that one.
+    `episode` is its number in the dataset once it is there, -1 before. `verdict` of the quality gate
+    comes with it, a moment after the keep: empty until then, else ok, warn or bad; `findings` are its
+    sentences, the worst first, and `do` what to do about that one. `held`: kept, but the gate holds
+    it back until a person decides.
     """
 
     index: int
     seconds: float
     frames: int
-    outcome: str  # success, fail, kept, interrupted, discarded
+    outcome: str  # success, fail, kept, held, interrupted, discarded
     note: str = ""
     marks: int = 0
     takeovers: int = 0
+    episode: int = -1
     verdict: str = ""
     findings: tuple[str, ...] = ()
     do: str = ""
@@ -91,6 +94,11 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     `reset_left_s` counts down between two episodes (0: it is over; None: there is none), and
     `goes_on` says that the next one then begins by itself. `marks`, `takeovers` and `said` (a
     person's note) are the open episode's.
+
+    `disk_left_s` is at the rate that was measured, `disk_low` when that is less than the
+    configuration warns from. `encoder` is the one in use, `encoder_note` why others are not;
+    `encoder_behind_s` how far it is behind the rows, and `lagged` how many pictures of the newest
+    episode came too late for it and are the one before again (`repeated` counts them too).
     """
 
     phase: str = "closed"
@@ -106,6 +114,11 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     elapsed_s: float = 0.0
     limit_s: float | None = None
     disk_left_s: float | None = None
+    disk_low: bool = False
+    encoder: str = ""
+    encoder_note: str = ""
+    encoder_behind_s: float = 0.0
+    lagged: int = 0
     last_error: str = ""
     last_error_likely: str = ""
     last_error_do: str = ""

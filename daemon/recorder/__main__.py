@@ -18,6 +18,8 @@ import zmq
 from config.schema import Config
 from daemon.recorder import channel
 from daemon.recorder.disk import DiskLimits
+from daemon.recorder.encoders import choose
+from daemon.recorder.lane import ThreadLane
 from daemon.recorder.schema import machine_stamp
 from daemon.recorder.service import RecorderService
 from daemon.recorder.session import Session
@@ -63,13 +65,19 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
     service = RecorderService(
         config,
         runtime,
-        Session(journals, limits=limits),
+        Session(journals, limits=limits, open_lane=ThreadLane),
         clock,
         lambda message: socket.send(channel.encode(message)),
     )
     sys.stdout.write("READY\n")
     sys.stdout.flush()
-    warm_up(machine_stamp())
+    service.encoders = choose(
+        config.recording.encoder,
+        [(camera.width, camera.height) for camera in config.cameras.values()],
+        config.recording.fps,
+        config.recording.video_crf,
+    )
+    warm_up(machine_stamp(), service.encoders.encoder)
     shown: RecordingStatus | None = None
     shown_ns = 0
     try:

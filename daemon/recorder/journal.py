@@ -10,6 +10,7 @@ crash, or ended by a full disk). Everything written is synced at least every 0.5
 """
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ from daemon.recorder.durable import (
     make_folder,
     sync_folder,
 )
+from daemon.recorder.encoders import ENCODERS, X264
+from daemon.recorder.labels import fitted
+from daemon.recorder.lane import InlineLane, OpenLane
 from daemon.recorder.schema import (
     EpisodeSpec,
     Label,
@@ -37,12 +41,14 @@ from daemon.recorder.schema import (
 )
 from daemon.recorder.stored import EVIDENCE, RESERVE, ROWS, recover_journal, save_manifest
 from daemon.recorder.syncing import InlineSyncer, Syncer
+from daemon.recorder.transaction import remove_tree
 from daemon.recorder.video import VideoWriter
-from robotd.errors import DatasetError, RobotdError, StateError
+from robotd.errors import DatasetError, EncoderError, RobotdError, StateError
 
 SYNC_PERIOD_NS = 200_000_000  # with video fragments of 0.2 s, under the promised 0.5 s
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"  # Arrow's IPC format: a message of no bytes
 _RESERVE_BYTES = 1 << 20  # given back when the disk is full, so that the episode can be closed
+_DROP_S = 1.0  # that an encoder may take to let go of its file after a failure
 
 type OpenFile = Callable[[Path], AppendFile]
 type Frames = Mapping[str, npt.NDArray[np.uint8]]
@@ -58,10 +64,13 @@ class EpisodeJournal:
         now_ns: Callable[[], int],
         open_file: OpenFile,
         syncer: Syncer,
+        open_lane: OpenLane,
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.rows = 0
+        self.lagged = 0  # pictures for which an encoder was too late: the one before is there again
+        self._encoded_ns: dict[str, int] = {}  # capture time of each camera's newest picture
         self._now_ns = now_ns
         self._syncer = syncer
         self._last_sync_ns = now_ns()
@@ -78,9 +87,11 @@ class EpisodeJournal:
                 camera.height,
                 spec.fps,
                 spec.video_crf,
+                ENCODERS.get(spec.encoder, X264),
             )
             for camera in spec.cameras
         }
+        self._lanes = {name: open_lane(writer) for name, writer in self._videos.items()}
 
     @classmethod
     def create(
@@ -92,10 +103,11 @@ class EpisodeJournal:
         now_ns: Callable[[], int] = time.monotonic_ns,
         open_file: OpenFile = AppendFile,
         syncer: Syncer | None = None,
+        open_lane: OpenLane = InlineLane,
     ) -> "EpisodeJournal":
         """Start a journal in the new folder `folder`, whose name becomes the journal's id.
 
-        Without a `syncer` the rows' own thread syncs.
+        Without a `syncer` the rows' own thread syncs; without `open_lane` it encodes too.
 
         Raises DatasetError for a specification that cannot be recorded and DiskFullError when
         there is no room; the folder then says `interrupted`, or is not there.
@@ -105,13 +117,21 @@ class EpisodeJournal:
         try:
             make_folder(folder.parent)
             folder.mkdir()
+        except OSError as error:
+            raise disk_error(error, folder) from error
+        try:
             with AppendFile(folder / RESERVE) as reserve:
                 reserve.write(bytes(_RESERVE_BYTES))
             save_manifest(folder, manifest)
-            journal = cls(folder, manifest, now_ns, open_file, syncer or InlineSyncer())
+            journal = cls(folder, manifest, now_ns, open_file, syncer or InlineSyncer(), open_lane)
+            sync_folder(folder)  # the names of rows, evidence and videos
             sync_folder(folder.parent)
-        except OSError as error:
-            raise disk_error(error, folder) from error
+        except (OSError, DatasetError) as error:
+            with contextlib.suppress(OSError):  # else the next start finds an episode of no rows
+                remove_tree(folder)
+            if isinstance(error, OSError):
+                raise disk_error(error, folder) from error
+            raise
         return journal
 
     @property
@@ -120,7 +140,10 @@ class EpisodeJournal:
         return sum(sink.size_bytes for sink in self._sinks())
 
     def append(self, row: Row, frames: Frames) -> None:
-        """Add one row and its frame of every camera, uint8 [H, W, 3].
+        """Add one row and its frame of every camera, uint8 [H, W, 3], not to be changed any more.
+
+        Where an encoder is too far behind, the row gets the frame before it again, and its evidence
+        says `repeated` and when that one was taken.
 
         Raises DatasetError, with nothing written, when a value is not finite or has another shape
         than the specification says; DiskFullError when the disk failed: the journal is then
@@ -136,14 +159,33 @@ class EpisodeJournal:
         for name, writer in self._videos.items():
             _check_frame(name, frames.get(name), writer)
         try:
-            for name, writer in self._videos.items():
-                writer.append(frames[name])
-            self._pending.append(row)
+            self._pending.append(self._offered(row, frames))
             self.rows += 1
             if self._now_ns() - self._last_sync_ns >= SYNC_PERIOD_NS:
                 self._flush()
-        except OSError as error:
+        except (OSError, EncoderError) as error:
             raise self._interrupt(error) from error
+
+    def _offered(self, row: Row, frames: Frames) -> Row:
+        """Give every lane its frame; the row as it then is."""
+        evidence = row.evidence
+        captured, repeated = dict(evidence.capture_ns), dict(evidence.repeated)
+        late = [name for name, lane in self._lanes.items() if not lane.offer(frames[name])]
+        for name in late:
+            repeated[name] = True
+            captured[name] = self._encoded_ns.get(name, captured.get(name, 0))
+        self._encoded_ns = captured
+        if not late:
+            return row
+        self.lagged += len(late)
+        evidence = dataclasses.replace(evidence, capture_ns=captured, repeated=repeated)
+        return dataclasses.replace(row, evidence=evidence)
+
+    @property
+    def behind_s(self) -> float:
+        """How far the slowest encoder is behind the rows."""
+        waiting = max((lane.waiting for lane in self._lanes.values()), default=0)
+        return waiting / self.manifest.spec.fps
 
     def flush(self) -> None:
         """Write the pending rows and have every file synced. Raises as `append` does."""
@@ -157,6 +199,19 @@ class EpisodeJournal:
         self._syncer.request(self._sinks())
         self._last_sync_ns = self._now_ns()
 
+    def annotate(self, change: Callable[[Manifest], Manifest]) -> Manifest:
+        """Replace what is said of the running episode (label, marks) by `change` of it, durably.
+
+        Raises DatasetError, nothing changed, when the disk does not take it.
+        """
+        after = change(self.manifest)
+        try:
+            save_manifest(self.folder, after)
+        except OSError as error:
+            raise disk_error(error, self.folder) from error
+        self.manifest = after
+        return after
+
     def close(self, label: Label | None = None, kept: bool = False) -> Manifest:
         """End the episode: every file complete and synced. An episode of no rows is discarded.
 
@@ -166,16 +221,16 @@ class EpisodeJournal:
         journal is then `interrupted` and nothing flushed is lost.
         """
         try:
-            for writer in self._videos.values():
-                writer.close()
+            for lane in self._lanes.values():
+                lane.finish()
             self._write_pending()
             for stream in self._streams:
                 stream.end()
-            self._syncer.wait()
+            self._syncer.wait(self._sinks())
             for sink in self._sinks():
                 sink.sync()
                 sink.close()
-        except OSError as error:
+        except (OSError, EncoderError) as error:
             raise self._interrupt(error) from error
         self._release_reserve()
         self.manifest = msgspec.structs.replace(
@@ -184,14 +239,15 @@ class EpisodeJournal:
             state="closed" if self.rows else "discarded",
             reason="" if self.rows else "no rows",
             kept=kept and self.rows > 0,
-            label=label or Label(),
+            label=label or self.manifest.label,
+            marks=fitted(self.manifest.marks, self.rows),
         )
         save_manifest(self.folder, self.manifest)
         return self.manifest
 
     def discard(self, reason: str = "discarded") -> None:
         """Mark the episode as unwanted. Its files stay until space is needed."""
-        self._take_down()
+        self._take_down(0.0)
         self.manifest = msgspec.structs.replace(
             self.manifest, state="discarded", kept=False, reason=reason, rows=self.rows
         )
@@ -211,36 +267,42 @@ class EpisodeJournal:
         videos = [writer.sink for writer in self._videos.values()]
         return [*videos, *(stream.sink for stream in self._streams)]
 
-    def _take_down(self) -> None:
-        """Close all files as they are on the disk; encoders and streams write nothing more."""
+    def _take_down(self, wait_s: float) -> None:
+        """Close all files as they are on the disk; encoders and streams write nothing more.
+
+        The disk's first error may come out of the syncer once more; it is reported already. Videos
+        are closed by their lanes, within `wait_s` unless an encoder stands still.
+        """
         for sink in self._sinks():
             sink.abandon()
-        # The disk's first error may come out of the encoder or the syncer once more; it is
-        # reported already, and whatever the encoder still holds was never on the disk.
-        for writer in self._videos.values():
-            if not writer.sink.closed:
-                with contextlib.suppress(OSError):
-                    writer.close()
         with contextlib.suppress(OSError):
-            self._syncer.wait()
-        for sink in self._sinks():
-            sink.close()
+            self._syncer.wait(self._sinks())
+        for lane in self._lanes.values():
+            lane.drop(wait_s)
+        for stream in self._streams:
+            stream.sink.close()
         self._release_reserve()
 
     def _release_reserve(self) -> None:
-        (self.folder / RESERVE).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it then goes with the folder
+            (self.folder / RESERVE).unlink(missing_ok=True)
 
-    def _interrupt(self, error: OSError) -> DatasetError:
-        """The disk failed: keep what is whole, say so in the manifest, return the error.
+    def _interrupt(self, error: OSError | EncoderError) -> DatasetError:
+        """The disk or an encoder failed: keep what is whole, say so in the manifest, return the error.
 
         The reserve gives a full disk the room for the rows whose frames are written already.
         """
-        failure = disk_error(error, self.folder)
+        failure = error if isinstance(error, EncoderError) else disk_error(error, self.folder)
         self._release_reserve()
         with contextlib.suppress(OSError):  # then these rows are lost, and `rows` says so
             self._write_pending()
-        self._take_down()
-        self.manifest = recover_journal(self.folder, reason=failure.what)
+        self._take_down(_DROP_S)
+        try:
+            self.manifest = recover_journal(self.folder, reason=failure.what)
+        except (OSError, DatasetError):  # not even that; whoever looks for it later does it
+            self.manifest = msgspec.structs.replace(
+                self.manifest, state="interrupted", reason=failure.what
+            )
         return failure
 
 

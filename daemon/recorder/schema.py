@@ -69,6 +69,7 @@ class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     `dataset_root` is the dataset's folder, `units` those of state and action (LeRobot's: degrees,
     gripper 0 closed .. 100 open), the hashes are SHA-256 of what moved the arm. `units_confirmed`: a
     person said that a dataset which does not tell its units has these. `video_crf` is x264's quality.
+    `encoder` is FFmpeg's name of the one that makes the videos, `encoder_note` why others do not.
     `gate`: whether a bad finding at save is only said (flag) or the episode waits for a person (hold).
     """
 
@@ -88,6 +89,8 @@ class EpisodeSpec(msgspec.Struct, frozen=True, kw_only=True):
     calibration_sha256: str = ""
     policy_sha256: str = ""
     gate: Literal["flag", "hold"] = "flag"
+    encoder: str = "libx264"
+    encoder_note: str = ""
 
 
 def check_task(task: str) -> None:
@@ -238,3 +241,4 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     sha256: dict[str, str] = {}
     episode_index: int = -1
+    held: bool = False

@@ -7,7 +7,8 @@ journals folder belongs to one session at a time.
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from daemon.recorder.disk import DiskLimits, FreeBytes, free_bytes_of, make_room
 from daemon.recorder.durable import AppendFile
 from daemon.recorder.failure import explained
 from daemon.recorder.journal import EpisodeJournal, Frames, OpenFile
+from daemon.recorder.lane import InlineLane, OpenLane
 from daemon.recorder.schema import (
     EpisodeSpec,
     Label,
@@ -36,7 +38,7 @@ class Session(Shelf):
     """Records episodes into journals under `journals` and publishes the kept ones.
 
     `append`, `keep` and `discard` belong to one thread; `publish_pending` may run in another.
-    Without a `syncer` a thread of the session's own syncs.
+    Without a `syncer` a thread of the session's own syncs; `open_lane` says who encodes.
     """
 
     def __init__(
@@ -49,21 +51,26 @@ class Session(Shelf):
         free_bytes: FreeBytes = free_bytes_of,
         open_file: OpenFile = AppendFile,
         syncer: Syncer | None = None,
+        open_lane: OpenLane = InlineLane,
     ) -> None:
         super().__init__(journals, stamp)
         self._limits = limits or DiskLimits()
         self._now_ns = now_ns
         self._free_bytes = free_bytes
         self._open_file = open_file
+        self._open_lane = open_lane
         self._open: EpisodeJournal | None = None
+        self._newest: EpisodeJournal | None = None  # open or ended
         self._syncer = syncer or ThreadSyncer()
 
     def close(self) -> None:
         """End the session: a running episode is closed and offered at the next start."""
-        if self._open is not None:
-            self.interrupt("the recorder was stopped while it recorded")
-        self._syncer.close()
-        super().close()
+        try:
+            if self._open is not None:
+                self.interrupt("the recorder was stopped while it recorded")
+        finally:
+            self._syncer.close()
+            super().close()
 
     @property
     def recording(self) -> Manifest | None:
@@ -74,6 +81,16 @@ class Session(Shelf):
     def rows(self) -> int:
         """Rows of the running episode."""
         return 0 if self._open is None else self._open.rows
+
+    @property
+    def lagged(self) -> int:
+        """Pictures of the newest episode for which an encoder was too late."""
+        return 0 if self._newest is None else self._newest.lagged
+
+    @property
+    def behind_s(self) -> float:
+        """How far the encoders are behind the newest episode."""
+        return 0.0 if self._newest is None else self._newest.behind_s
 
     def start(self, spec: EpisodeSpec) -> Manifest:
         """Begin an episode. Raises StateError, DatasetError or DiskFullError, nothing changed."""
@@ -103,7 +120,9 @@ class Session(Shelf):
             now_ns=self._now_ns,
             open_file=self._open_file,
             syncer=self._syncer,
+            open_lane=self._open_lane,
         )
+        self._newest = self._open
         return self._open.manifest
 
     def append(self, row: Row, frames: Frames) -> None:
@@ -116,9 +135,10 @@ class Session(Shelf):
         journal = self._running()
         try:
             journal.append(row, frames)
-        except DatasetError:
+        except DatasetError as error:
             if journal.manifest.state != "recording":
                 self._open = None
+                self._unfinished[journal.folder] = error.what
             raise
         # Publishing copies the episode once more before the journal goes.
         needed = self._limits.stop_below_bytes + journal.bytes_written
@@ -134,10 +154,12 @@ class Session(Shelf):
     def flush(self) -> None:
         """Write and sync what is pending; for the caller's idle time. Raises as `append` does."""
         if self._open is not None:
+            journal = self._open
             try:
-                self._open.flush()
-            except DatasetError:
+                journal.flush()
+            except DatasetError as error:
                 self._open = None
+                self._unfinished[journal.folder] = error.what
                 raise
 
     def annotate(self, change: Callable[[Manifest], Manifest]) -> Manifest:
@@ -146,34 +168,55 @@ class Session(Shelf):
 
     def keep(self, label: Label | None = None) -> Manifest:
         """End the running episode and queue it for its dataset."""
+        return self.end(label)()
+
+    def end(self, label: Label | None = None) -> Callable[[], Manifest]:
+        """End the running episode: what is returned closes it and queues it for its dataset, in any
+        thread, and raises as `EpisodeJournal.close`. The next one may start before."""
         journal = self._running()
         self._open = None
-        manifest = journal.close(label, kept=True)
-        if manifest.kept:
-            self._pending.append(journal.folder)
-        return manifest
+
+        def finish() -> Manifest:
+            with self._ending(journal):
+                manifest = journal.close(label, kept=True)
+            if manifest.kept:
+                self._pending.append(journal.folder)
+            return manifest
+
+        return finish
 
     def discard(self, reason: str = "discarded") -> Manifest:
         """End the running episode as unwanted. Its files stay until space is needed."""
         journal = self._running()
         self._open = None
-        journal.discard(reason)
+        with self._ending(journal):
+            journal.discard(reason)
         return journal.manifest
 
     def interrupt(self, reason: str) -> Manifest:
         """End the running episode undecided: whole as far as it went, and offered."""
         journal = self._running()
         self._open = None
-        manifest = journal.close()
-        if manifest.state == "closed":
-            manifest = msgspec.structs.replace(manifest, state="interrupted", reason=reason)
-            save_manifest(journal.folder, manifest)
+        with self._ending(journal):
+            manifest = journal.close()
+            if manifest.state == "closed":
+                manifest = msgspec.structs.replace(manifest, state="interrupted", reason=reason)
+                save_manifest(journal.folder, manifest)
         return manifest
 
     def minutes_left(self, bytes_per_s: float) -> float:
         """How long can be recorded at that rate before an episode would be ended."""
         room = self._free_bytes(self._journals) - self._limits.stop_below_bytes
         return max(0.0, room / max(bytes_per_s, 1.0) / 60.0)
+
+    @contextmanager
+    def _ending(self, journal: EpisodeJournal) -> Iterator[None]:
+        """An episode whose end the disk did not take is ended when the disk works again."""
+        try:
+            yield
+        except DatasetError as error:
+            self._unfinished[journal.folder] = error.what
+            raise
 
     def _running(self) -> EpisodeJournal:
         if self._open is None:

@@ -18,8 +18,12 @@ class Syncer(Protocol):
         """Have `files` synced soon."""
         ...
 
-    def wait(self) -> None:
-        """Return when nothing requested is being synced any more: files may then be closed."""
+    def wait(self, files: Sequence[AppendFile]) -> None:
+        """Return when none of `files` is, or will be, synced any more: they may then be closed."""
+        ...
+
+    def close(self) -> None:
+        """Nothing will be requested any more."""
         ...
 
 
@@ -30,17 +34,23 @@ class InlineSyncer:
         for file in files:
             file.sync()
 
-    def wait(self) -> None:
+    def wait(self, files: Sequence[AppendFile]) -> None:
         """Nothing is ever left."""
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 class ThreadSyncer:
-    """Syncs in one thread. A request that comes while one is running waits; only the newest does."""
+    """Syncs in one thread. A request that comes while one is running waits; only the newest does.
+
+    One serves the episodes of a session: while the last one is being closed, the next one syncs.
+    """
 
     def __init__(self) -> None:
         self._wake = threading.Condition()
-        self._next: Sequence[AppendFile] | None = None
-        self._busy = False
+        self._next: list[AppendFile] = []
+        self._now: list[AppendFile] = []  # being synced
         self._ended = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
@@ -52,10 +62,10 @@ class ThreadSyncer:
             self._next = list(files)
             self._wake.notify_all()
 
-    def wait(self) -> None:
+    def wait(self, files: Sequence[AppendFile]) -> None:
         with self._wake:
-            self._next = None
-            self._wake.wait_for(lambda: not self._busy)
+            self._next = [file for file in self._next if file not in files]
+            self._wake.wait_for(lambda: not any(file in self._now for file in files))
             self._raise()
 
     def close(self) -> None:
@@ -73,16 +83,16 @@ class ThreadSyncer:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._ended or self._next is not None)
-                if self._next is None:
+                self._wake.wait_for(lambda: self._ended or self._next)
+                if not self._next:
                     return
-                files, self._next, self._busy = self._next, None, True
+                self._now, self._next = self._next, []
             error: OSError | None = None
-            for file in files:
+            for file in self._now:
                 try:
                     file.sync()
                 except OSError as failure:
                     error = failure
             with self._wake:
-                self._busy, self._error = False, error
+                self._now, self._error = [], error
                 self._wake.notify_all()

@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from daemon.recorder.durable import AppendFile
+from daemon.recorder.encoders import X264, Encoder, gop_frames, set_up
 from robotd.errors import DatasetError
 
-PRESET = "ultrafast"  # 2 ms of CPU a 640x480 frame, beside a control loop on two cores
 FRAGMENT_S = 0.2  # with a sync every 0.2 s, what is older than 0.45 s is on the disk
-_GOP_S = 0.5  # a random frame costs LeRobot at most this much decoding
 _X26X_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
@@ -36,17 +35,26 @@ _BOX = struct.Struct(">I4s")
 _LARGE = struct.Struct(">Q")
 
 
-def gop_frames(fps: int) -> int:
-    """Frames from one key frame to the next: half a second of them."""
-    return max(1, int(fps * _GOP_S))
-
-
 class VideoWriter:
-    """Encodes frames of one size into a fragmented h264 MP4 on `sink`, at x264's quality `crf`."""
+    """Encodes frames of one size into a fragmented h264 MP4 on `sink`.
 
-    def __init__(self, sink: AppendFile, width: int, height: int, fps: int, crf: int) -> None:
+    `crf` is the quality on x264's scale. `append` and `repeat` raise OSError when the sink does,
+    and PyAV's errors when the encoder fails.
+    """
+
+    def __init__(
+        self,
+        sink: AppendFile,
+        width: int,
+        height: int,
+        fps: int,
+        crf: int,
+        encoder: Encoder = X264,
+    ) -> None:
         self.sink = sink
         self.frames = 0
+        self.fps = fps
+        self.encoder = encoder
         self.size = (width, height)
         self._time_base = Fraction(1, fps)  # the stream's own is the container's once it is open
         movflags = "frag_keyframe+empty_moov+default_base_moof"
@@ -60,22 +68,21 @@ class VideoWriter:
                 "flush_packets": "1",
             },
         )
-        # zerolatency: every frame comes out as it goes in, none waits in a look-ahead.
-        options = {"preset": PRESET, "crf": str(crf), "tune": "zerolatency", "bf": "0"}
-        stream = self._container.add_stream("libx264", rate=fps, options=options)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream = self._container.add_stream(encoder.name, rate=fps, options=encoder.settings(crf))
+        stream.width, stream.height = width, height
         stream.time_base = self._time_base
-        stream.codec_context.gop_size = gop_frames(fps)
-        stream.codec_context.thread_count = 1  # the second core belongs to others
+        set_up(stream.codec_context, fps)
         self._stream = stream
+        self._rgb = av.VideoFrame(width, height, "rgb24")
+        self._newest: Any = None  # as the encoder took it
 
     def append(self, rgb: npt.NDArray[np.uint8]) -> None:
-        """Encode one frame, uint8 [H, W, 3]. Raises OSError when the sink does."""
-        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24")
-        frame.pts = self.frames
-        frame.time_base = self._time_base
-        self._container.mux(self._stream.encode(frame))
-        self.frames += 1
+        """Encode one frame, uint8 [H, W, 3]."""
+        self._encode(self._filled(rgb).reformat(format="yuv420p"))
+
+    def repeat(self) -> None:
+        """Encode the frame before once more."""
+        self._encode(self._newest)
 
     def close(self) -> None:
         """Write what the encoder still holds and the end of the file."""
@@ -84,6 +91,21 @@ class VideoWriter:
                 self._container.mux(self._stream.encode(None))
         finally:
             self._container.close()
+
+    def _encode(self, frame: Any) -> None:
+        frame.pts, frame.time_base = self.frames, self._time_base
+        self._container.mux(self._stream.encode(frame))
+        self._newest = frame
+        self.frames += 1
+
+    def _filled(self, rgb: npt.NDArray[np.uint8]) -> Any:
+        """The picture as a PyAV frame: always the same one where its lines are as long as ours,
+        because a new one costs ten times as much as the copy."""
+        plane = self._rgb.planes[0]
+        if plane.line_size * self._rgb.height != rgb.nbytes or not rgb.flags.c_contiguous:
+            return av.VideoFrame.from_ndarray(rgb, format="rgb24")
+        plane.update(rgb)
+        return self._rgb
 
 
 def _boxes(path: Path) -> Iterator[tuple[bytes, int, int]]:
@@ -162,15 +184,16 @@ def probe(path: Path) -> dict[str, object]:
         }
 
 
-def encoder_info(fps: int, crf: int) -> dict[str, object]:
+def encoder_info(fps: int, crf: int, encoder: Encoder = X264) -> dict[str, object]:
     """How robotd encodes, under the keys where LeRobot notes its encoder's settings."""
+    tune = {"tune": "zerolatency"} if encoder is X264 else {}
     return {
         "video.g": gop_frames(fps),
         "video.crf": crf,
-        "video.preset": PRESET,
+        "video.preset": encoder.preset,
         "video.fast_decode": 0,
         "video.video_backend": "pyav",
-        "video.extra_options": {"tune": "zerolatency"},
+        "video.extra_options": tune,
     }
 
 

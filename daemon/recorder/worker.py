@@ -1,4 +1,4 @@
-"""Publishing beside recording: one thread that puts kept episodes into their dataset, and undoes.
+"""Work beside recording, one thread a worker: kept episodes are ended, published, taken out again.
 
 The row loop must not wait for a dataset, so it posts jobs here and collects the results. Encoding
 and file work release the interpreter; rows wait in their rings meanwhile.
@@ -22,14 +22,18 @@ _NICENESS = 10  # behind the rows and behind control, when the cores are short
 
 
 class Worker:
-    """Runs jobs in order in a thread; `collect` hands the results to the caller's own thread."""
+    """Runs jobs in order in a thread; `collect` hands the results to the caller's own thread.
 
-    def __init__(self) -> None:
+    One that `steps_back` runs when nobody else wants the core.
+    """
+
+    def __init__(self, name: str = "publish", *, steps_back: bool = True) -> None:
+        self._steps_back = steps_back
         self._jobs: queue.Queue[tuple[Job, Finished] | None] = queue.Queue()
         self._results: queue.Queue[tuple[Finished, Any, RobotdError | None]] = queue.Queue()
         self._open = 0
         self._crash: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="publish", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     @property
@@ -61,7 +65,8 @@ class Worker:
         self._thread.join()
 
     def _work(self) -> None:
-        _step_back()
+        if self._steps_back:
+            _step_back()
         while (entry := self._jobs.get()) is not None:
             job, finished = entry
             try:

@@ -28,11 +28,12 @@ path, root, journals, rows = sys.argv[1:]
 found = importlib.util.spec_from_file_location("episodes", path)
 episodes = importlib.util.module_from_spec(found)
 found.loader.exec_module(episodes)
+from daemon.recorder.lane import ThreadLane
 from daemon.recorder.schema import machine_stamp
 from daemon.recorder.session import Session
 from daemon.recorder.warmup import warm_up
 
-session = Session(Path(journals))
+session = Session(Path(journals), open_lane=ThreadLane)
 session.recover()
 warm_up(machine_stamp())
 spec = episodes.make_spec(Path(root))

@@ -82,6 +82,6 @@ def test_only_the_newest_waiting_request_is_synced(tmp_path: Path) -> None:
             time.sleep(0.001)
         SlowFile.gate.set()
         time.sleep(0.05)
-        syncer.wait()
+        syncer.wait([file])
         assert SlowFile.synced == 2
     syncer.close()
