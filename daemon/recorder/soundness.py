@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 
 from daemon.recorder import layout, video
 from daemon.recorder.convention import check_recordable
+from daemon.recorder.history import present_files
 from daemon.recorder.info import DATA_PATH, STATS, TASKS, VIDEO_PATH, Info, load_info
 from daemon.recorder.schema import EpisodeSpec
-from daemon.recorder.staging import check_free, is_ours, new_files, next_places
+from daemon.recorder.staging import check_free, episode_folder, is_ours, new_files, next_places
 from daemon.recorder.tables import ACTION
-from daemon.recorder.transaction import SIDECAR, read_commits, standing
+from daemon.recorder.transaction import SIDECAR, read_commits
 from drivers.units import units_of
 from robotd.errors import DatasetError, RobotdError
 
@@ -79,7 +80,10 @@ def check_units(root: Path, spec: EpisodeSpec) -> None:
 
 def _noted_units(root: Path) -> str:
     """What robotd noted beside an episode of its own; "" where it recorded none."""
-    for about in sorted((root / SIDECAR / "episodes").glob("episode-*/episode.json"))[:1]:
+    first = root / episode_folder(0) / "episode.json"
+    # Only where others recorded the first episode are all folders looked through.
+    folders = [first] if first.exists() else (root / SIDECAR / "episodes").glob("*/episode.json")
+    for about in folders:
         note: dict[str, Any] = msgspec.json.decode(about.read_bytes())
         return str(note.get("spec", {}).get("units", ""))
     return ""
@@ -91,10 +95,9 @@ def _proven_units(root: Path) -> str:
 
 
 def _check_ours(root: Path) -> None:
-    for commit in standing(read_commits(root)).values():
-        for name in commit.files:
-            if not name.startswith((SIDECAR, "meta/")) and not (root / name).exists():
-                raise _broken(root, f"{name} of episode {commit.episode_index} is gone")
+    for name in present_files(read_commits(root)):
+        if not name.startswith((SIDECAR, "meta/")) and not (root / name).exists():
+            raise _broken(root, f"{name} is gone")
 
 
 def _check_theirs(root: Path, info: Info) -> None:

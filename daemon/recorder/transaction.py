@@ -7,6 +7,7 @@ the renames that are left and appends the commit record. Before that instant it 
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,16 +27,26 @@ INTENT, COMMITS, STAGING = (
     f"{SIDECAR}/staging",
 )
 _LOCK = f"{SIDECAR}/lock"
+PATIENCE_S = 5.0
+"""How long a change waits for another one's lock. Whoever edits holds it for some renames only."""
+_ASK_AGAIN_S = 0.01
+_TAIL_BYTES = 1 << 16
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `commits.jsonl`: an episode that is in the dataset, or was taken out again.
+    """One line of `commits.jsonl`: an episode that is in the dataset, or was taken out again, or
+    an edit of the whole dataset.
 
     `info_sha256` is that of info.json after the commit: while it still matches, nobody else
-    changed the dataset and `places` says where its files end, by kind of file.
+    changed the dataset and `places` says where its files end, by kind of file. `files` has the
+    SHA-256 of what the commit brought by name; of an edit, of all that LeRobot reads.
+
+    Of an edit, `journal_id` is its own id, `verb` and `about` say what was done, `episodes` where
+    those that robotd recorded are after it: (episode_index, rows) by journal id; `undoes` is the
+    id of the edit that it takes back, `tag` the name that it gives to the dataset as it is.
     """
 
-    kind: Literal["keep", "remove"]
+    kind: Literal["keep", "remove", "edit"]
     journal_id: str
     episode_index: int
     rows: int
@@ -44,36 +55,54 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     info_sha256: str
     places: dict[str, tuple[int, int]] = {}
     files: dict[str, str] = {}
+    verb: str = ""
+    about: str = ""
+    episodes: dict[str, tuple[int, int]] = {}
+    undoes: str = ""
+    tag: str = ""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """The renames of one change, in order, source and target relative to the dataset's folder."""
+    """The renames of one change, in order, source and target relative to the dataset's folder.
+
+    `aside` comes first: what makes way for a step that brings another under the same name. Its
+    targets are new, so one that is there says that it was done.
+    """
 
     steps: tuple[tuple[str, str], ...]
     commit: Commit
     staging: str = ""
+    aside: tuple[tuple[str, str], ...] = ()
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
+def locked(root: Path, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Hold the dataset's lock; the kernel releases it if this process dies.
 
-    Raises DatasetError at once when another process holds it.
+    Raises DatasetError when another process still holds it after `patience_s`.
     """
     make_folder(root / SIDECAR)
     descriptor = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DatasetError(
-                f"Another robotd is writing to {root}.",
-                "Two daemons record into one dataset.",
-                "Wait until it has saved its episode, or record into another dataset.",
-            ) from error
+        _claim(descriptor, root, time.monotonic() + patience_s)
         yield
     finally:
         os.close(descriptor)
+
+
+def _claim(descriptor: int, root: Path, until_s: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if time.monotonic() >= until_s:
+                raise DatasetError(
+                    f"Another robotd is writing to {root}.",
+                    "Two daemons record into one dataset, or it is being edited.",
+                    "Wait until it has saved its episode, or record into another dataset.",
+                ) from error
+        time.sleep(_ASK_AGAIN_S)
 
 
 def begin(root: Path, intent: Intent) -> None:
@@ -93,9 +122,12 @@ def finish(root: Path) -> Commit | None:
     intent = read_intent(root)
     if intent is None:
         return None
+    for source, target in intent.aside:
+        if not (root / target).exists():
+            _step(root / source, root / target)
     for source, target in intent.steps:
         _step(root / source, root / target)
-    if intent.commit not in read_commits(root):
+    if intent.commit != last_commit(root):
         append_line(root / COMMITS, msgspec.json.encode(intent.commit))
     path.unlink()
     sync_folder(path.parent)
@@ -138,22 +170,85 @@ def read_commits(root: Path) -> list[Commit]:
     commits = []
     if path.exists():
         for line in path.read_bytes().splitlines():
-            try:
-                commits.append(msgspec.json.decode(line, type=Commit))
-            except msgspec.DecodeError:
-                continue
+            commit = _decoded(line)
+            if commit is not None:
+                commits.append(commit)
     return commits
 
 
+def last_commit(root: Path) -> Commit | None:
+    """The newest commit record. Reads the log's end, however long it is."""
+    path = root / COMMITS
+    if not path.exists():
+        return None
+    with path.open("rb") as file:
+        size = wanted = file.seek(0, os.SEEK_END)
+        wanted = min(size, _TAIL_BYTES)
+        while True:
+            file.seek(size - wanted)
+            lines = file.read(wanted).splitlines()
+            for line in reversed(lines if wanted == size else lines[1:]):
+                commit = _decoded(line)
+                if commit is not None:
+                    return commit
+            if wanted == size:
+                return None
+            wanted = min(size, wanted * 4)
+
+
+def standing_commit(root: Path, journal_id: str) -> Commit | None:
+    """The record of that episode while it is in the dataset. Quick for one that never was."""
+    path = root / COMMITS
+    if not path.exists() or journal_id.encode() not in path.read_bytes():
+        return None
+    return standing(read_commits(root)).get(journal_id)
+
+
+def _decoded(line: bytes) -> Commit | None:
+    try:
+        return msgspec.json.decode(line, type=Commit)
+    except msgspec.DecodeError:
+        return None
+
+
 def standing(commits: list[Commit]) -> dict[str, Commit]:
-    """The episodes that were kept and not removed since, by journal id, in order."""
+    """The episodes that were kept and are still there, by journal id, in order.
+
+    Of one that was there when the dataset was edited, `files` and `places` are empty: its files
+    are not its own any more, and only `episode_index` and `rows` hold.
+    """
     kept: dict[str, Commit] = {}
+    before: dict[str, dict[str, Commit]] = {}
     for commit in commits:
         if commit.kind == "keep":
             kept[commit.journal_id] = commit
-        else:
+        elif commit.kind == "remove":
             kept.pop(commit.journal_id, None)
+        elif commit.undoes:
+            kept = dict(before.get(commit.undoes, {}))
+        else:
+            before[commit.journal_id] = dict(kept)
+            kept = _moved(kept, commit) if not commit.tag else kept
     return kept
+
+
+def _moved(kept: dict[str, Commit], edit: Commit) -> dict[str, Commit]:
+    places = sorted(edit.episodes.items(), key=lambda each: each[1])
+    return {
+        journal_id: msgspec.structs.replace(
+            kept.get(journal_id, edit),
+            kind="keep",
+            journal_id=journal_id,
+            episode_index=index,
+            rows=rows,
+            places={},
+            files={},
+            verb="",
+            about="",
+            episodes={},
+        )
+        for journal_id, (index, rows) in places
+    }
 
 
 def remove_tree(folder: Path) -> None:

@@ -1,0 +1,89 @@
+"""What lies beside an episode in `robotd/episodes/`, taken along when episodes get other numbers."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from daemon.recorder.film import Pick, link_or_copy
+from daemon.recorder.staging import BEFORE, episode_folder
+from daemon.recorder.transaction import SIDECAR
+from robotd.errors import StateError
+
+EPISODES = f"{SIDECAR}/episodes"
+_ABOUT = "episode.json"
+
+
+class Relabel(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be said of an episode from now on. UNSET: what was said of it stays."""
+
+    success: bool | msgspec.UnsetType | None = msgspec.UNSET
+    note: str | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def says(self) -> dict[str, Any]:
+        """The fields of `schema.Label` that change."""
+        return {
+            name: value
+            for name, value in msgspec.structs.asdict(self).items()
+            if value is not msgspec.UNSET
+        }
+
+
+def stage_sidecar(
+    folder: Path, roots: Sequence[Path], picks: Sequence[Pick], labels: Mapping[int, Relabel]
+) -> dict[str, tuple[int, int]]:
+    """Put what lies beside the picked episodes of the datasets `roots` under `folder`, by their new
+    numbers; returns (episode_index, rows) by journal id of those that robotd recorded.
+
+    Files are linked; the page about an episode is written anew. `labels` go by new number. What an
+    episode replaced (`before`) belongs to the dataset as it was and stays behind. Raises
+    StateError when an episode to be labelled has no page.
+    """
+    journals: dict[str, tuple[int, int]] = {}
+    for index, pick in enumerate(picks):
+        source = roots[pick.source] / episode_folder(pick.episode)
+        target = folder / episode_folder(index)
+        about = source / _ABOUT
+        says = labels[index].says if index in labels else {}
+        if says and not about.exists():
+            raise StateError(
+                f"Nothing is known of episode {pick.episode} beside its frames.",
+                "robotd did not record it, or its robotd folder was removed.",
+                "Only episodes that robotd recorded have a label; a task (--task) any may get.",
+            )
+        if not source.is_dir():
+            continue
+        _link(source, target)
+        if about.exists():
+            page = msgspec.json.decode(about.read_bytes())
+            page["episode_index"] = index
+            page["label"] = {**page.get("label", {}), **says}
+            if pick.task:
+                page["spec"]["task"] = pick.task
+            data = msgspec.json.format(msgspec.json.encode(page), indent=2)
+            (target / _ABOUT).write_bytes(data)
+            journals[page["journal_id"]] = (index, int(page["rows"]))
+    return journals
+
+
+def fingerprint(root: Path) -> frozenset[tuple[str, int, int]]:
+    """What lies beside the episodes of `root`, by name, size and time: labels change at any time."""
+    found = []
+    for path in (root / EPISODES).glob("*/*"):
+        stat = path.stat()
+        found.append((path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns))
+    return frozenset(found)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in source.iterdir():
+        if path.name in (BEFORE, _ABOUT):
+            continue
+        if path.is_dir():
+            shutil.copytree(path, target / path.name)
+        else:
+            link_or_copy(path, target / path.name)
