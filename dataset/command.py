@@ -11,6 +11,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("every dataset on this machine", "dataset.listing"),
     "info": ("what one dataset holds", "dataset.look"),
     "convert": ("another dataset from one, in other units, names or format", "dataset.convert"),
+    "delete-episode": ("take episodes out and renumber the rest", "dataset.delete"),
+    "undo": ("take back the last change", "dataset.undo"),
+    "relabel": ("another task, success or note for episodes", "dataset.relabel"),
+    "merge": ("one dataset from several of one kind", "dataset.merge"),
+    "compact": ("join small files, beside a recording if need be", "dataset.compact"),
+    "check": ("whether a dataset is whole and sound; --fix mends a copy", "dataset.check"),
     "recover": ("episodes that were interrupted or not saved", "dataset.interrupted"),
 }
 """Name -> (summary, module)."""

@@ -1,0 +1,155 @@
+"""A mended copy of a dataset: everything that can be proven, numbered anew, checked again.
+
+The dataset itself is never written to. The copy grows in a hidden folder beside its target: videos
+and data files as hard links where the file system has them (LeRobot and robotd replace such files,
+they do not write into them), everything else as files of its own. It is synced, checked, and
+renamed into its place last.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from daemon.recorder.durable import disk_error, make_folder, sync_file, sync_folder
+from daemon.recorder.transaction import (
+    SIDECAR,
+    STAGING,
+    finish,
+    remove_tree,
+    roll_back,
+    unsettled,
+)
+from dataset.check_contents import read_contents
+from dataset.findings import CannotCheckError, Report
+from dataset.repair_plan import Plan, make_plan
+from dataset.repair_write import write_mended
+from robotd.errors import DatasetError
+
+type Examine = Callable[[Path], Report]
+
+_LINKED = {".mp4", ".parquet"}
+_LEFT_OUT = (f"{STAGING}", f"{SIDECAR}/lock", f"{SIDECAR}/intent.json", ".cache", "images")
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What a repair did. `lost` are episodes that could not be saved: (number, why)."""
+
+    root: Path
+    saved: int
+    frames: int
+    lost: tuple[tuple[int, str], ...]
+    done: tuple[str, ...]
+    report: Report
+    renumbered: dict[int, int] = field(default_factory=dict)
+
+
+def mend(root: Path, target: Path, examine: Examine, *, keep_pictures: bool = False) -> Mended:
+    """Make a mended copy of `root` at `target`, which may not exist.
+
+    `examine` checks the copy before it gets its name. Raises CannotCheckError when nothing can be
+    saved, DatasetError and DiskFullError when the copy cannot be written; nothing is left then.
+    """
+    if target.exists() or target.is_symlink():
+        raise DatasetError(
+            f"{target} exists.",
+            "A mended copy is never written over something.",
+            "Choose another place with --out, or move that away.",
+        )
+    if target.is_relative_to(root):
+        raise DatasetError(
+            f"{target} is inside the dataset that is to be mended.",
+            "The copy would become a part of what it is a copy of.",
+            "Choose a place outside of it with --out.",
+        )
+    staging = target.with_name(f".{target.name}.mending-{os.getpid()}")
+    try:
+        make_folder(staging.parent)
+        _clone(root, staging)
+        if unsettled(staging):
+            finish(staging)
+            roll_back(staging)
+        found = read_contents(staging)
+        if found.info is None:
+            raise CannotCheckError(
+                f"{root} cannot be mended: {found.info_problem}.",
+                "Without info.json nothing says what its columns and cameras are.",
+                "Restore meta/info.json from the hub or a backup.",
+            )
+        plan = make_plan(found)
+        if not plan.saved:
+            raise CannotCheckError(
+                f"Nothing of {root} can be saved.",
+                _why(plan),
+                "Restore it from the hub or a backup.",
+            )
+        done = write_mended(found, plan)
+        report = examine(staging)
+        _sync(staging)
+        os.rename(staging, target)  # noqa: PTH104  Path.rename would replace an empty folder too
+        sync_folder(target.parent)
+    except OSError as error:
+        raise disk_error(error, target) from error
+    finally:
+        remove_tree(staging)
+    return Mended(
+        root=target,
+        saved=len(plan.saved),
+        frames=sum(each.length for each in plan.saved),
+        lost=tuple(plan.lost),
+        done=tuple(done),
+        report=report,
+        renumbered={
+            each.episode: number for number, each in enumerate(plan.saved) if each.episode != number
+        },
+    )
+
+
+def _why(plan: Plan) -> str:
+    words = [f"Episode {episode}: {why}" for episode, why in plan.lost[:3]]
+    return "; ".join(words) + "." if words else "No episode is on the disk."
+
+
+def _clone(root: Path, staging: Path) -> None:
+    """Copy the tree; what is being written to it now, downloads and leftovers stay behind."""
+    staging.mkdir()
+    for folder, folders, files in os.walk(root, followlinks=False):
+        here = Path(folder)
+        relative = here.relative_to(root)
+        folders[:] = [name for name in sorted(folders) if not _is_left_out(relative / name, root)]
+        for name in folders:
+            (staging / relative / name).mkdir()
+        for name in sorted(files):
+            if not _is_left_out(relative / name, root) and (here / name).exists():
+                _take(here / name, staging / relative / name)
+
+
+def _is_left_out(relative: Path, root: Path) -> bool:
+    text = relative.as_posix()
+    if text in (f"{SIDECAR}/intent.json", STAGING):
+        return not unsettled(root)  # a change that was begun is ended in the copy
+    leftover = relative.parent == Path() and relative.name.startswith("tmp")
+    return text in _LEFT_OUT or relative.suffix == ".incomplete" or leftover
+
+
+def _take(source: Path, target: Path) -> None:
+    """A hard link to a file that is only ever replaced, a copy of any other."""
+    actual = source.resolve()
+    if source.suffix in _LINKED:
+        try:
+            os.link(actual, target)
+            return
+        except OSError:
+            pass  # another file system, or one without links: it is copied
+    shutil.copyfile(actual, target)
+
+
+def _sync(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            sync_folder(path)
+        elif path.stat().st_nlink == 1:  # a link's content was on the disk already
+            sync_file(path)
+    sync_folder(folder)
