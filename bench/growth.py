@@ -39,13 +39,14 @@ def sample(pid: int, at_s: float) -> Sample | None:
 
 def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str, dict[str, Any]]:
     """For each process its slope, its descriptors and whether both are good; one that was started
-    again is not. `good` is None where there are too few samples for a verdict."""
+    again is not. `warm_up_mb` is what it grew by before. `good` is None where there are too few samples for a verdict."""
     found: dict[str, dict[str, Any]] = {}
     for name, seen in samples.items():
         counted = [each for each in seen if each.at_s >= warm_up_s]
         slope = slope_per_hour(
             [each.at_s for each in counted], [each.resident_mb for each in counted]
         )
+        warming = counted[0].resident_mb - seen[0].resident_mb if counted else 0.0
         half = len(counted) // 2
         before = max((each.descriptors for each in counted[:half]), default=0)
         after = max((each.descriptors for each in counted[half:]), default=0)
@@ -54,6 +55,7 @@ def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str
         found[name] = {
             "samples": len(counted),
             "resident_mb": round(counted[-1].resident_mb, 2) if counted else None,
+            "warm_up_mb": round(warming, 2),
             "slope_mb_per_hour": round(slope, 3),
             "descriptors": after,
             "descriptors_before": before,

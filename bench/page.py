@@ -134,11 +134,12 @@ def _soak(report: dict[str, Any]) -> list[str]:
     table = [
         f"{report['minutes']:g} minutes, {report['missed']} ticks missed:",
         "",
-        "| process | resident MB | slope MB/h | descriptors |",
-        "|---|---|---|---|",
+        "| process | resident MB | grew while warming up, MB | slope MB/h | descriptors |",
+        "|---|---|---|---|---|",
     ]
     return table + [
-        f"| {name} | {each['resident_mb']} | {each['slope_mb_per_hour']:g} | "
+        f"| {name} | {each['resident_mb']} | {each['warm_up_mb']:g} | "
+        f"{each['slope_mb_per_hour']:g} | "
         f"{each['descriptors']} |"
         for name, each in report["processes"].items()
     ]
