@@ -39,7 +39,8 @@ def sample(pid: int, at_s: float) -> Sample | None:
 
 def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str, dict[str, Any]]:
     """For each process its slope, its descriptors and whether both are good; one that was started
-    again is not. `warm_up_mb` is what it grew by before. `good` is None where there are too few samples for a verdict."""
+    again is not. `warm_up_mb` is what it grew by before. `good` is None where there are too few
+    samples for a verdict."""
     found: dict[str, dict[str, Any]] = {}
     for name, seen in samples.items():
         counted = [each for each in seen if each.at_s >= warm_up_s]

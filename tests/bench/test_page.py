@@ -51,7 +51,12 @@ def test_every_kind_of_run_has_its_place_on_the_page(tmp_path: Path) -> None:
     page.write_text(PAGE.read_text())
     reads = {"read_2_bytes": {**FIGURES, "cpu_us": 1.0, "values": 6.0}, "scheduler": "other"}
     bus = {"machine": MACHINE, "transactions": 10, "backends": {"own": {"zero": reads}}}
-    each = {"resident_mb": 40.0, "slope_mb_per_hour": 0.1, "descriptors": 9}
+    each = {
+        "resident_mb": 40.0,
+        "warm_up_mb": 1.0,
+        "slope_mb_per_hour": 0.1,
+        "descriptors": 9,
+    }
     soak = {"machine": MACHINE, "minutes": 30.0, "missed": 0, "processes": {"control": each}}
     results = []
     for number, report in enumerate((TICK, TICK | {"load": [], "hz": 250}, bus, soak)):
