@@ -5,6 +5,7 @@ atomic whole-file write, and a rename that survives power loss. `OSError` from t
 of robotd's errors here, in one place.
 """
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -163,7 +164,8 @@ def write_atomic(path: Path, data: bytes) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it stays, on a disk that takes nothing back either
+            temporary.unlink(missing_ok=True)
         raise disk_error(error, path) from error
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from daemon.recorder import tables
-from daemon.recorder.durable import sha256_of, write_atomic
+from daemon.recorder.durable import sha256_of, sync_file, sync_folder, write_atomic
 from daemon.recorder.schema import Manifest
 from daemon.recorder.video import count_frames, cut_torn_tail
 from robotd.errors import DatasetError
@@ -72,6 +72,11 @@ def recover_journal(folder: Path, reason: str) -> Manifest:
             cut_torn_tail(path)
         counts.append(count_frames(path) if path.exists() else 0)
     rows = min(counts)
+    if rows:
+        # What a killed process wrote may be in memory still; the manifest promises it from now on.
+        for name in (ROWS, EVIDENCE, *(f"{camera.name}.mp4" for camera in manifest.spec.cameras)):
+            sync_file(folder / name)
+        sync_folder(folder)
     (folder / RESERVE).unlink(missing_ok=True)
     recovered = msgspec.structs.replace(
         manifest,
