@@ -93,6 +93,7 @@ class Acts:
         self.turn = KeyboardTurn(desk)
         self.recording = Session(desk)
         self.arming: ArmingList | None = None
+        self._unrehearsed = False  # a person said so when the policy was given the arm
 
     # --- stop -------------------------------------------------------------------------------------
 
@@ -157,23 +158,37 @@ class Acts:
     def fail(self) -> None:
         self._record("fail")
 
+    def discard(self) -> None:
+        self._record("discard")
+
+    def mark(self) -> None:
+        self._record("mark")
+
+    def note(self) -> None:
+        self._record("note")
+
     def _record(self, key: str) -> None:
         view = self.desk.view
         if view.status is None or view.lost:
             self.desk.note(f"{key}: key dropped, the daemon does not answer", "warn")
             return
         now = view.status.recording
-        decision = recording.decide(key, now.phase, view.pending, view.label, now.episodes_kept)
-        match decision:
+        match recording.decide(key, now, view.pending):
+            case recording.Send() if key == "note":
+                title = "note on this episode" if now.phase == "recording" else "note on the last"
+                field = FormField("note", "Note", now.said)
+                self.desk.open(Form(title, view.look, [field]), self._set_note)
             case recording.Send(request, doing):
                 if self._send(doing, request, SAVE_TIMEOUT_S):
                     self.desk.change(pending=doing)
             case recording.Dropped(why):
                 self.desk.note(f"{key}: key dropped, {why}", "warn")
-            case recording.Label(success):
-                self.desk.change(label=success)
             case recording.AskSession():
                 self.session()
+
+    def _set_note(self, answer: dict[str, str] | None) -> None:
+        if answer:
+            self._send("noting", messages.LabelEpisode(note=answer["note"]), SAVE_TIMEOUT_S)
 
     def task(self) -> None:
         view = self.desk.view
@@ -275,7 +290,26 @@ class Acts:
 
     def _hand_to_policy(self, unrehearsed: bool = False) -> None:
         self.turn.end()
+        self._unrehearsed = unrehearsed
         self._send("handing over to the policy", messages.RunPolicy(unrehearsed=unrehearsed))
+
+    def intervene(self) -> None:
+        """Take the arm from the policy, or give it back to the one that it was taken from."""
+        status = self.desk.view.status
+        if status is None:
+            return
+        state = parse_state(status.state)
+        if state is State.POLICY:
+            by_hand = status.simulated or not status.leader_ready
+            who = "keyboard" if by_hand else "leader"
+            self.turn.end()
+            self._send(f"taking over with the {who}", messages.Teleop(source=who))
+        elif state is not State.TELEOP or status.policy.phase != "ready":
+            self.desk.note("no policy to take the arm from", do="p gives it to one.")
+        elif self._unrehearsed:
+            self._hand_to_policy(unrehearsed=True)
+        else:
+            self._run_policy(status)
 
     def load_policy(self) -> None:
         status = self.desk.view.status
@@ -353,6 +387,9 @@ class Acts:
         if isinstance(outcome.request, messages.Teleop) and outcome.request.source == "keyboard":
             version = outcome.data.get("handover_version")
             self.turn.promised(version if isinstance(version, int) else None)
+        words = recording.done_words(outcome.request, outcome.data)
+        if words:
+            self.desk.note(words)
         if outcome.tag in (LOADING, CONSENT):
             self.desk.note(f"{outcome.tag}: done")
 

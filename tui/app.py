@@ -17,6 +17,7 @@ from textual.screen import ModalScreen, Screen
 from robotd import messages
 from robotd.clock import Clock, MonotonicClock
 from robotd.errors import RobotdError
+from robotd.sound import Sound
 from tui import crash
 from tui.actions import ACTIONS, app_bindings
 from tui.acts import Acts
@@ -36,6 +37,7 @@ TRUE_COLOUR_BITS, FEW_COLOUR_BITS = 5, 3
 """Bits a colour in pictures: fewer where the terminal has only 256 or 16 colours anyway."""
 
 
+_AT_ONCE_S = 0.001  # Textual's timers take no zero
 _GC_THRESHOLD = (20_000, 20, 20)
 
 
@@ -57,8 +59,11 @@ class RecordApp(App[None]):
     BINDINGS = app_bindings()
     TITLE = "robotd"
 
-    def __init__(self, backend: Backend, look: Look, clock: Clock | None = None) -> None:
+    def __init__(
+        self, backend: Backend, look: Look, clock: Clock | None = None, sound: str = "off"
+    ) -> None:
         super().__init__()
+        self._sound = Sound(sound, self.bell, self._no_speech, self._ring_after)
         self._backend = backend
         self._clock = clock or MonotonicClock()
         now_ns = self._clock.now_ns()
@@ -131,6 +136,7 @@ class RecordApp(App[None]):
         match message.what:
             case messages.Status() as status:
                 self.view = with_status(self.view, status, message.at_ns)
+                self._sound.seen(status)
                 self.acts.seen(status)
                 self.record_screen.show(self.view)
             case Picture() as picture:
@@ -214,6 +220,12 @@ class RecordApp(App[None]):
     ) -> None:
         self.push_screen(dialog, answered)
 
+    def _ring_after(self, delay_s: float, ring: Callable[[], None]) -> None:
+        self.later(max(delay_s, _AT_ONCE_S), ring)
+
+    def _no_speech(self, why: str) -> None:
+        self.call_later(self.note, why, "warn")
+
     def leave(self) -> None:
         self.exit()
 
@@ -221,13 +233,13 @@ class RecordApp(App[None]):
         self.action_command_palette()
 
 
-def main(name: str | None = None, plain: bool = False) -> None:
+def main(name: str | None = None, plain: bool = False, sound: str = "off") -> None:
     """Show the robot called `name` (or the only one) until the person leaves.
 
     Raises DaemonError when there is no such robot, and ScreenCrashError, after writing a report,
     when the screen itself broke; the terminal is restored first in every case.
     """
-    app = RecordApp(RobotBackend(name), choose_look(plain))
+    app = RecordApp(RobotBackend(name), choose_look(plain), sound=sound)
     # A full collection over everything that is imported stops all threads for 0.4 s, goals and
     # states included: what is there at the start is kept out of it.
     gc.collect()

@@ -10,6 +10,7 @@ import os
 import sys
 
 from robotd.errors import StateError
+from robotd.sound import MODES
 from tui.app import main
 
 
@@ -18,6 +19,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="which robot, when several run (or $ROBOTD_NAME)")
     parser.add_argument(
         "--ascii", action="store_true", help="plain ASCII and 16 colours (also with NO_COLOR)"
+    )
+    parser.add_argument(
+        "--sound",
+        choices=MODES,
+        default="bell",
+        help="what is heard of start, last seconds, kept, discarded and fault (default: bell)",
     )
 
 
@@ -29,5 +36,5 @@ def run(args: argparse.Namespace) -> int:
             "The output is a pipe or a file, or this is an editor's shell (TERM=dumb).",
             "Open it in a terminal of its own. Without one: robotd status, record, estop.",
         )
-    main(args.name, plain=args.ascii)
+    main(args.name, plain=args.ascii, sound=args.sound)
     return 0

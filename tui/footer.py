@@ -36,6 +36,10 @@ def offered(action: Action, status: Status | None) -> bool:
     match action.name:
         case "episode":
             return phase in ("ready", "recording")
+        case "intervene":
+            if status is None or status.policy.phase not in ("running", "ready"):
+                return False
+            return parse_state(status.state) in (State.POLICY, State.TELEOP)
         case "undo":
             return now is not None and phase == "ready" and now.episodes_kept > 0
         case "task" | "close_session":

@@ -1,11 +1,17 @@
-"""What a recording key means right now. Pure: the phase in, a decision out.
+"""What a recording key means right now. Pure: the session's state in, a decision out.
 
-A key pressed while an episode is being saved is dropped and said to be dropped; it never reaches
-the next episode."""
+The keys are those of `robotd record`. One pressed while an episode is being saved is dropped and
+said to be dropped; it never reaches the next episode."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from robotd import messages
+from robotd.messages import RecordingStatus
+
+JUST_BEGUN_S = 1.0
+"""A Space this soon after an episode began by itself was meant to begin it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,50 +30,69 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
-    """The label of the open episode is now this: True success, False failure, None no label."""
-
-    success: bool | None
-
-
-@dataclass(frozen=True, slots=True)
 class AskSession:
     """No session is open: ask for the dataset first."""
 
 
-Decision = Send | Dropped | Label | AskSession
+Decision = Send | Dropped | AskSession
+
+_LABELS = {"success": True, "fail": False}
 
 
-def decide(
-    key: str, phase: str, pending: str, label: bool | None, episodes_kept: int = 0
-) -> Decision:
-    """What `key` (episode, keep, redo, undo, success, fail) does.
+def decide(key: str, now: RecordingStatus, pending: str) -> Decision:
+    """What `key` (episode, keep, redo, discard, undo, success, fail, mark, note) does.
 
-    `phase` is RecordingStatus.phase; `pending` names a recording request whose answer has not come
-    yet, or is empty; `label` is the open episode's label so far."""
-    if phase == "saving":
+    `pending` names a recording request whose answer has not come yet, or is empty. A note's text is
+    asked for by the caller."""
+    if now.phase == "saving":
         return Dropped("an episode is being saved")
     if pending:
         return Dropped(f"still {pending}")
-    if phase == "closed":
+    if now.phase == "closed":
         return AskSession() if key == "episode" else Dropped("no dataset is open (o opens one)")
-    if phase == "recording":
-        return _while_recording(key, label)
-    if key == "episode":
-        return Send(messages.StartEpisode(), "starting the episode")
-    if key == "undo":
-        if episodes_kept == 0:
-            return Dropped("no episode of this session to undo")
-        return Send(messages.UndoEpisode(), "undoing the last episode")
-    return Dropped("no episode is open (Space starts one)")
+    if now.phase == "recording":
+        return _while_recording(key, now)
+    return _between(key, now)
 
 
-def _while_recording(key: str, label: bool | None) -> Decision:
-    if key in ("episode", "keep"):
-        return Send(messages.KeepEpisode(success=label), "saving the episode")
+def _while_recording(key: str, now: RecordingStatus) -> Decision:
+    if key == "episode" and now.auto and now.elapsed_s < JUST_BEGUN_S:
+        return Dropped("this episode has just begun by itself")
+    if key in ("episode", "keep", "success", "fail"):
+        return Send(messages.KeepEpisode(success=_LABELS.get(key)), "saving the episode")
     if key == "redo":
+        return Send(messages.DiscardEpisode(again=True), "beginning the episode again")
+    if key == "discard":
         return Send(messages.DiscardEpisode(), "discarding the episode")
+    if key == "mark":
+        return Send(messages.MarkEpisode(), "marking")
     if key == "undo":
         return Dropped("an episode is open (← throws it away)")
-    wanted = key == "success"
-    return Label(None if label is wanted else wanted)
+    return Send(messages.LabelEpisode(), "noting")
+
+
+def _between(key: str, now: RecordingStatus) -> Decision:
+    if key == "episode":
+        return Send(messages.StartEpisode(), "starting the episode")
+    if key not in ("undo", "success", "fail", "note"):
+        return Dropped("no episode is open (Space starts one)")
+    if now.episodes_kept == 0:
+        return Dropped("no episode was kept in this session yet")
+    if key == "undo":
+        return Send(messages.UndoEpisode(), "undoing the last episode")
+    if key == "note":
+        return Send(messages.LabelEpisode(), "noting")
+    return Send(messages.LabelEpisode(success=_LABELS[key]), "labelling the last episode")
+
+
+def done_words(request: messages.AnyRequest, data: Mapping[str, Any]) -> str:
+    """What to say of a request that was carried out; empty where the screen shows it anyway."""
+    match request:
+        case messages.MarkEpisode(name=name):
+            return f"{name} {data.get('number', '')} at row {data.get('row', '')}"
+        case messages.LabelEpisode(note=str()):
+            return "noted"
+        case messages.LabelEpisode(success=success):
+            return f"the last kept episode is a {'success' if success else 'failure'} now"
+        case _:
+            return ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from robotd import messages
 from robotd.messages import RecordingStatus
+from tui import pace
 from tui.dialogs import Confirm, Form, FormField
 from tui.lanes import Outcome
 
@@ -33,6 +34,7 @@ class Session:
     def __init__(self, desk: "Desk") -> None:
         self._desk = desk
         self._ours = ""
+        self._pace = ""
         self._open_next: messages.OpenSession | None = None
         self._leaving = False
         self._before = RecordingStatus()
@@ -56,6 +58,7 @@ class Session:
             FormField("dataset", "Dataset", known.dataset or "local/pick-place"),
             FormField("task", "Task", known.task or "pick up the block and place it in the bowl"),
             FormField("episodes", "Episodes", str(known.episodes_wanted or 50)),
+            FormField("pace", pace.LABEL, self._pace, pace.HINT),
         ]
         self._desk.open(Form(title, view.look, fields), self._answered)
 
@@ -66,8 +69,18 @@ class Session:
         if not answer["dataset"] or not answer["task"] or not count.isdecimal():
             self._desk.note("a dataset needs a name, a task and a count", "warn", "o asks again.")
             return
+        chosen = pace.parse(answer["pace"])
+        if chosen is None:
+            self._desk.note(f"{answer['pace']} {pace.COMPLAINT}", "warn", "o asks again.")
+            return
+        self._pace = answer["pace"]
         request = messages.OpenSession(
-            dataset=answer["dataset"], task=answer["task"], episodes=int(count)
+            dataset=answer["dataset"],
+            task=answer["task"],
+            episodes=int(count),
+            episode_limit_s=chosen.episode_s,
+            reset_s=chosen.reset_s,
+            auto=chosen.auto,
         )
         if self._now().phase == "closed":
             self._send(OPENING, request, OPEN_TIMEOUT_S)

@@ -58,7 +58,6 @@ class View:
     status: Status | None = None
     received_ns: int = 0
     pending: str = ""
-    label: bool | None = None
     jog: Jog | None = None
     note: Note | None = None
     limited: Mapping[str, Limited] = field(default_factory=dict)
@@ -99,7 +98,6 @@ def with_status(view: View, status: Status, now_ns: int) -> View:
             limited[joint.name] = Limited(joint.name, joint.limited_by, now_ns)
     worst = max((abs(value) for value in status.twin.residual_deg), default=0.0)
     history = (*view.residual_deg, worst)[-HISTORY:] if status.twin.alive else ()
-    label = view.label if status.recording.phase == "recording" else None
     return replace(
         view,
         status=status,
@@ -107,7 +105,6 @@ def with_status(view: View, status: Status, now_ns: int) -> View:
         received_ns=now_ns,
         limited=limited,
         residual_deg=history,
-        label=label,
     )
 
 

@@ -85,7 +85,7 @@ class Recorded:
 
     def watch(self, timeout_s: float) -> Status:
         time.sleep(0.001)
-        status = plain_status(self.state, time.monotonic_ns())
+        status: Status = plain_status(self.state, time.monotonic_ns())
         return msgspec.structs.replace(status, recording=self.recording)
 
     def estop(self) -> int:
@@ -176,12 +176,15 @@ def test_a_good_episode_of_an_automatic_session_takes_one_key(terminal: int) -> 
     daemon = threading.Thread(target=count_down)
     daemon.start()
     thread = typed(terminal, " ", "n", apart_s=0.3)
-    more = threading.Thread(
-        target=lambda: [
-            (time.sleep(1.6), os.write(terminal, b"s")),
-            (began.wait(10), time.sleep(0.5), os.write(terminal, b"s")),
-        ]
-    )
+
+    def keep_on() -> None:
+        time.sleep(1.6)
+        os.write(terminal, b"s")
+        began.wait(10)
+        time.sleep(0.5)
+        os.write(terminal, b"s")
+
+    more = threading.Thread(target=keep_on)
     more.start()
     assert session(robot) == ""
     for each in (thread, more, daemon):

@@ -78,7 +78,7 @@ async def test_a_session_from_arming_to_a_kept_episode(mini: Mini) -> None:
         await until(pilot, lambda: "starts episode 1" in words(app))
         await pilot.press("space")
         await until(pilot, lambda: "REC" in words(app))
-        await pilot.press("s", "right")
+        await pilot.press("s")
         await until(pilot, lambda: "1 / 50 kept" in words(app))
     kinds = [request["type"] for request in mini.asked()]
     wanted = ["arm", "arm", "open_session", "start_episode", "keep_episode"]

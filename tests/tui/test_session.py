@@ -82,7 +82,7 @@ async def test_a_dataset_that_could_not_be_closed_keeps_the_next_one_from_being_
     backend = backend_with()
     backend.answers[messages.CloseSession] = DatasetError("The disk is full.", "It filled.", "df")
     async with running(backend, READY) as (app, pilot, _):
-        await pilot.press("o", "enter", "enter", "enter")
+        await pilot.press("o", *["enter"] * 4)
         await until(pilot, lambda: "The disk is full." in words(app))
         await pilot.pause(0.1)
     assert backend.requests == [messages.CloseSession()]

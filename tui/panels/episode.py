@@ -24,7 +24,7 @@ def draw(view: View, width: int, height: int) -> Text:
     lines = [_counter(view, recording, width)]
     if recording.phase != "closed":
         lines.append(_progress(view, recording, width))
-    lines.append(_label_line(view, recording))
+    lines.append(_said_line(view, recording))
     if recording.last_error:
         words = (f"{view.look.alert} {recording.last_error}", view.look.bad)
         do = (recording.last_error_do, view.look.text)
@@ -96,31 +96,37 @@ def _progress(view: View, recording: RecordingStatus, width: int) -> Text:
     return text.append(words, style=look.dim)
 
 
-def _label_line(view: View, recording: RecordingStatus) -> Text:
+def _said_line(view: View, recording: RecordingStatus) -> Text:
+    """What was marked, taken over and noted in the open episode, or how the reset stands."""
     look = view.look
-    if recording.phase != "recording":
+    if recording.phase == "recording":
+        parts = [f"{recording.marks} marks"] if recording.marks else []
+        parts += [f"{recording.takeovers} takeovers"] if recording.takeovers else []
+        parts += [f"note: {recording.said}"] if recording.said else []
+        return Text("   ".join(parts).replace("\n", " "), style=look.dim)
+    left_s = recording.reset_left_s
+    if recording.phase != "ready" or not left_s:
         return Text()
-    if view.label is None:
-        return Text("label: none yet (s success, f fail)", style=look.dim)
-    mark, word, colour = (
-        (look.tick, "success", look.good) if view.label else (look.cross, "fail", look.bad)
-    )
-    text = Text("label: ", style=look.dim)
-    return text.append(f"{mark} {word}", style=f"bold {colour}")
+    text = Text(f"{look.stop} reset {left_s:.1f} s", style=f"bold {look.warn}")
+    after = "then it goes on by itself" if recording.goes_on else "lay the things back"
+    return text.append(f"   {after}", style=look.dim)
 
 
 def _keys(view: View, recording: RecordingStatus, width: int) -> list[Text]:
     """The recording keys, wrapped to the panel, bright while they can be used."""
     look = view.look
-    names = ("episode", "keep", "redo", "undo", "success", "fail")
     open_ = recording.phase == "recording"
+    kept = recording.phase == "ready" and recording.episodes_kept > 0
     usable = {"episode": recording.phase in ("ready", "recording")}
-    usable |= dict.fromkeys(("keep", "redo", "success", "fail"), open_)
-    usable["undo"] = recording.phase == "ready" and recording.episodes_kept > 0
+    usable |= dict.fromkeys(("keep", "redo", "discard", "mark"), open_)
+    usable |= dict.fromkeys(("success", "fail", "note"), open_ or kept)
+    usable["undo"] = kept
+    shown = set()
     lines = [Text()]
     for action in ACTIONS:
-        if action.name not in names:
+        if action.name not in usable or action.name in shown:
             continue
+        shown.add(action.name)
         item = Text(
             shown_key(action, look), style=look.accent if usable[action.name] else look.faint
         )
