@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import scale
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -73,6 +74,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
     ]
     if "backends" in report:
         return "bus", [*head, *_bus(report), ""]
+    if "compact_s" in report:
+        return "scale", [*head, *scale.table(report), ""]
     if "processes" in report:
         return "soak", [*head, *_soak(report), ""]
     return "-".join(("tick", str(report["hz"]), *report["load"])), [*head, *_tick(report), ""]

@@ -220,7 +220,8 @@ def _state(root: Path) -> object:
 
 def file_count(root: Path) -> int:
     """How many files LeRobot has to do with."""
-    return sum(1 for part in ("meta", "data", "videos") for path in (root / part).rglob("*.*"))
+    parts = (root / "meta", root / "data", root / "videos")
+    return sum(path.is_file() for part in parts for path in part.rglob("*"))
 
 
 def _sync(folder: Path) -> None:
