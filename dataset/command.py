@@ -11,6 +11,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "list": ("every dataset on this machine", "dataset.listing"),
     "info": ("what one dataset holds", "dataset.look"),
     "convert": ("another dataset from one, in other units, names or format", "dataset.convert"),
+    "export": ("some episodes, labels as columns, RLDS or CSV", "dataset.export"),
     "delete-episode": ("take episodes out and renumber the rest", "dataset.delete"),
     "undo": ("take back the last change", "dataset.undo"),
     "relabel": ("another task, success or note for episodes", "dataset.relabel"),

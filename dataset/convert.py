@@ -134,11 +134,11 @@ def convert(
             )
         if base != source.root:
             remove_tree(base)
-        _finish(source, folder, plan, written.numbering, warnings, wall_ns())
+        _finish(source, folder, plan, warnings, wall_ns())
         source.check_unchanged()
     linked, own = linked_and_own_bytes(target)
     facts = {
-        "episodes": len(written.numbering),
+        "episodes": written.episodes,
         "frames": written.frames,
         "linked_bytes": linked,
         "written_bytes": own,
@@ -196,19 +196,17 @@ def _finish(
     source: "Source",
     folder: Path,
     plan: "Plan",
-    numbering: Any,
     warnings: tuple[str, ...],
     wall_ns: int,
 ) -> None:
     from daemon.recorder.catalog import feature_names
     from daemon.recorder.convention import PATH
-    from dataset.sidecar import carry_sidecar, write_provenance
+    from dataset.provenance import carry_sidecar, write_provenance
 
     names = {"action": "action_names", "observation.state": "state_names"}
     carry_sidecar(
         source.root,
         folder,
-        numbering,
         renamed=plan.renamed,
         names={
             kept: feature_names(plan.features[key]["names"])

@@ -18,7 +18,7 @@ from daemon.cli.main import main
 from daemon.recorder import catalog, dataset
 from daemon.recorder.schema import EpisodeSpec
 from daemon.recorder.soundness import check_units
-from dataset.sidecar import read_provenance
+from dataset.provenance import read_provenance
 from policies.recording import read_recorded_actions
 from robotd.errors import DatasetError
 

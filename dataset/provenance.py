@@ -14,7 +14,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from daemon.recorder.staging import BEFORE, episode_folder
+from daemon.recorder.film import Pick
+from daemon.recorder.info import load_info
+from daemon.recorder.sidecar import stage_sidecar
+from daemon.recorder.staging import episode_folder
 from daemon.recorder.transaction import COMMITS, INTENT, SIDECAR, STAGING
 from dataset.building import place_file
 from dataset.place import is_download, name_of
@@ -100,57 +103,44 @@ def write_provenance(
 def carry_sidecar(
     source: Path,
     target: Path,
-    numbering: Mapping[int, int],
     *,
     renamed: Mapping[str, str] | None = None,
     names: Mapping[str, tuple[str, ...]] | None = None,
     order: tuple[int, ...] = (),
-) -> int:
-    """Bring evidence, labels and notes of the episodes in `numbering` (old to new) to `target`.
+) -> None:
+    """Bring evidence, labels and notes of every episode of `source` to `target`.
 
     `renamed` maps feature keys of cameras; `names` gives the new joint names of "state_names" and
-    "action_names" and `order` [joints] their places in the source. Returns how many episodes had
-    a sidecar.
+    "action_names" and `order` [joints] their places in the source.
     """
-    cameras = {
-        old.removeprefix(_IMAGES): new.removeprefix(_IMAGES) for old, new in (renamed or {}).items()
-    }
     if not (source / SIDECAR).exists():
-        return 0
+        return
     for path in sorted((source / SIDECAR).iterdir()):
         if path.name in _OF_THE_SOURCE or path.name.startswith("."):
             continue
         for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if each.is_file():
                 place_file(each, target / each.relative_to(source), link=False)
-    found = 0
-    for old, new in numbering.items():
-        folder = source / episode_folder(old)
-        if not (folder / _ABOUT).exists():
-            continue
-        found += 1
-        for path in sorted(folder.rglob("*")):
-            name = path.relative_to(folder)
-            if path.is_dir() or name.parts[0] == BEFORE:
-                continue
-            place = target / episode_folder(new) / name
-            if name.as_posix() == _ABOUT:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(_about(path, new, cameras, names or {}))
-            elif name.as_posix() == _EVIDENCE and (cameras or order):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                pq.write_table(_evidence(path, cameras, order), place, compression="zstd")
-            else:
-                place_file(path, place, link=False)
-    return found
+    info = load_info(source)
+    count = 0 if info is None else int(info["total_episodes"])
+    stage_sidecar(target, [source], [Pick(0, episode) for episode in range(count)], {})
+    cameras = {
+        old.removeprefix(_IMAGES): new.removeprefix(_IMAGES) for old, new in (renamed or {}).items()
+    }
+    for episode in range(count) if cameras or names else ():
+        folder = target / episode_folder(episode)
+        if (folder / _ABOUT).exists():
+            (folder / _ABOUT).write_bytes(_about(folder / _ABOUT, cameras, names or {}))
+        evidence = folder / _EVIDENCE
+        if evidence.exists() and (cameras or order):
+            changed = _evidence(evidence, cameras, order)
+            evidence.unlink()  # it may be the source's own file under a second name
+            pq.write_table(changed, evidence, compression="zstd")
 
 
-def _about(
-    path: Path, index: int, cameras: Mapping[str, str], names: Mapping[str, tuple[str, ...]]
-) -> bytes:
-    """The episode's page with its number, cameras and joints here; all else as it was recorded."""
+def _about(path: Path, cameras: Mapping[str, str], names: Mapping[str, tuple[str, ...]]) -> bytes:
+    """The episode's page with its cameras and joints here; all else as it was recorded."""
     page: dict[str, Any] = json.loads(path.read_bytes())
-    page["episode_index"] = index
     spec = page.get("spec", {})
     for camera in spec.get("cameras", []):
         camera["name"] = cameras.get(camera["name"], camera["name"])
