@@ -11,13 +11,19 @@ from pathlib import Path
 
 import msgspec
 
+from daemon.recorder import edits, swap
 from daemon.recorder.durable import disk_error, sha256_of
 from daemon.recorder.info import INFO, STATS, TASKS, check_fits, load_info
+from daemon.recorder.quality_files import QUALITY, VIEWS, read_verdict
+from daemon.recorder.quality_finding import Verdict
+from daemon.recorder.quality_gate import hold_back
 from daemon.recorder.schema import EpisodeSpec, Manifest
 from daemon.recorder.soundness import check_units
+from daemon.recorder.source import Source
 from daemon.recorder.staging import BEFORE, episode_folder, is_ours, stage_episode
 from daemon.recorder.stored import read_manifest, save_manifest, verify
 from daemon.recorder.transaction import (
+    PATIENCE_S,
     SIDECAR,
     Commit,
     Intent,
@@ -28,11 +34,13 @@ from daemon.recorder.transaction import (
     read_intent,
     roll_back,
     standing,
+    standing_commit,
     unsettled,
 )
 from robotd.errors import DatasetError, StateError
 
-REMOVED = f"{SIDECAR}/removed"
+REMOVED = swap.REMOVED
+_START_PATIENCE_S = 1.0  # of a recorder that is about to start an episode
 
 type WallClock = Callable[[], int]
 
@@ -73,13 +81,15 @@ def publish(journal: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
         )
     check_dataset(root, manifest.spec)
     try:
-        with locked(root):
-            _settle(root)
-            commit = standing(read_commits(root)).get(manifest.journal_id)
+        with locked(root, PATIENCE_S):
+            if _settle(root) is not None:
+                check_dataset(root, manifest.spec)  # it may not have been there a moment ago
+            commit = standing_commit(root, manifest.journal_id)
             if commit is None:
                 manifest = verify(journal, manifest)
                 try:
                     intent = stage_episode(root, journal, manifest, wall_ns())
+                    hold_back(journal, manifest, staged_verdict(root, intent))
                     begin(root, intent)
                 except BaseException:
                     roll_back(root)  # what was staged may be what fills the disk
@@ -93,6 +103,16 @@ def publish(journal: Path, *, wall_ns: WallClock = time.time_ns) -> Commit:
     return commit
 
 
+def staged_verdict(root: Path, intent: Intent) -> Verdict | None:
+    """What the quality gate said of the episode that `intent` will bring."""
+    return read_verdict(root / intent.staging / episode_folder(intent.commit.episode_index))
+
+
+def verdict_of(root: Path, commit: Commit) -> Verdict | None:
+    """What the quality gate said of an episode that is in the dataset."""
+    return read_verdict(root / episode_folder(commit.episode_index))
+
+
 def recover(root: Path, journals: Path) -> list[Commit]:
     """Finish or roll back whatever a crash left of a change to `root`; returns what was finished.
 
@@ -100,7 +120,7 @@ def recover(root: Path, journals: Path) -> list[Commit]:
     """
     if not unsettled(root):
         return []
-    with locked(root):
+    with locked(root, _START_PATIENCE_S):
         finished = _settle(root)
         kept = standing(read_commits(root))
     for journal in sorted(journals.iterdir()) if journals.exists() else []:
@@ -113,9 +133,10 @@ def recover(root: Path, journals: Path) -> list[Commit]:
 def holds(root: Path, journal_id: str) -> bool:
     """Whether the episode of that journal is in the dataset, or on its way beyond return."""
     intent = read_intent(root)
-    if intent is not None and intent.commit.journal_id == journal_id:
-        return intent.commit.kind == "keep"
-    return journal_id in standing(read_commits(root))
+    commits = read_commits(root)
+    if intent is not None and intent.commit not in commits:
+        commits.append(intent.commit)
+    return journal_id in standing(commits)
 
 
 def remove_last(root: Path, *, journal_id: str = "", wall_ns: WallClock = time.time_ns) -> Commit:
@@ -123,13 +144,15 @@ def remove_last(root: Path, *, journal_id: str = "", wall_ns: WallClock = time.t
 
     With `journal_id`, only if the last episode is the one of that journal.
 
-    The dataset is byte for byte what it was before that episode. The episode's files stay under
-    `robotd/removed/` until `purge` needs the space. Raises StateError when the last episode was not
-    published by robotd, or the dataset was changed by another program since.
+    The dataset is byte for byte what it was before that episode; where it was edited since, the
+    episode is taken out by another edit. Its files stay under `robotd/removed/` until space is
+    needed. Raises StateError when the last episode was not published by robotd, or the dataset was
+    changed by another program since.
     """
-    with locked(root):
+    with locked(root, PATIENCE_S):
         _settle(root)
-        kept = list(standing(read_commits(root)).values())
+        commits = read_commits(root)
+        kept = list(standing(commits).values())
         last = kept[-1] if kept else None
         info = load_info(root)
         if (
@@ -141,17 +164,20 @@ def remove_last(root: Path, *, journal_id: str = "", wall_ns: WallClock = time.t
             raise StateError(
                 f"The last episode of {root} cannot be undone.",
                 "It was not recorded by robotd, or another program changed the dataset since.",
-                "Use `lerobot-edit-dataset --operation.type delete_episodes`.",
+                "Take it out by its number: robotd dataset delete-episode.",
             )
         if journal_id and last.journal_id != journal_id:
             raise StateError(
                 f"Episode {journal_id} is not the last one of {root}.",
                 "Another was saved after it, or it was taken out already.",
-                "Nothing was changed. Take it out by its number: "
-                "`lerobot-edit-dataset --operation.type delete_episodes`.",
+                "Nothing was changed. Take it out by its number: robotd dataset delete-episode.",
             )
-        begin(root, _removal(root, last, wall_ns()))
-        done = finish(root)
+        as_published = bool(last.files) and last.info_sha256 == sha256_of(root / INFO)
+        if as_published:
+            begin(root, _removal(root, last, commits, wall_ns()))
+            done = finish(root)
+    if not as_published:
+        return edits.delete(root, _number_of(last.journal_id), "the last kept episode", wall_ns)
     if done is None:
         raise DatasetError(
             f"The removal from {root} left no record.",
@@ -174,7 +200,23 @@ def _mark_committed(journal: Path, manifest: Manifest, commit: Commit) -> None:
         save_manifest(journal, done)
 
 
-def _removal(root: Path, last: Commit, wall_ns: int) -> Intent:
+def _number_of(journal_id: str) -> Callable[[Source], set[int]]:
+    """That episode's number, whatever was changed meanwhile."""
+
+    def numbers(source: Source) -> set[int]:
+        commit = standing_commit(source.root, journal_id)
+        if commit is None:
+            raise StateError(
+                f"Episode {journal_id} is not in {source.root} any more.",
+                "It was taken out already.",
+                "Nothing was changed.",
+            )
+        return {commit.episode_index}
+
+    return numbers
+
+
+def _removal(root: Path, last: Commit, commits: list[Commit], wall_ns: int) -> Intent:
     """info.json first: from then on nothing refers to the episode's files, which follow."""
     folder = episode_folder(last.episode_index)
     away = f"{REMOVED}/{last.journal_id}"
@@ -190,8 +232,14 @@ def _removal(root: Path, last: Commit, wall_ns: int) -> Intent:
             steps.append((name, f"{away}/{name}"))
     steps.append((f"{folder}/episode.json", f"{away}/episode.json"))
     steps.append((f"{folder}/evidence.parquet", f"{away}/evidence.parquet"))
+    for name in (QUALITY, VIEWS):  # episodes of earlier versions have none
+        if (root / folder / name).exists():
+            steps.append((f"{folder}/{name}", f"{away}/{name}"))
     before = root / folder / BEFORE / Path(INFO).name
     info = msgspec.json.decode(before.read_bytes()) if before.exists() else {"total_frames": 0}
+    digest = sha256_of(before) if before.exists() else ""
+    earlier = commits[: commits.index(last)]
+    known = bool(earlier) and earlier[-1].info_sha256 == digest
     commit = Commit(
         kind="remove",
         journal_id=last.journal_id,
@@ -199,6 +247,7 @@ def _removal(root: Path, last: Commit, wall_ns: int) -> Intent:
         rows=last.rows,
         total_frames=int(info["total_frames"]),
         wall_ns=wall_ns,
-        info_sha256=sha256_of(before) if before.exists() else "",
+        info_sha256=digest,
+        places=earlier[-1].places if known else {},
     )
     return Intent(steps=tuple(steps), commit=commit)

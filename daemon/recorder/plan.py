@@ -1,10 +1,12 @@
 """What a person's recording session is: dataset, task, how many, how long, and how it went."""
 
 from collections import deque
+from typing import Any
 
 import msgspec
 
 from daemon.recorder.pacing import Pace
+from daemon.recorder.quality_finding import Verdict
 from daemon.recorder.schema import EpisodeSpec
 from robotd.messages import EpisodeLine
 
@@ -67,16 +69,50 @@ class Plan:
         self._ended += 1
         self._lines.append((journal_id, line))
 
-    def saved(self, journal_id: str) -> None:
-        """An episode is in its dataset; one of another session is none of ours."""
+    def saved(self, journal_id: str, episode: int, verdict: Verdict | None) -> None:
+        """An episode is in its dataset as number `episode`; one of another session is none of ours."""
+        if any(name == journal_id and line.outcome == "held" for name, line in self._lines):
+            self.kept.append(journal_id)  # a person's second word
+            self._change(journal_id, outcome="kept")
         if journal_id in self.kept:
             self.published.add(journal_id)
+            self._judged(journal_id, verdict, episode=episode)
+
+    def held_back(self, journal_id: str, verdict: Verdict | None) -> None:
+        """The quality gate holds a kept episode: it waits for a person, and is not counted."""
+        if journal_id in self.kept:
+            self.kept.remove(journal_id)
+            self._judged(journal_id, verdict, outcome="held")
+
+    @property
+    def flagged(self) -> list[dict[str, Any]]:
+        """What the quality gate found in this session, an entry an episode, for a reply."""
+        return [
+            {
+                "episode": line.episode,
+                "verdict": line.verdict,
+                "findings": list(line.findings),
+                "do": line.do,
+            }
+            for line in self.lines
+            if line.findings
+        ]
+
+    def _judged(self, journal_id: str, verdict: Verdict | None, **changes: Any) -> None:
+        if verdict is not None:
+            changes["verdict"] = verdict.worst
+            changes["findings"] = tuple(finding.what for finding in verdict.flagged)
+            changes["do"] = verdict.flagged[0].do if verdict.flagged else ""
+        self._change(journal_id, **changes)
+
+    def _change(self, journal_id: str, **changes: Any) -> None:
+        for at, (name, line) in enumerate(self._lines):
+            if name == journal_id:
+                self._lines[at] = (name, msgspec.structs.replace(line, **changes))
 
     def relabelled(self, journal_id: str, outcome: str) -> None:
         """A kept episode is called something else now."""
-        for at, (name, line) in enumerate(self._lines):
-            if name == journal_id:
-                self._lines[at] = (name, msgspec.structs.replace(line, outcome=outcome))
+        self._change(journal_id, outcome=outcome)
 
     def take_back(self, journal_id: str) -> None:
         """A kept episode was undone: it is no longer counted or listed."""

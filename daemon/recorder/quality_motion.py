@@ -101,13 +101,14 @@ def _following(rows: EpisodeRows) -> list[Finding]:
     found = []
     sound = []
     for joint, name in enumerate(rows.joints):
-        finding = _dead(rows, joint) or _unrelated(rows, joint)
-        if finding is not None:
-            found.append(finding)
+        stuck = None if name.endswith(GRIPPER) else _stuck(rows, joint)
+        dead = _dead(rows, joint)
+        trouble = [dead] if dead is not None else [stuck, _unrelated(rows, joint)]
+        findings = [each for each in trouble if each is not None]
+        if findings:
+            found += findings
         elif np.ptp(rows.action[:, joint]) >= limits.COMPARED:
             sound.append(joint)
-        if finding is None and not name.endswith(GRIPPER):
-            found += _stuck(rows, joint)
     if sound:
         found += _lag(rows, sound)
     return found
@@ -130,31 +131,29 @@ def _dead(rows: EpisodeRows, joint: int) -> Finding | None:
     )
 
 
-def _stuck(rows: EpisodeRows, joint: int) -> list[Finding]:
+def _stuck(rows: EpisodeRows, joint: int) -> Finding | None:
     """A joint that stood for a second, though it was asked far away."""
     name, window = rows.joints[joint], max(3, round(limits.STUCK_S * rows.fps))
     late = round(limits.LAG_SLOW_S * rows.fps)  # what an arm that follows at all has done by then
     if len(rows.state) < window + late:
-        return []
+        return None
     asked = np.ptp(_windows(rows.action[: len(rows.action) - late, joint], window), axis=1)
     went = np.ptp(_windows(rows.state[:, joint], window + late), axis=1)
     held = (asked >= limits.STUCK_ACTION) & (went < limits.DEAD_SHARE * asked)
     if not held.any():
-        return []
+        return None
     where = np.flatnonzero(held)
     whole = (int(where[0]), int(where[-1]) + window)
-    return [
-        Finding(
-            code="joint_stuck",
-            severity="bad",
-            joint=name,
-            what=f"{name} stood {span(whole, rows.fps)} while its action moved "
-            f"{asked[where].max():.0f} units.",
-            do="Redo the episode. It was blocked, or its servo gave up: robotd status",
-            from_s=whole[0] / rows.fps,
-            to_s=whole[1] / rows.fps,
-        )
-    ]
+    return Finding(
+        code="joint_stuck",
+        severity="bad",
+        joint=name,
+        what=f"{name} stood {span(whole, rows.fps)} while its action moved "
+        f"{asked[where].max():.0f} units.",
+        do="Redo the episode. It was blocked, or its servo gave up: robotd status",
+        from_s=whole[0] / rows.fps,
+        to_s=whole[1] / rows.fps,
+    )
 
 
 def _windows(values: Floats, size: int) -> Floats:

@@ -65,4 +65,4 @@ class EpisodeRows:
     def travel(self) -> Floats:
         """How far the joint that moved most went since the row before, [rows], the first 0."""
         steps = np.abs(np.diff(self.state, axis=0)).max(axis=1, initial=0.0)
-        return np.concatenate([[0.0], steps])[: len(self.state)]
+        return np.asarray(np.concatenate([[0.0], steps])[: len(self.state)], np.float64)

@@ -5,9 +5,10 @@ arm and things that were carried drop out, of a wrist camera the fingers remain.
 their edges (slopes of grey), so that light and exposure matter little. Pure.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from daemon.recorder import quality_limits as limits
 from daemon.recorder.quality_finding import Finding
 
-type Floats = npt.NDArray[np.float32]
+type Floats = npt.NDArray[np.floating[Any]]
 
 _PARTS = 3  # the picture is also compared in 3 x 3 parts: turned or zoomed, they move apart
 
@@ -56,28 +57,26 @@ def align(before: Scene, now: Scene) -> Alignment | None:
         return None
     if min(old.still.mean(), new.still.mean()) < limits.STATIC_SHARE:
         return None
-    whole, parts = _scores(old, new, 0, 0)
-    textured = _textured(old, new)
-    if whole >= limits.SAME_VIEW:
-        return Alignment(whole, whole, (0, 0), 0, int(textured.sum()), (0, 0))
-    best, shift = whole, (0, 0)
-    part_best, part_shift = parts.copy(), np.zeros((len(parts), 2), np.int64)
+    scores, each = _scores(old, new)
     reach = limits.SEARCH_CELLS
-    for down in range(-reach, reach + 1):
-        for right in range(-reach, reach + 1):
-            score, each = _scores(old, new, right, down)
-            if score > best:
-                best, shift = score, (right, down)
-            better = each > part_best
-            part_best[better] = each[better]
-            part_shift[better] = (right, down)
-    far = np.hypot(*part_shift.T) >= limits.SHIFT_CELLS
-    gained = (part_best >= limits.KNOWN_VIEW) & (part_best - parts >= limits.SHIFT_GAIN)
-    moved = textured & far & gained
-    largest = int(np.argmax(np.where(moved, np.hypot(*part_shift.T), -1)))
-    right, down = part_shift[largest].tolist()
+    unmoved, parts = float(scores[reach, reach]), each[reach, reach]
+    textured = _textured(old, new)
+    if unmoved >= limits.SAME_VIEW:
+        return Alignment(unmoved, unmoved, (0, 0), 0, int(textured.sum()), (0, 0))
+    down, right = divmod(int(scores.argmax()), scores.shape[1])
+    bests = each.reshape(-1, each.shape[2])
+    places = np.stack(np.divmod(bests.argmax(axis=0), scores.shape[1])) - reach
+    far = np.hypot(*places) >= limits.SHIFT_CELLS
+    gained = bests.max(axis=0) - parts >= limits.SHIFT_GAIN
+    moved = np.flatnonzero(textured & far & gained & (bests.max(axis=0) >= limits.KNOWN_VIEW))
+    usual = moved[np.argsort(np.hypot(*places[:, moved]))[len(moved) // 2]] if len(moved) else 0
     return Alignment(
-        whole, best, shift, int(moved.sum()), int(textured.sum()), (int(right), int(down))
+        unmoved,
+        float(scores.max()),
+        (right - reach, down - reach),
+        len(moved),
+        int(textured.sum()),
+        (int(places[1, usual]), int(places[0, usual])) if len(moved) else (0, 0),
     )
 
 
@@ -107,36 +106,58 @@ class _Edges:
         return float(np.sqrt(self.power.sum()))
 
 
-def _scores(old: _Edges, new: _Edges, right: int, down: int) -> tuple[float, Floats]:
-    """Agreement of all edges, and of those in each part, were everything moved by (right, down)."""
+def _scores(old: _Edges, new: _Edges) -> tuple[Floats, Floats]:
+    """Agreement of the edges were everything moved by (down, right), each -reach..reach: of all of
+    them [shifts, shifts] and of those in each part of the new picture [shifts, shifts, parts]."""
     height, width = old.still.shape
-    here = (slice(max(0, down), height + min(0, down)), slice(max(0, right), width + min(0, right)))
-    there = (
-        slice(max(0, -down), height + min(0, -down)),
-        slice(max(0, -right), width + min(0, -right)),
-    )
-    both = np.zeros((3, height, width), np.float32)
-    both[0][here] = old.right[there] * new.right[here] + old.down[there] * new.down[here]
-    both[1][here] = old.power[there] * new.still[here]
-    both[2][here] = new.power[here] * old.still[there]
-    parts = _by_part(both)
-    agreed, first, second = parts.sum(axis=1)
-    each = parts[0] / np.maximum(np.sqrt(parts[1] * parts[2]), 1e-3)
-    return float(agreed / max(np.sqrt(first * second), 1e-3)), each.astype(np.float32)
+    reach = limits.SEARCH_CELLS
+    size = (height + reach, width + reach)  # beyond that a shift would wrap around
+
+    def spectrum(values: Floats) -> npt.NDArray[np.complex128]:
+        return np.fft.rfft2(values, size)
+
+    before = [np.conj(spectrum(each)) for each in (old.right, old.down, old.power, old.still)]
+    shifts = np.arange(-reach, reach + 1)
+    agreed: list[Floats] = []
+    first: list[Floats] = []
+    second: list[Floats] = []
+    for rows in _thirds(height):
+        for columns in _thirds(width):
+            part = np.zeros((height, width), np.float32)
+            part[rows, columns] = 1.0
+            right, down, power, still = (
+                spectrum(each * part) for each in (new.right, new.down, new.power, new.still)
+            )
+            for sums, product in (
+                (agreed, right * before[0] + down * before[1]),
+                (first, still * before[2]),
+                (second, power * before[3]),
+            ):
+                sums.append(np.fft.irfft2(product, size)[np.ix_(shifts, shifts)])
+    tops, olds, news = (np.stack(sums, axis=-1) for sums in (agreed, first, second))
+    return _ratio(tops.sum(-1), olds.sum(-1), news.sum(-1)), _ratio(tops, olds, news)
 
 
-def _by_part(maps: Floats) -> Floats:
-    """Sums [n, parts] of maps [n, h, w] over a grid of parts."""
-    _, height, width = maps.shape
-    rows = [height * part // _PARTS for part in range(_PARTS)]
-    columns = [width * part // _PARTS for part in range(_PARTS)]
-    sums = np.add.reduceat(np.add.reduceat(maps, rows, axis=1), columns, axis=2)
-    return np.asarray(sums.reshape(len(maps), -1))
+def _ratio(top: Floats, first: Floats, second: Floats) -> Floats:
+    """The agreement, 0 where there are no edges to speak of (the transforms leave crumbs)."""
+    product = np.maximum(first, 0.0) * np.maximum(second, 0.0)
+    return np.where(product > 1.0, top / np.sqrt(np.maximum(product, 1.0)), 0.0)
+
+
+def _thirds(length: int) -> list[slice]:
+    edges = [length * part // _PARTS for part in range(_PARTS + 1)]
+    return [slice(first, last) for first, last in itertools.pairwise(edges)]
 
 
 def _textured(old: _Edges, new: _Edges) -> npt.NDArray[np.bool_]:
-    power = _by_part(np.stack([old.power, new.power]))
-    return np.asarray(np.sqrt(power.min(axis=0)) >= limits.TEXTURE / 2)
+    """Which parts have edges enough in both."""
+    height, width = old.still.shape
+    sums = [
+        min(float(each.power[rows, columns].sum()) for each in (old, new))
+        for rows in _thirds(height)
+        for columns in _thirds(width)
+    ]
+    return np.asarray(np.sqrt(sums) >= limits.TEXTURE / 2)
 
 
 def scene_findings(
@@ -204,7 +225,7 @@ def _moved(camera: str, own: Alignment, scale: float) -> Finding | None:
         )
         if cells
     ]
-    how = "everything lies" if shifted else "it was turned, tilted or zoomed: parts lie up to"
+    how = "everything lies" if shifted else "turned, tilted or zoomed, its parts lie some"
     return Finding(
         code="camera_moved",
         severity="warn",
@@ -215,7 +236,7 @@ def _moved(camera: str, own: Alignment, scale: float) -> Finding | None:
 
 
 def _changed(camera: str, own: Alignment) -> Finding | None:
-    if own.best >= limits.OTHER_VIEW or own.parts_moved:
+    if own.best >= limits.OTHER_VIEW:
         return None
     return Finding(
         code="camera_view",

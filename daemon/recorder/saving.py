@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.recorder.quality_gate import HeldBackError
 from daemon.recorder.relabel import Change
 from daemon.recorder.session import Session
 from daemon.recorder.shelf import Published
@@ -21,13 +22,13 @@ class Saving:
     """Puts kept episodes into their datasets, in order. Everything public is for one thread.
 
     `unsaved` holds, by journal id, why a kept episode is not in its dataset; it is tried again with
-    the next one. `saved(journal_id)` is called for each that is.
+    the next one. `ended(result)` is called for each that is, or that waits for a person's second word.
     """
 
-    def __init__(self, session: Session, saved: Callable[[str], None]) -> None:
+    def __init__(self, session: Session, ended: Callable[[Published], None]) -> None:
         self.unsaved: dict[str, RobotdError] = {}
         self._session = session
-        self._saved = saved
+        self._ended = ended
         self._worker = Worker()
         self._undoing = False
 
@@ -125,14 +126,19 @@ class Saving:
             return
         before, self.unsaved = self.unsaved, {}
         for result in results:
-            if result.error is not None:
+            if isinstance(result.error, HeldBackError):
+                log.warning("%s", result.error)
+                self._ended(result)
+            elif result.error is not None:
                 self.unsaved[result.journal_id] = result.error
                 known = before.get(result.journal_id)
                 if known is None or known.what != result.error.what:
                     log.error("%s", result.error)
             elif result.commit is not None:
                 log.info("episode %d saved", result.commit.episode_index)
-                self._saved(result.journal_id)
+                for finding in result.verdict.flagged if result.verdict is not None else ():
+                    log.warning("episode %d: %s", result.commit.episode_index, finding.what)
+                self._ended(result)
 
 
 def three_parts(error: RobotdError | None) -> dict[str, str]:

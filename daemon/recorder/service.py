@@ -1,17 +1,22 @@
 """The recorder in real time: commands from the supervisor, rows as their ticks come, publishing.
 
-One loop that never waits for a disk longer than an encoder does; the rings of ticks (a minute) and
-pictures (two seconds) are its spill.
+One loop that waits neither for a disk nor for an encoder: those have threads of their own, and the
+rings of ticks (a minute) and pictures (two seconds) carry it over a moment without the processor.
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from config.schema import Config
 from daemon.recorder import cameras, channel
 from daemon.recorder.catalog import dataset_root
+from daemon.recorder.encoders import Choice
+from daemon.recorder.ending import Ending
 from daemon.recorder.follow import RowTick
 from daemon.recorder.intake import Intake
 from daemon.recorder.labels import said
@@ -21,16 +26,19 @@ from daemon.recorder.plan import Plan
 from daemon.recorder.remarks import put_label, put_mark
 from daemon.recorder.rows import Body
 from daemon.recorder.saving import Saving, three_parts
-from daemon.recorder.schema import EpisodeSpec, check_task, check_units_word
+from daemon.recorder.schema import EpisodeSpec, Manifest, check_task, check_units_word
 from daemon.recorder.session import Session
+from daemon.recorder.shelf import Published
 from robotd.clock import Clock
-from robotd.errors import DatasetError, RobotdError, StateError
+from robotd.errors import DatasetError, EncoderError, RobotdError, StateError
 from robotd.messages import RecordingStatus
 from robotd.paths import lerobot_home
 
 log = logging.getLogger(__name__)
 
 _ROW_BYTES_PER_PIXEL = 0.033  # two 640x480 cameras at 30 fps write about 0.6 MB/s
+_AFTER_ENDING = (channel.Undo, channel.SetLabel, channel.Close, channel.Decide)
+"""Commands about kept episodes: they wait for those that are still being closed."""
 _RESTARTED = "control was started again while it recorded"
 
 type Answer = Callable[[channel.FromRecorder], None]
@@ -59,6 +67,9 @@ class RecorderService:
         self._closings: list[tuple[int, Plan]] = []  # asked to close; answered when all is saved
         self._trouble: RobotdError | None = None  # with the rows of the newest episode
         self._session = session
+        self.encoders = Choice()
+        self._ending = Ending(session)
+        self._later: deque[channel.ToRecorder] = deque()
         self._saving = Saving(self._session, self._saved)
         self._saving.recover()
 
@@ -66,6 +77,9 @@ class RecorderService:
 
     def handle(self, command: channel.ToRecorder) -> None:
         """Carry out one command; it is answered now or, where it has to be saved first, then."""
+        if not self._ending.idle and isinstance(command, _AFTER_ENDING):
+            self._later.append(command)
+            return
         try:
             data = self._do(command)
         except RobotdError as error:
@@ -87,7 +101,7 @@ class RecorderService:
             case channel.Start(policy_sha256=policy_sha256):
                 return self._start(policy_sha256)
             case channel.Keep(success=success):
-                return self._keep(success)
+                self._keep(command.id, success)
             case channel.Discard(again=again):
                 return self._discard(again)
             case channel.Mark(name=name):
@@ -148,6 +162,10 @@ class RecorderService:
             seen=cameras.found(self._config, self._runtime),
         )
         self._check_cameras(spec)
+        self._ending.check()
+        spec = msgspec.structs.replace(
+            spec, encoder=self.encoders.encoder.name, encoder_note=self.encoders.note
+        )
         manifest = self._session.start(spec)
         self._intake.begin()
         plan.pace.started()
@@ -162,20 +180,34 @@ class RecorderService:
                 log.warning("%s", warning)
         self._warnings = warnings
 
-    def _keep(self, success: bool | None) -> dict[str, Any]:
+    def _keep(self, command_id: int, success: bool | None) -> None:
         plan = self._session_plan()
         self._drain()
         rows, before = self._session.rows, self._session.recording
         label = None if before is None else said(before, success, None).label
-        manifest = self._session.keep(label)
-        outcome = {True: "success", False: "fail", None: "kept"}[manifest.label.success]
-        if manifest.kept:
-            plan.kept.append(manifest.journal_id)
-            self._saving.publish()
+
+        def ended(manifest: Manifest) -> None:
+            if manifest.kept:
+                self._saving.publish()
+            data = {"journal": manifest.journal_id, "frames": rows, "kept": manifest.kept}
+            self._answer(channel.Done(id=command_id, data=data))
+
+        def failed(error: RobotdError) -> None:
+            if before is not None and rows:
+                plan.take_back(before.journal_id)
+                self._line(before.journal_id, rows, "interrupted", error.what)
+            self._note(error)
+            self._answer(_refused(command_id, error))
+
+        self._ending.keep(label, ended, failed)
+        if before is None or label is None:
+            return
+        outcome = {True: "success", False: "fail", None: "kept"}[label.success]
+        if rows:
+            plan.kept.append(before.journal_id)
         plan.pace.kept(self._clock.now_ns(), plan.more)
-        outcome = outcome if manifest.kept else "discarded"
-        self._line(manifest.journal_id, rows, outcome, manifest.reason, len(manifest.marks))
-        return {"journal": manifest.journal_id, "frames": rows, "kept": manifest.kept}
+        note, marks = "" if rows else "no rows", len(before.marks)
+        self._line(before.journal_id, rows, outcome if rows else "discarded", note, marks)
 
     def _discard(self, again: bool) -> dict[str, Any]:
         plan = self._session_plan()
@@ -275,6 +307,7 @@ class RecorderService:
                 "root": plan.spec.dataset_root,
                 "kept": len(plan.kept),
                 "published": len(plan.published),
+                "flagged": plan.flagged,
             }
             self._answer(channel.Done(id=command_id, data=data | three_parts(failure)))
         self._closings.clear()
@@ -292,6 +325,9 @@ class RecorderService:
 
     def step(self) -> None:
         """Take what is due: pictures, rows, finished publishing, the time limit."""
+        self._ending.collect()
+        while self._later and self._ending.idle:
+            self.handle(self._later.popleft())
         self._saving.collect()
         if self._closings and self._saving.idle:
             self._answer_closings()
@@ -299,7 +335,7 @@ class RecorderService:
         if self._session.recording is None:
             self._go_on()
             return
-        for row_tick in self._intake.due():
+        for row_tick in self._intake.due(lambda: self._session.crowded):
             self._append(row_tick)
         if self._intake.broken and self._session.recording is not None:
             self._drain()
@@ -356,12 +392,16 @@ class RecorderService:
             )
         self._line(episode.journal_id, rows, "interrupted", reason)
 
-    def _saved(self, journal_id: str) -> None:
+    def _saved(self, result: Published) -> None:
         for plan in (self._plan, *(plan for _, plan in self._closings)):
-            if plan is not None:
-                plan.saved(journal_id)
+            if plan is not None and result.commit is not None:
+                plan.saved(result.journal_id, result.commit.episode_index, result.verdict)
+            elif plan is not None:
+                plan.held_back(result.journal_id, result.verdict)
 
     def _note(self, error: RobotdError) -> None:
+        if isinstance(error, EncoderError):
+            self.encoders = self.encoders.without(self.encoders.encoder.name, error.what)
         if self._trouble is None or error.what != self._trouble.what:
             log.error("%s", error)
         self._trouble = error
@@ -378,7 +418,7 @@ class RecorderService:
                 outcome,
                 note,
                 intake.gaps,
-                intake.repeated,
+                intake.repeated + self._session.lagged,
                 marks,
                 intake.takeovers,
             )
@@ -402,10 +442,14 @@ class RecorderService:
             episodes_published=0 if plan is None else len(plan.published),
             frames=self._session.rows,
             gaps=self._intake.gaps,
-            repeated=self._intake.repeated,
+            repeated=self._intake.repeated + self._session.lagged,
             elapsed_s=self._session.rows / fps,
             limit_s=None if plan is None else plan.limit_s,
             disk_left_s=self._session.minutes_left(max(bytes_per_s, 1e4)) * 60.0,
+            encoder=self.encoders.encoder.name,
+            encoder_note=self.encoders.note,
+            encoder_behind_s=round(self._session.behind_s, 1),
+            lagged=self._session.lagged,
             last_error="" if error is None else error.what,
             last_error_likely="" if error is None else error.likely,
             last_error_do="" if error is None else error.do,
@@ -422,7 +466,7 @@ class RecorderService:
     @property
     def idle(self) -> bool:
         """Whether nothing is being saved and every answer was given."""
-        return self._saving.idle and not self._closings
+        return self._saving.idle and self._ending.idle and not self._closings
 
     def _phase(self) -> str:
         if self._session.recording is not None:
@@ -435,6 +479,7 @@ class RecorderService:
         """End: an open episode is whole and will be offered; what was kept is published."""
         if self._session.recording is not None:
             self._drain()
+        self._ending.close()
         self._saving.close()
         self._answer_closings()
         self._session.close()

@@ -14,8 +14,10 @@ from pathlib import Path
 import msgspec
 
 from daemon.recorder import dataset
-from daemon.recorder.durable import make_folder
+from daemon.recorder.durable import append_line, disk_error, make_folder
 from daemon.recorder.failure import explained
+from daemon.recorder.quality_finding import Verdict
+from daemon.recorder.quality_gate import HeldBackError
 from daemon.recorder.relabel import relabel_journal
 from daemon.recorder.schema import (
     EpisodeSpec,
@@ -29,13 +31,17 @@ from daemon.recorder.stored import MANIFEST, read_manifest, recover_journal, sav
 from daemon.recorder.transaction import Commit, remove_tree
 from robotd.errors import DatasetError, RobotdError, StateError
 
+_DATASETS = "datasets.txt"
+
 
 class Published(msgspec.Struct, frozen=True):
-    """What became of a kept episode: a commit, or an error (its journal stays, to be retried)."""
+    """What became of a kept episode: a commit, or an error (its journal stays, to be retried; after
+    a HeldBackError it waits for a person). `verdict` is the quality gate's, where it came so far."""
 
     journal_id: str
     commit: Commit | None
     error: RobotdError | None = None
+    verdict: Verdict | None = None
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -57,6 +63,7 @@ class Shelf:
         self._stamp = stamp
         self._pending: list[Path] = []
         self._publishing = threading.Lock()
+        self._unfinished: dict[Path, str] = {}  # ended, but the disk did not take the end: why
         make_folder(journals)
         self._lock_descriptor = _lock(journals)
 
@@ -89,8 +96,9 @@ class Shelf:
                     remove_tree(folder)
             except DatasetError as error:
                 unreadable.append(error.what)
+        # An undo leaves no journal that names its dataset, and may be half done all the same.
         waiting = [manifest for manifest in self._manifests() if manifest.kept]
-        for root in {manifest.spec.dataset_root for manifest in waiting}:
+        for root in {manifest.spec.dataset_root for manifest in waiting} | self._noted():
             try:
                 self._settle(Path(root))
             except RobotdError as error:  # publishing will meet it again, and report it
@@ -113,6 +121,22 @@ class Shelf:
                 finally:
                     self._publishing.release()
 
+    def _note(self, root: Path) -> None:
+        """Remember, across a crash, that episodes go into the dataset `root`."""
+        path = self._journals / _DATASETS
+        if str(root) in self._noted():
+            return
+        try:
+            append_line(path, str(root).encode())
+        except OSError as error:
+            raise disk_error(error, path) from error
+
+    def _noted(self) -> set[str]:
+        """Every dataset that episodes of this shelf went into; of a torn line nothing is known."""
+        path = self._journals / _DATASETS
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return {line.decode(errors="replace") for line in lines if line.startswith(b"/")}
+
     def _settle(self, root: Path) -> None:
         with explained(f"What was being saved into {root} cannot be finished", root):
             dataset.recover(root, self._journals)
@@ -125,12 +149,18 @@ class Shelf:
                 try:
                     with explained(f"Episode {folder.name} cannot be saved", folder):
                         commit = dataset.publish(folder, wall_ns=lambda: self._stamp().wall_ns)
+                        root = Path(read_manifest(folder).spec.dataset_root)
+                        verdict = dataset.verdict_of(root, commit)
+                except HeldBackError as error:
+                    self._pending.remove(folder)
+                    results.append(Published(folder.name, None, error, error.verdict))
+                    continue
                 except RobotdError as error:
                     results.append(Published(folder.name, None, error))
                     continue
                 self._pending.remove(folder)
                 remove_tree(folder)
-                results.append(Published(folder.name, commit))
+                results.append(Published(folder.name, commit, None, verdict))
         return results
 
     def undo(self, root: Path, journal_id: str) -> None:
@@ -168,6 +198,7 @@ class Shelf:
 
     def offered(self) -> list[Manifest]:
         """Episodes that nobody decided on: interrupted, or ended without keep or discard."""
+        self._finish_off()
         return [
             manifest
             for manifest in self._manifests()
@@ -228,6 +259,16 @@ class Shelf:
             "It was decided on already, or the name is misspelt.",
             "List them: robotd dataset recover.",
         )
+
+    def _finish_off(self) -> None:
+        """End what the disk did not let end, if it works by now; else the next start does."""
+        for folder, reason in list(self._unfinished.items()):
+            with contextlib.suppress(OSError, DatasetError):
+                manifest = read_manifest(folder)
+                kept = manifest.kept and folder not in self._pending
+                if manifest.state == "recording" or kept:
+                    recover_journal(folder, reason)
+                del self._unfinished[folder]
 
     def _folders(self) -> list[Path]:
         return sorted(path for path in self._journals.iterdir() if path.is_dir())

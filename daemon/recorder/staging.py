@@ -3,17 +3,20 @@
 Nothing here changes the dataset: the result is an `Intent`, the renames that will.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daemon.recorder import layout, tables, video
 from daemon.recorder.durable import make_folder, sha256_of, sync_file, sync_folder
+from daemon.recorder.encoders import ENCODERS, X264
 from daemon.recorder.info import (
     CHUNK_FILES,
     DATA_PATH,
@@ -28,6 +31,8 @@ from daemon.recorder.info import (
     load_info,
     new_info,
 )
+from daemon.recorder.quality_files import QUALITY, VIEWS
+from daemon.recorder.quality_gate import Gate
 from daemon.recorder.schema import EpisodeSpec, Manifest
 from daemon.recorder.stats import (
     Stats,
@@ -38,7 +43,7 @@ from daemon.recorder.stats import (
     to_json,
 )
 from daemon.recorder.stored import EVIDENCE, ROWS
-from daemon.recorder.transaction import SIDECAR, STAGING, Commit, Intent, read_commits
+from daemon.recorder.transaction import SIDECAR, STAGING, Commit, Intent, last_commit
 from robotd.errors import DatasetError
 
 type Places = dict[str, tuple[int, int]]
@@ -55,11 +60,13 @@ def episode_folder(episode_index: int) -> str:
 
 def is_ours(root: Path, info: Info) -> bool:
     """Whether the dataset is as robotd's last commit left it, so that its record can be used."""
-    commits = read_commits(root)
-    return (
-        bool(commits)
-        and commits[-1].info_sha256 == sha256_of(root / INFO)
-        and commits[-1].total_frames == info["total_frames"]
+    commit = last_commit(root)
+    return commit is not None and _is_after(root, info, commit)
+
+
+def _is_after(root: Path, info: Info, commit: Commit) -> bool:
+    return commit.info_sha256 == sha256_of(root / INFO) and (
+        commit.total_frames == info["total_frames"]
     )
 
 
@@ -80,6 +87,7 @@ def stage_episode(root: Path, journal: Path, manifest: Manifest, wall_ns: int) -
         rows, [*tasks, *new_tasks], fps=spec.fps, episode_index=index, first_index=first
     )
     stats: Stats = {}
+    gate = Gate(root, info, manifest)
     facts: dict[str, Any] = {
         "episode_index": index,
         "tasks": list(dict.fromkeys(rows["task"].to_pylist())),
@@ -93,7 +101,7 @@ def stage_episode(root: Path, journal: Path, manifest: Manifest, wall_ns: int) -
         feature = info["features"][camera.key]
         path = stage.new(VIDEO_PATH, places[camera.key], video_key=camera.key)
         _write_video(journal / f"{camera.name}.mp4", path, manifest, feature)
-        stats[camera.key] = video_stats(path, manifest.rows)
+        stats[camera.key] = video_stats(path, manifest.rows, partial(gate.see, camera))
         facts[f"videos/{camera.key}/chunk_index"] = places[camera.key][0]
         facts[f"videos/{camera.key}/file_index"] = places[camera.key][1]
         facts[f"videos/{camera.key}/from_timestamp"] = 0.0
@@ -101,7 +109,7 @@ def stage_episode(root: Path, journal: Path, manifest: Manifest, wall_ns: int) -
     stats = {**layout.episode_stats(columns, info["features"]), **stats}
     layout.write_data(stage.new(DATA_PATH, places["data"]), columns, info["features"])
     layout.write_episode(stage.new(EPISODES_PATH, places["meta"]), facts, stats, places["meta"])
-    _stage_sidecar(stage, journal, manifest, index)
+    _stage_sidecar(stage, journal, manifest, index, rows, gate)
     if new_tasks:
         layout.write_tasks(stage.replace(TASKS, index), [*tasks, *new_tasks])
     stage.replace(STATS, index).write_bytes(
@@ -191,8 +199,10 @@ class _Stage:
     def sync(self) -> None:
         for name in self.names:
             sync_file(self.folder / name)
-        for folder in {(self.folder / name).parent for name in self.names}:
-            sync_folder(folder)
+        # Every folder on the way: one whose own name was never synced takes its files with it.
+        paths = [Path(name) for name in self.names]
+        for folder in sorted({folder for path in paths for folder in path.parents}):
+            sync_folder(self.folder / folder)
 
     def hashes(self) -> dict[str, str]:
         return {name: sha256_of(self.folder / name) for name in self.names}
@@ -209,12 +219,21 @@ def _write_video(source: Path, target: Path, manifest: Manifest, feature: dict[s
         feature["info"] = {
             **info,
             **video.probe(target),
-            **video.encoder_info(manifest.spec.fps, manifest.spec.video_crf),
+            **video.encoder_info(
+                manifest.spec.fps,
+                manifest.spec.video_crf,
+                ENCODERS.get(manifest.spec.encoder, X264),
+            ),
         }
 
 
-def video_stats(path: Path, rows: int) -> dict[str, npt.NDArray[Any]]:
-    """Statistics of the pictures that a policy will be shown: those decoded from the file."""
+def video_stats(
+    path: Path, rows: int, see: Callable[[int, Any], None] = lambda index, frame: None
+) -> dict[str, npt.NDArray[Any]]:
+    """Statistics of the pictures that a policy will be shown: those decoded from the file.
+
+    `see` is given every one of them, by row.
+    """
     wanted = set(sampled_frames(rows))
     seen = 0
 
@@ -222,6 +241,7 @@ def video_stats(path: Path, rows: int) -> dict[str, npt.NDArray[Any]]:
         nonlocal seen
         for index, frame in video.decode_frames(path):
             seen = index + 1
+            see(index, frame)
             if index in wanted:
                 yield frame.to_ndarray(format="rgb24")
 
@@ -235,13 +255,16 @@ def video_stats(path: Path, rows: int) -> dict[str, npt.NDArray[Any]]:
     return stats
 
 
-def _stage_sidecar(stage: _Stage, journal: Path, manifest: Manifest, index: int) -> None:
+def _stage_sidecar(
+    stage: _Stage, journal: Path, manifest: Manifest, index: int, rows: pa.Table, gate: Gate
+) -> None:
     folder = episode_folder(index)
     evidence = tables.read_stream(journal / EVIDENCE).slice(0, manifest.rows)
     pq.write_table(evidence, stage.add(f"{folder}/evidence.parquet"), compression="zstd")
     about = msgspec.structs.replace(manifest, state="committed", episode_index=index)
     data = msgspec.json.format(msgspec.json.encode(about), indent=2)
     stage.add(f"{folder}/episode.json").write_bytes(data)
+    gate.write(rows, evidence, stage.add(f"{folder}/{QUALITY}"), stage.add(f"{folder}/{VIEWS}"))
 
 
 def _total_stats(root: Path, info: Info, episode: Stats) -> Stats:
@@ -256,7 +279,7 @@ def _total_stats(root: Path, info: Info, episode: Stats) -> Stats:
 def _ends(root: Path, info: Info) -> Places:
     if info["total_episodes"] == 0:
         return {}
-    commits = read_commits(root)
-    if is_ours(root, info) and commits[-1].kind == "keep":
-        return commits[-1].places
+    commit = last_commit(root)
+    if commit is not None and commit.places and _is_after(root, info, commit):
+        return commit.places
     return layout.last_places(root, info)
