@@ -16,6 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "undo": ("take back the last change", "dataset.undo"),
     "relabel": ("another task, success or note for episodes", "dataset.relabel"),
     "merge": ("one dataset from several of one kind", "dataset.merge"),
+    "tag": ("a name for the dataset as it is, to come back to", "dataset.tag"),
     "compact": ("join small files, beside a recording if need be", "dataset.compact"),
     "check": ("whether a dataset is whole and sound; --fix mends a copy", "dataset.check"),
     "recover": ("episodes that were interrupted or not saved", "dataset.interrupted"),

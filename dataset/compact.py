@@ -12,6 +12,7 @@ import msgspec
 
 from daemon.cli.main import add_json
 from dataset.place import dataset_at
+from dataset.settled import settled
 
 _NICENESS = 10
 
@@ -24,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder import edits
 
-    root = dataset_at(args.dataset, editable=True)
+    root = settled(dataset_at(args.dataset, editable=True))
     os.nice(_NICENESS)
     before = edits.file_count(root)
     commit = edits.compact(root, time.time_ns)

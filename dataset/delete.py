@@ -12,6 +12,7 @@ from daemon.cli.main import add_json
 from dataset.consent import add_consent, agreed
 from dataset.numbers import numbers_in, words
 from dataset.place import dataset_at
+from dataset.settled import settled
 from robotd.errors import StateError
 
 
@@ -25,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder import catalog, edits
 
-    root = dataset_at(args.dataset, editable=True)
+    root = settled(dataset_at(args.dataset, editable=True))
     lengths = catalog.read_info(root).lengths
     numbers = numbers_in(args.episodes)
     edits.check_numbers(numbers, len(lengths), root)

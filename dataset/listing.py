@@ -5,6 +5,7 @@ import argparse
 import msgspec
 
 from daemon.cli.main import add_json
+from dataset.settled import settle_all
 from robotd import paths
 
 
@@ -16,6 +17,7 @@ def run(args: argparse.Namespace) -> int:
     from daemon.recorder import catalog
 
     home = paths.lerobot_home()
+    settle_all(home)
     summaries = catalog.list_datasets(home)
     if args.json:
         print(msgspec.json.encode(summaries).decode())

@@ -6,6 +6,7 @@ import msgspec
 
 from daemon.cli.main import add_json
 from dataset.place import dataset_at
+from dataset.settled import settled
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder import catalog
 
-    found = catalog.read_info(dataset_at(args.dataset))
+    found = catalog.read_info(settled(dataset_at(args.dataset)))
     if args.json:
         print(msgspec.json.encode(found).decode())
     else:

@@ -14,6 +14,7 @@ import msgspec
 
 from daemon.cli.main import add_json
 from dataset.place import dataset_at, name_of, new_dataset_at
+from dataset.settled import settled
 from robotd.errors import DatasetError, StateError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from daemon.recorder.source import read_source
 
     target = new_dataset_at(args.into)
-    roots = [dataset_at(each) for each in args.datasets]
+    roots = [settled(dataset_at(each)) for each in args.datasets]
     if len(roots) < 2:
         raise StateError(
             "There is only one dataset to merge.",

@@ -14,6 +14,7 @@ from daemon.cli.main import add_json
 from dataset.consent import add_consent, agreed
 from dataset.numbers import numbers_in, words
 from dataset.place import dataset_at
+from dataset.settled import settled
 from robotd.errors import StateError
 
 _SUCCESS = {"yes": True, "no": False, "none": None}
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from daemon.recorder.schema import check_task
     from daemon.recorder.sidecar import Relabel
 
-    root = dataset_at(args.dataset, editable=True)
+    root = settled(dataset_at(args.dataset, editable=True))
     numbers = numbers_in(args.episodes)
     edits.check_numbers(numbers, len(catalog.read_info(root).lengths), root)
     says: dict[str, Any] = {}

@@ -216,9 +216,12 @@ def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
         dataset.check_dataset(root, make_spec(root))
 
 
-def test_two_processes_do_not_write_one_dataset(tmp_path: Path) -> None:
+def test_two_processes_do_not_write_one_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "dataset"
     journal = write_episode(tmp_path / "a", make_spec(root), 5)
+    monkeypatch.setattr(dataset, "PATIENCE_S", 0.05)
     with transaction.locked(root), pytest.raises(DatasetError, match="Another robotd"):
         dataset.publish(journal)
     dataset.publish(journal)
