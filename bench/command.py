@@ -11,8 +11,11 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "preflight": ("what the twin catches, what it refuses, how long it takes", "bench.preflight"),
     "tick": ("how well the loop keeps time, beside a bare loop and LeRobot", "bench.tick"),
     "bus": ("reading six servos: the own bus, the SDK of the vendor, rustypot", "bench.bus"),
+    "record": ("what becomes of every picture, beside LeRobot's dataset writer", "bench.record"),
     "soak": ("half an hour of work: memory, descriptors, missed ticks", "bench.soak"),
     "protection": ("false alarms of protection, and what it catches", "bench.protection"),
+    "scale": ("hundreds of episodes in one dataset: saving, opening, compact", "bench.scale"),
+    "crash": ("kills, power losses and failing disks: is anything saved lost?", "bench.crash"),
     "page": ("put results into the page of the docs", "bench.page"),
 }
 """Name -> (summary, module)."""

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import scale
+from bench import record, scale
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -74,6 +74,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
     ]
     if "backends" in report:
         return "bus", [*head, *_bus(report), ""]
+    if "keep_to_ready_ms" in report:
+        return "record", [*head, *record.table(report), ""]
     if "compact_s" in report:
         return "scale", [*head, *scale.table(report), ""]
     if "processes" in report:

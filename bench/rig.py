@@ -110,6 +110,10 @@ class Helper:
             stderr=self._log,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def ready(self) -> str:
         """Wait for the READY line; returns what stands behind it. Raises DaemonError when the
         process ends without one."""

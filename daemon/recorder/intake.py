@@ -5,7 +5,7 @@ it is known, or after a short wait without one. Nothing here waits.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from robotd.frames import Frame
 from robotd.states import Source, State
 
 _PICTURE_WAIT_NS = 120 * NS_PER_MS  # a USB picture of before the row may still be on its way
+_PICTURES_SAFE_NS = NS_PER_S  # camera processes keep two seconds of them
 _TICKS_STALE_NS = NS_PER_S
 
 _FROZEN_MS = 1000.0
@@ -121,11 +122,15 @@ class Intake:
         if self._config.recording.environment_state:
             self._world.sample()
 
-    def due(self) -> Iterator[RowTick]:
-        """The rows whose pictures are known by now, oldest first."""
+    def due(self, crowded: Callable[[], bool] = lambda: False) -> Iterator[RowTick]:
+        """The rows whose pictures are known by now, oldest first. While it is `crowded` behind
+        them, a row stays as long as its pictures are safe in their rings."""
         self._waiting.extend(self._ticks.rows())
         now_ns = self._clock.now_ns()
         while self._waiting and self._settled(self._waiting[0], now_ns):
+            waited_ns = now_ns - int(self._waiting[0].tick["deadline_ns"])
+            if waited_ns < _PICTURES_SAFE_NS and crowded():
+                return
             yield self._waiting.popleft()
 
     def rest(self) -> Iterator[RowTick]:

@@ -12,7 +12,7 @@ crash, or ended by a full disk). Everything written is synced at least every 0.5
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -187,6 +187,11 @@ class EpisodeJournal:
         waiting = max((lane.waiting for lane in self._lanes.values()), default=0)
         return waiting / self.manifest.spec.fps
 
+    @property
+    def crowded(self) -> bool:
+        """Whether an encoder is so far behind that it would not take the next row's picture."""
+        return any(lane.full for lane in self._lanes.values())
+
     def flush(self) -> None:
         """Write the pending rows and have every file synced. Raises as `append` does."""
         try:
@@ -328,6 +333,16 @@ class _ArrowStream:
 
     def end(self) -> None:
         self.sink.write(_END_OF_STREAM)
+
+
+def write_stream(sink: AppendFile, parts: Sequence[pa.Table]) -> None:
+    """Write tables of one schema one after the other as rows.arrow or evidence.arrow, synced."""
+    stream = _ArrowStream(sink, parts[0].schema)
+    for part in parts:
+        for batch in part.to_batches():
+            stream.write(batch)
+    stream.end()
+    sink.sync()
 
 
 def _check_row(spec: EpisodeSpec, row: Row) -> None:

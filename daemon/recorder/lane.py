@@ -40,6 +40,11 @@ class Lane(Protocol):
         """Rows whose frame is not encoded yet."""
         ...
 
+    @property
+    def full(self) -> bool:
+        """Whether the next picture would not be taken."""
+        ...
+
     def offer(self, rgb: Picture) -> bool:
         """Take the picture of the next row, which must not change any more. False: the lane is
         full, and the row gets the frame before it again. Never waits."""
@@ -63,6 +68,7 @@ class InlineLane:
     """Encodes while the caller waits: for lock-step."""
 
     waiting = 0
+    full = False
 
     def __init__(self, writer: VideoWriter) -> None:
         self._writer = writer
@@ -98,10 +104,14 @@ class ThreadLane:
     def waiting(self) -> int:
         return len(self._entries)
 
+    @property
+    def full(self) -> bool:
+        return self._pictures >= self._room
+
     def offer(self, rgb: Picture) -> bool:
         with self._wake:
             self._raise()
-            fits = self._pictures < self._room  # the first one does: none is before it
+            fits = not self.full  # the first one does: none is before it
             self._entries.append(rgb if fits else None)
             self._pictures += fits
             self._wake.notify_all()

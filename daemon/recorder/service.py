@@ -22,6 +22,7 @@ from daemon.recorder.intake import Intake
 from daemon.recorder.labels import said
 from daemon.recorder.left import entries
 from daemon.recorder.pacing import Pace
+from daemon.recorder.past import Past
 from daemon.recorder.plan import Plan
 from daemon.recorder.remarks import put_label, put_mark
 from daemon.recorder.rows import Body
@@ -37,7 +38,7 @@ from robotd.paths import lerobot_home
 log = logging.getLogger(__name__)
 
 _ROW_BYTES_PER_PIXEL = 0.033  # two 640x480 cameras at 30 fps write about 0.6 MB/s
-_AFTER_ENDING = (channel.Undo, channel.SetLabel, channel.Close, channel.Decide)
+_AFTER_ENDING = (channel.Undo, channel.SetLabel, channel.Close, channel.Decide, channel.Open)
 """Commands about kept episodes: they wait for those that are still being closed."""
 _RESTARTED = "control was started again while it recorded"
 
@@ -70,6 +71,7 @@ class RecorderService:
         self.encoders = Choice()
         self._ending = Ending(session)
         self._later: deque[channel.ToRecorder] = deque()
+        self._past = Past(session, self._intake, 0.0)
         self._saving = Saving(self._session, self._saved)
         self._saving.recover()
 
@@ -77,7 +79,7 @@ class RecorderService:
 
     def handle(self, command: channel.ToRecorder) -> None:
         """Carry out one command; it is answered now or, where it has to be saved first, then."""
-        if not self._ending.idle and isinstance(command, _AFTER_ENDING):
+        if not self._nothing_ends and isinstance(command, _AFTER_ENDING):
             self._later.append(command)
             return
         try:
@@ -108,6 +110,8 @@ class RecorderService:
                 return put_mark(self._session, self._intake, name)
             case channel.SetLabel():
                 self._label(command)
+            case channel.KeepLast():
+                self._keep_last(command)
             case channel.SetPolicy(sha256=sha256):
                 self._policy_sha256 = sha256
             case channel.Undo():
@@ -140,6 +144,8 @@ class RecorderService:
         # A session that was left open ends here; what it kept is published in its turn.
         pace = Pace(command.reset_s, command.auto)
         self._plan = Plan(spec, command.episodes, command.episode_limit_s, pace)
+        self._past.close()
+        self._past = Past(self._session, self._intake, command.keep_last_s)
         self._trouble = None
         waiting = entries(self._session, self._saving.unsaved)
         return {"dataset": command.dataset, "root": str(root), "interrupted": len(waiting)}
@@ -153,6 +159,18 @@ class RecorderService:
                 "Keep (→) or discard (←) it first.",
             )
         self._intake.check()
+        spec = self._spec(plan, policy_sha256)
+        self._check_cameras(spec)
+        self._ending.check()
+        manifest = self._session.start(spec)
+        self._past.episode_begins()
+        self._intake.begin()
+        plan.pace.started()
+        self._trouble = None
+        return {"journal": manifest.journal_id}
+
+    def _spec(self, plan: Plan, policy_sha256: str) -> EpisodeSpec:
+        """What an episode begun now records."""
         spec = self._body.episode_spec(
             plan.spec.dataset_root,
             plan.spec.repo_id,
@@ -161,16 +179,9 @@ class RecorderService:
             units_confirmed=plan.spec.units_confirmed,
             seen=cameras.found(self._config, self._runtime),
         )
-        self._check_cameras(spec)
-        self._ending.check()
-        spec = msgspec.structs.replace(
+        return msgspec.structs.replace(
             spec, encoder=self.encoders.encoder.name, encoder_note=self.encoders.note
         )
-        manifest = self._session.start(spec)
-        self._intake.begin()
-        plan.pace.started()
-        self._trouble = None
-        return {"journal": manifest.journal_id}
 
     def _check_cameras(self, spec: EpisodeSpec) -> None:
         rule = self._config.recording.camera_change
@@ -208,6 +219,24 @@ class RecorderService:
         plan.pace.kept(self._clock.now_ns(), plan.more)
         note, marks = "" if rows else "no rows", len(before.marks)
         self._line(before.journal_id, rows, outcome if rows else "discarded", note, marks)
+
+    def _keep_last(self, command: channel.KeepLast) -> None:
+        plan = self._session_plan()
+
+        def kept(manifest: Manifest) -> None:
+            plan.kept.append(manifest.journal_id)
+            outcome = {True: "success", False: "fail", None: "kept"}[manifest.label.success]
+            seconds = manifest.rows / manifest.spec.fps
+            plan.note(manifest.journal_id, manifest.rows, seconds, outcome, "", 0, 0)
+            self._saving.publish()
+            data = {"journal": manifest.journal_id, "frames": manifest.rows}
+            self._answer(channel.Done(id=command.id, data=data))
+
+        def failed(error: RobotdError) -> None:
+            self._note(error)
+            self._answer(_refused(command.id, error))
+
+        self._past.keep(command.seconds, command.success, plan.task, kept, failed)
 
     def _discard(self, again: bool) -> dict[str, Any]:
         plan = self._session_plan()
@@ -296,6 +325,7 @@ class RecorderService:
             self._interrupt("the session was closed while it recorded")
         self._saving.publish()  # what failed may work by now: the disk was full, the folder away
         self._closings.append((command_id, plan))
+        self._past.close()
         self._plan = None
 
     def _answer_closings(self) -> None:
@@ -326,7 +356,8 @@ class RecorderService:
     def step(self) -> None:
         """Take what is due: pictures, rows, finished publishing, the time limit."""
         self._ending.collect()
-        while self._later and self._ending.idle:
+        self._past.collect()
+        while self._later and self._nothing_ends:
             self.handle(self._later.popleft())
         self._saving.collect()
         if self._closings and self._saving.idle:
@@ -334,12 +365,21 @@ class RecorderService:
         self._intake.sample_world()
         if self._session.recording is None:
             self._go_on()
+        if self._session.recording is None:
+            self._follow_past()
             return
         for row_tick in self._intake.due(lambda: self._session.crowded):
             self._append(row_tick)
         if self._intake.broken and self._session.recording is not None:
             self._drain()
             self._interrupt(_RESTARTED)
+
+    def _follow_past(self) -> None:
+        plan = self._plan
+        if plan is not None:
+            error = self._past.follow(lambda: self._spec(plan, self._policy_sha256), plan.task)
+            if error is not None:
+                self._note(error)
 
     def _go_on(self) -> None:
         """Begin the next episode when its countdown is over and somebody has the arm."""
@@ -457,6 +497,7 @@ class RecorderService:
             auto=pace is not None and pace.auto,
             goes_on=pace is not None and pace.goes_on,
             reset_left_s=None if pace is None else pace.left_s(self._clock.now_ns()),
+            held_s=None if self._past.rows is None else self._past.rows / fps,
             marks=0 if episode is None else len(episode.marks),
             takeovers=0 if episode is None else self._intake.takeovers,
             said="" if episode is None else episode.label.note,
@@ -466,7 +507,12 @@ class RecorderService:
     @property
     def idle(self) -> bool:
         """Whether nothing is being saved and every answer was given."""
-        return self._saving.idle and self._ending.idle and not self._closings
+        return self._saving.idle and self._nothing_ends and not self._closings
+
+    @property
+    def _nothing_ends(self) -> bool:
+        """Whether every kept episode is closed and whole, or has failed to be."""
+        return self._ending.idle and self._past.idle
 
     def _phase(self) -> str:
         if self._session.recording is not None:
@@ -480,6 +526,7 @@ class RecorderService:
         if self._session.recording is not None:
             self._drain()
         self._ending.close()
+        self._past.close()
         self._saving.close()
         self._answer_closings()
         self._session.close()

@@ -29,9 +29,11 @@ from daemon.recorder.schema import (
     machine_stamp,
 )
 from daemon.recorder.shelf import Shelf
+from daemon.recorder.standby import STANDBY, Standby
 from daemon.recorder.stored import save_manifest
 from daemon.recorder.syncing import Syncer, ThreadSyncer
-from robotd.errors import DatasetError, DiskFullError, StateError
+from daemon.recorder.transaction import remove_tree
+from robotd.errors import DatasetError, DiskFullError, RobotdError, StateError
 
 
 class Session(Shelf):
@@ -54,6 +56,7 @@ class Session(Shelf):
         open_lane: OpenLane = InlineLane,
     ) -> None:
         super().__init__(journals, stamp)
+        remove_tree(journals.parent / STANDBY)  # of a recorder that was killed: nobody kept it
         self._limits = limits or DiskLimits()
         self._now_ns = now_ns
         self._free_bytes = free_bytes
@@ -88,6 +91,11 @@ class Session(Shelf):
         return 0 if self._newest is None else self._newest.lagged
 
     @property
+    def crowded(self) -> bool:
+        """Whether an encoder would not take the next picture of the running episode."""
+        return self._open is not None and self._open.crowded
+
+    @property
     def behind_s(self) -> float:
         """How far the encoders are behind the newest episode."""
         return 0.0 if self._newest is None else self._newest.behind_s
@@ -110,11 +118,10 @@ class Session(Shelf):
                 self._publishing.release()
         make_room(self._journals, self._spare(spec), self._limits, self._free_bytes)
         make_room(root, [], self._limits, self._free_bytes)  # it may be another disk
+        self._note(root)
         started = self._stamp()
-        moment = datetime.fromtimestamp(started.wall_ns // 10**9, UTC).strftime("%Y%m%d-%H%M%S")
-        journal_id = f"{moment}-{started.wall_ns % 10**9:09d}-{secrets.token_hex(3)}"
         self._open = EpisodeJournal.create(
-            self._journals / journal_id,
+            self._new_folder(started),
             spec,
             started=started,
             now_ns=self._now_ns,
@@ -124,6 +131,39 @@ class Session(Shelf):
         )
         self._newest = self._open
         return self._open.manifest
+
+    def _new_folder(self, started: Stamp) -> Path:
+        moment = datetime.fromtimestamp(started.wall_ns // 10**9, UTC).strftime("%Y%m%d-%H%M%S")
+        token = secrets.token_hex(3)
+        return self._journals / f"{moment}-{started.wall_ns % 10**9:09d}-{token}"
+
+    def standby(self, keep_s: float) -> Standby:
+        """Something that holds the last `keep_s` seconds while no episode is recorded."""
+        return Standby(
+            self._journals.parent / STANDBY,
+            keep_s,
+            open_lane=self._open_lane,
+            stamp=self._stamp,
+            limits=self._limits,
+        )
+
+    def keep_last(
+        self,
+        standby: Standby,
+        rows: int,
+        label: Label,
+        task: str,
+        kept: Callable[[Manifest], None],
+        failed: Callable[[RobotdError], None],
+    ) -> None:
+        """Queue the newest `rows` rows that `standby` holds as a kept episode."""
+
+        def queued(manifest: Manifest) -> None:
+            self._pending.append(self._journals / manifest.journal_id)
+            kept(manifest)
+
+        folder = self._new_folder(self._stamp())
+        standby.keep(folder, rows, label, task, queued, failed)
 
     def append(self, row: Row, frames: Frames) -> None:
         """Add a row and its frames to the running episode.

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.page import section
 from robotd.messages import INSTANCE_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -167,3 +168,14 @@ def test_nothing_is_measured_beside_a_running_robot(tmp_path: Path) -> None:
         holder.wait()
     assert refused["error"] == "DaemonError"
     assert "robotd stop --name other" in refused["do"]
+
+
+def test_the_real_recorder_is_measured_and_what_it_recorded_is_whole(tmp_path: Path) -> None:
+    found = bench(tmp_path, "record", "--seconds", "2")
+    assert found["frames"] > 80
+    assert (found["frames_shifted"], found["repeated_unsaid"]) == (0, 0)
+    assert found["stopped_for_a_second"]["frames_shifted"] == 0
+    assert 0.0 < found["cpu_s_per_camera_s"] < 5.0
+    place, lines = section(found)
+    assert place == "record"
+    assert sum("| robotd |" in line for line in lines) == 1
