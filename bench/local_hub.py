@@ -124,6 +124,7 @@ class _CutError(Exception):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     local_hub: LocalHub
 
     def log_message(self, *_: object) -> None:

@@ -7,6 +7,7 @@ moved last, to a commit whose listing was found to be the whole snapshot and not
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -98,20 +99,31 @@ def _send(hub: Hub, repo: str, files: Sequence[File], folder: Path, report: Repo
     left_bytes = sum(file.size_bytes for file in files)
     for batch in _batches(files):
         operations = hub.operations(Local(each.path, each.source, each.sha256) for each in batch)
-        hub.send(repo, operations)
-        for file, operation in zip(batch, operations, strict=True):
-            if operation.upload_info.sha256.hex() != file.sha256:
-                (folder / _HASHES).unlink(missing_ok=True)
-                raise ChangedError(
-                    f"{file.path} is not what it was when the upload began.",
-                    "Another program wrote to the dataset.",
-                    "Nothing: it begins anew with what is there now.",
-                )
+        try:
+            hub.send(repo, operations)
+        except RefusedError:
+            # What the hub does not take may be a file that was half of one content, half another.
+            _check_unchanged(batch, [each.sha256_now() for each in batch], folder)
+            raise
+        sent = [operation.upload_info.sha256.hex() for operation in operations]
+        _check_unchanged(batch, sent, folder)
         done += operations
         left -= len(batch)
         left_bytes -= sum(file.size_bytes for file in batch)
         report(files_left=left, bytes_left=left_bytes, attempt=0)
     return done
+
+
+def _check_unchanged(files: Sequence[File], now: Sequence[str], folder: Path) -> None:
+    """Raise ChangedError when a file is not what it was when the upload began."""
+    for file, content in zip(files, now, strict=True):
+        if content != file.sha256:
+            (folder / _HASHES).unlink(missing_ok=True)
+            raise ChangedError(
+                f"{file.path} is not what it was when the upload began.",
+                "Another program wrote to the dataset.",
+                "Nothing: it begins anew with what is there now.",
+            )
 
 
 def _batches(files: Sequence[File]) -> Iterator[list[File]]:
@@ -152,8 +164,6 @@ def _card(
 
 
 def _in_memory(path: str, data: bytes) -> File:
-    from hashlib import sha256
-
     return File(path, data, len(data), sha256(data).hexdigest())
 
 

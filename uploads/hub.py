@@ -8,8 +8,10 @@ rate limit and pause.
 """
 
 import os
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -245,7 +247,14 @@ def _client(traffic: Traffic) -> httpx.Client:
         event_hooks={"request": [before], "response": [_raise_when_busy]},
         follow_redirects=True,
         timeout=_TIMEOUT,
+        verify=trusted(),
     )
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates that are trusted: read once, which takes longer than many an attempt."""
+    return httpx.create_ssl_context()
 
 
 def _raise_when_busy(response: httpx.Response) -> None:

@@ -57,6 +57,15 @@ class File:
     size_bytes: int
     sha256: str
 
+    def sha256_now(self) -> str:
+        """The content's SHA-256 as it is now; "" when it is gone. Raises UploadError."""
+        if isinstance(self.source, bytes):
+            return self.sha256
+        try:
+            return sha256_of(self.source) if self.source.is_file() else ""
+        except OSError as error:
+            raise disk_trouble(error) from error
+
     def git_sha1(self) -> str:
         """What git calls it, as the hub lists small files. Reads it. Raises UploadError."""
         try:

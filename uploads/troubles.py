@@ -140,6 +140,13 @@ def _answered(response: httpx.Response, doing: str, token: str) -> UploadError:
     status = response.status_code
     said = without_token(_words(response), token)
     what = f"The hub answered {status} ({doing}): {said}"
+    if _from_storage(response):
+        return WaitError(
+            what,
+            "The storage behind the hub did not get the file whole, or the address that the hub "
+            "gave for it has expired.",
+            "Nothing: the hub is asked for a new one.",
+        )
     if status == 401:
         return RefusedError(
             what, "The token is wrong, expired, or there is none.", f"Log in again: {_LOGIN}"
@@ -151,16 +158,16 @@ def _answered(response: httpx.Response, doing: str, token: str) -> UploadError:
             "account's private storage is used up.",
             f"Use a name of yours (--repo owner/name), or: {_LOGIN}",
         )
-    if status == 404:
+    if status == 404 and response.headers.get("X-Error-Code") == "RepoNotFound":
         return RefusedError(
             what,
             "The repository was removed or renamed, or this token cannot see it.",
             "Queue it again (robotd upload NAME --repo owner/name), or: " + _LOGIN,
         )
-    if status == 412:
+    if status in (404, 412):
         return WaitError(
             what,
-            "Somebody else committed to the repository meanwhile.",
+            "Somebody else changed the repository meanwhile.",
             "Nothing: the hub is compared anew.",
         )
     return RefusedError(
@@ -168,6 +175,12 @@ def _answered(response: httpx.Response, doing: str, token: str) -> UploadError:
         "The hub does not take this request.",
         "Read its words above; mend what they name, then: robotd upload retry.",
     )
+
+
+def _from_storage(response: httpx.Response) -> bool:
+    """Whether it is not the hub's API that answered, but where large files go."""
+    path = response.request.url.path
+    return "/api/" not in path and ".git/info/lfs" not in path
 
 
 def disk_trouble(error: OSError) -> UploadError:
