@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "protection": ("false alarms of protection, and what it catches", "bench.protection"),
     "scale": ("hundreds of episodes in one dataset: saving, opening, compact", "bench.scale"),
     "crash": ("kills, power losses and failing disks: is anything saved lost?", "bench.crash"),
+    "uploads": ("hub faults and kills: is anything missing, doubled, tagged?", "bench.uploads"),
     "page": ("put results into the page of the docs", "bench.page"),
 }
 """Name -> (summary, module)."""

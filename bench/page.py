@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import record, scale
+from bench import record, scale, uploads
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -78,6 +78,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
         return "record", [*head, *record.table(report), ""]
     if "compact_s" in report:
         return "scale", [*head, *scale.table(report), ""]
+    if "tags_on_incomplete" in report:
+        return "uploads", [*head, *uploads.table(report), ""]
     if "processes" in report:
         return "soak", [*head, *_soak(report), ""]
     return "-".join(("tick", str(report["hz"]), *report["load"])), [*head, *_tick(report), ""]

@@ -66,6 +66,19 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(report[name] for name in WRONG) else 0
 
 
+def table(report: Mapping[str, Any]) -> list[str]:
+    """The report's lines on the benchmarks page."""
+    rows = ("faults", "kills", "uploads", "requests", "tags_set", *WRONG)
+    kinds = ", ".join(f"{name} {count}" for name, count in sorted(report["faults_by_kind"].items()))
+    return [
+        "| | |",
+        "|---|---|",
+        *(f"| {name.replace('_', ' ')} | {report[name]} |" for name in rows),
+        "",
+        f"Seed {report['seed']}, {report['seconds']:g} s. What went wrong: {kinds}.",
+    ]
+
+
 def run_bench(wanted: int, seed: int, prepare: str = "") -> dict[str, Any]:
     """`wanted` faults and kills; `prepare` ("module:function") is called in the uploader's process
     first, for tests that break it on purpose."""
