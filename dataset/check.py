@@ -71,6 +71,7 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
     With `wanted` only those episodes are looked at one by one. Raises OSError where the disk
     refuses.
     """
+    from daemon.recorder.convention import read_convention
     from dataset import check_beside, check_files, check_frames, check_gripper, check_rows
     from dataset import check_stats as statistics
     from dataset import check_values as values
@@ -100,13 +101,17 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
             findings += statistics.check_stats(found, rows, where)
             findings += values.check_names(found)
             if not any(each.code in ("columns", "not-finite") for each in findings):
-                more, facts = values.check_units(found, rows, check_beside.noted_units(root))
-                findings += more
-                findings += values.check_following(found, rows, where, wanted)
+                note = read_convention(root)
+                if note is None or note.recordable:  # else it is meant to be otherwise
+                    more, facts = values.check_units(found, rows, check_beside.noted_units(root))
+                    findings += more
+                    findings += values.check_following(found, rows, where, wanted)
+                    more, gripper = check_gripper.check_gripper(found, rows, where)
+                    findings += more
+                    facts |= gripper
+                else:
+                    facts["converted to"] = note.in_words()
                 findings += values.check_frozen(found, rows, where, wanted)
-                more, gripper = check_gripper.check_gripper(found, rows, where)
-                findings += more
-                facts |= gripper
             if deep:
                 from dataset.check_pictures import check_pictures
 

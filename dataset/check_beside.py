@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from daemon.recorder.convention import read_convention
 from daemon.recorder.staging import is_ours
 from daemon.recorder.transaction import SIDECAR, read_commits, standing, unsettled
 from dataset.check_contents import DAMAGED, Contents
@@ -19,7 +20,11 @@ _DATA = ("data/", "videos/")
 
 
 def noted_units(root: Path) -> str:
-    """The units that robotd noted beside the first episode that it recorded; "" if none."""
+    """The units that robotd noted when it converted the dataset, or beside the first episode that
+    it recorded; "" if none."""
+    converted = read_convention(root)
+    if converted is not None and converted.units:
+        return converted.units
     for path in sorted((root / _EPISODES).glob("episode-*/episode.json"))[:1]:
         about = _about(path)
         return str(about.get("spec", {}).get("units", "")) if about else ""

@@ -8,7 +8,6 @@ import errno
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -313,11 +312,17 @@ def reason(path: Path, failure: Exception) -> str:
     return f"it is damaged ({type(failure).__name__}: {str(failure).splitlines()[0]})"
 
 
-def runs(episode_index: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
-    """(episode, first row, row behind its last) of every stretch of one episode, in order."""
+def runs(rows: pa.Table) -> list[tuple[int, int, int]]:
+    """(episode, first row, row behind its last) of every stretch of one episode, in order.
+
+    Where `frame_index` goes back a stretch ends too: a save that failed leaves an episode's rows
+    right before the same episode's rows.
+    """
+    episode_index, frame_index = column(rows, "episode_index"), column(rows, "frame_index")
     if not len(episode_index):
-        return
-    starts = np.flatnonzero(np.diff(episode_index)) + 1
-    edges = [0, *starts.tolist(), len(episode_index)]
-    for first, stop in itertools.pairwise(edges):
-        yield int(episode_index[first]), first, stop
+        return []
+    ends = np.diff(episode_index) != 0
+    if len(frame_index):
+        ends |= np.diff(frame_index) < 0
+    edges = [0, *(np.flatnonzero(ends) + 1).tolist(), len(episode_index)]
+    return [(int(episode_index[first]), first, stop) for first, stop in itertools.pairwise(edges)]

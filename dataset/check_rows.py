@@ -22,7 +22,7 @@ _FIX = "robotd dataset check --fix numbers the rows again."
 def stretches(rows: pa.Table) -> Stretches:
     """Where each episode's rows are."""
     found: Stretches = {}
-    for episode, first, stop in runs(column(rows, "episode_index")):
+    for episode, first, stop in runs(rows):
         found.setdefault(episode, []).append((first, stop))
     return found
 
@@ -107,7 +107,7 @@ def check_numbering(found: Contents, rows: pa.Table, where: Stretches) -> list[F
             )
         )
     result += _positions(found, where)
-    order = [episode for episode, _, _ in runs(column(rows, "episode_index"))]
+    order = [episode for episode, _, _ in runs(rows)]
     if order != sorted(order):
         result.append(
             error(

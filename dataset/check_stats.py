@@ -55,12 +55,10 @@ def check_stats(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
     if found.stats is None:
         return []
     result: list[Finding] = []
-    parts = [
-        episode_vectors(found, rows, first, stop)
-        for places in where.values()
-        for first, stop in places
-    ]
-    truth = aggregate(parts) if parts else {}
+    vectors = {
+        place: episode_vectors(found, rows, *place) for places in where.values() for place in places
+    }
+    truth = aggregate(list(vectors.values())) if vectors else {}
     for key in found.vector_keys:
         each = _arrays(found.stats.get(key, {}))
         problem = form_problem(each)
@@ -85,7 +83,7 @@ def check_stats(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
                     mends=True,
                 )
             )
-    return result + _episode_stats(found, rows, where)
+    return result + _episode_stats(found, vectors, where)
 
 
 def _pictures(found: Contents) -> list[str]:
@@ -186,7 +184,9 @@ def _names(names: Any) -> list[str]:
     return [str(name) for name in names or []]
 
 
-def _episode_stats(found: Contents, rows: pa.Table, where: Stretches) -> list[Finding]:
+def _episode_stats(
+    found: Contents, vectors: Mapping[tuple[int, int], Stats], where: Stretches
+) -> list[Finding]:
     """Statistics of each episode, in meta/episodes: LeRobot's merge and delete go by them."""
     lacking, wrong, example = [], [], ""
     for row in found.episodes:
@@ -198,7 +198,7 @@ def _episode_stats(found: Contents, rows: pa.Table, where: Stretches) -> list[Fi
             continue
         if len(places) != 1:
             continue
-        truth = episode_vectors(found, rows, *places[0])
+        truth = vectors[places[0]]
         for key in found.vector_keys:
             problem = form_problem(stats[key]) or (
                 disagreement(stats[key], truth[key], places[0][1] - places[0][0])

@@ -271,7 +271,7 @@ def _unrelated(found: Contents, pairs: list[tuple[Values, Values]]) -> list[Find
         ]
     steps = [(np.diff(s, axis=0), a[:-1]) for s, a in pairs]
     deltas = float(np.median(_correlation(steps, 0, moving)))
-    if deltas > 0.8:
+    if deltas > _FOLLOWS and 0.2 <= _scale(steps, moving) <= 5:
         return [
             warning(
                 "delta-actions",

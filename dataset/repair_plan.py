@@ -132,7 +132,7 @@ class _Chain:
             return None, f"its video of {key} is missing or cannot be read"
         count, fits = frames_of(row, key, video, rows, self._found.fps)
         first = int(video.nearest(np.array([float(start)]))[0])
-        if video.problem and not (fits and count == rows):
+        if video.problem and not (fits and count == rows and video.in_order):
             return None, f"its video of {key} is torn"
         if count == rows and not fits:
             # The file is whole, but from_timestamp is not where the frames are: count them instead.
@@ -148,6 +148,8 @@ class _Chain:
             place, first = (later[0], 0) if later else (place, first)
         if place not in videos or videos[place].frames - first < rows:
             return None, f"its video of {key} is missing, torn, or ends inside it"
+        if videos[place].problem and not videos[place].in_order:
+            return None, f"its video of {key} is torn"
         if not _is_key(videos[place], first):
             return None, f"nothing proves which frames of {key} are its own"
         return Frames(place, first, rows), ""

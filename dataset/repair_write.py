@@ -82,7 +82,7 @@ def _write_tasks(found: Contents, done: list[str]) -> list[str]:
 
 
 def _write_videos(found: Contents, plan: Plan, done: list[str]) -> None:
-    """Cut torn videos behind the last frame that is used, and drop those that no episode has."""
+    """Cut videos behind the last frame that is used, and drop those that no episode has."""
     for key in found.video_keys:
         used: dict[Place, int] = {}
         for each in plan.saved:
@@ -94,7 +94,7 @@ def _write_videos(found: Contents, plan: Plan, done: list[str]) -> None:
                 path.unlink()
                 del found.videos[key][place]
                 done.append(f"left out {one.name}, which no saved episode is in")
-            elif one.problem:
+            elif one.in_order and (one.problem or one.frames > used[place]):
                 cut = path.with_name(f".{path.name}")
                 video.remux(path, cut, used[place])
                 cut.replace(path)
