@@ -78,6 +78,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--joint-prefix", default="", metavar="PREFIX", help="e.g. left_")
     parser.add_argument(
+        "--robot-type", default="", metavar="NAME", help="what LeRobot compares before it merges"
+    )
+    parser.add_argument(
         "--from", dest="from_version", choices=("v2.1", "v2.0"), help="insist on this format"
     )
     parser.add_argument("--copy", action="store_true", help="copy videos instead of linking them")
@@ -188,6 +191,7 @@ def _apply(
         changed=plan.changed,
         change_rows=change_rows if plan.changed else None,
         link=link or base != source.root,
+        robot_type=plan.robot_type,
     )
     return rewrite(base, folder, edit, progress), bounded
 
@@ -200,7 +204,7 @@ def _finish(
     wall_ns: int,
 ) -> None:
     from daemon.recorder.catalog import feature_names
-    from daemon.recorder.convention import PATH
+    from daemon.recorder.convention import write_convention
     from dataset.provenance import carry_sidecar, write_provenance
 
     names = {"action": "action_names", "observation.state": "state_names"}
@@ -224,8 +228,7 @@ def _finish(
         warnings=warnings,
         wall_ns=wall_ns,
     )
-    note = msgspec.json.format(msgspec.json.encode(plan.convention), indent=2)
-    (folder / PATH).write_bytes(note)
+    write_convention(folder, plan.convention)
 
 
 def _did(source: "Source", plan: "Plan") -> tuple[str, ...]:
@@ -283,6 +286,7 @@ def _request(args: argparse.Namespace, source: "Source") -> "Request":
             if each
         ),
         joint_prefix=args.joint_prefix,
+        robot_type=args.robot_type,
     )
 
 

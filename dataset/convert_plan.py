@@ -52,6 +52,7 @@ class Request:
     cameras: tuple[tuple[str, str], ...] = ()
     joints: tuple[tuple[str, str], ...] = ()
     joint_prefix: str = ""
+    robot_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Plan:
     formula: Formula | None = None
     actions: Actions | None = None
     order: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    robot_type: str = ""
 
     @property
     def changed(self) -> tuple[str, ...]:
@@ -135,6 +137,8 @@ def make_plan(source: Source, request: Request) -> Plan:
             features[key] = features[key] | {"names": list(new_names)}
             words.append(f"joints of {key}: {', '.join(new_names)}")
         order = {key: each for key, each in order.items() if each != tuple(range(len(each)))}
+    if request.robot_type:
+        words.append(f"robot type: {source.info.get('robot_type')} becomes {request.robot_type}")
     renamed = _renamed_cameras(source, request.cameras)
     words += [f"camera: {old} becomes {new}" for old, new in renamed.items()]
     return Plan(
@@ -148,6 +152,7 @@ def make_plan(source: Source, request: Request) -> Plan:
         formula=request.gripper,
         actions=request.actions,
         order=order,
+        robot_type=request.robot_type,
     )
 
 

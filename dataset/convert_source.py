@@ -4,16 +4,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from daemon.recorder.convention import Convention, read_convention
+from daemon.recorder.convention import Convention, convention_of, episode_pages
 from daemon.recorder.durable import sha256_of
 from daemon.recorder.info import INFO, STATS, VERSION, Features, Info
 from daemon.recorder.tables import ACTION, STATE
-from daemon.recorder.transaction import SIDECAR
 from robotd.errors import DatasetError
 
 OLD_VERSIONS = ("v2.1", "v2.0")
@@ -82,42 +80,19 @@ def read_source(root: Path) -> Source:
             "It was made by a LeRobot older than 2.0, or newer than this robotd.",
             f"robotd converts {VERSION} and {', '.join(OLD_VERSIONS)}.",
         )
-    notes = _notes(root)
-    units = {str(note.get("units", "")) for note in notes} - {""}
-    convention = read_convention(root)
-    is_noted = convention is not None or bool(units)
-    if convention is None:
-        if len(units) > 1:
-            raise DatasetError(
-                f"The episodes of {root} are in {' and '.join(sorted(units))}.",
-                "Datasets of different settings were merged.",
-                "Convert them one by one, before merging.",
-            )
-        known = next(iter(units), "")
-        convention = (
-            Convention(units="degrees")
-            if known == "degrees"
-            else Convention(units="range_m100_100" if known == "range_m100_100" else "")
-        )
-    hashes = {str(note.get("calibration_sha256", "")) for note in notes} - {""}
+    convention = convention_of(root)
+    specs = [page.get("spec", {}) for page in episode_pages(root)]
+    hashes = {str(spec.get("calibration_sha256", "")) for spec in specs} - {""}
     return Source(
         root=root,
         info=info,
         info_sha256=sha256_of(path),
         version=version,
-        convention=convention,
-        is_noted=is_noted,
+        convention=convention or Convention(),
+        is_noted=convention is not None,
         calibrations=frozenset(hashes),
         bounds=_bounds(root),
     )
-
-
-def _notes(root: Path) -> list[dict[str, Any]]:
-    """The specification of every episode that robotd recorded."""
-    return [
-        dict(json.loads(path.read_bytes()).get("spec", {}))
-        for path in sorted((root / SIDECAR / "episodes").glob("episode-*/episode.json"))
-    ]
 
 
 def _bounds(root: Path) -> dict[str, Bounds]:

@@ -211,7 +211,7 @@ def _note(
     notes: tuple[str, ...],
 ) -> None:
     """Where it comes from and what its columns mean, beside it."""
-    from daemon.recorder.convention import PATH
+    from daemon.recorder.convention import PATH, write_convention
     from dataset.export_columns import DESCRIPTIONS
     from dataset.provenance import write_provenance
 
@@ -225,9 +225,7 @@ def _note(
         warnings=notes,
         wall_ns=time.time_ns(),
     )
-    (folder / PATH).write_bytes(
-        msgspec.json.format(msgspec.json.encode(known.convention), indent=2)
-    )
+    write_convention(folder, known.convention)
     described = msgspec.json.format(msgspec.json.encode(DESCRIPTIONS), indent=2)
     (folder / PATH).with_name("columns.json").write_bytes(described)
 

@@ -61,6 +61,7 @@ def merge(sources: Sequence["Source"], target: Path, wall_ns: int) -> tuple[int,
 
     `target` is there whole or not at all. Raises DatasetError and DiskFullError.
     """
+    from daemon.recorder.convention import write_common
     from daemon.recorder.durable import append_line, sha256_of
     from daemon.recorder.film import Pick
     from daemon.recorder.info import INFO
@@ -79,6 +80,7 @@ def merge(sources: Sequence["Source"], target: Path, wall_ns: int) -> tuple[int,
         features = merged_features([source.info["features"] for source in sources])
         built = write_tree(folder, sources, picks, features, joined={})
         journals = stage_sidecar(folder, [source.root for source in sources], picks, {})
+        write_common(folder, [source.root for source in sources])
         commit = Commit(
             kind="edit",
             journal_id=new_id(wall_ns, "merge"),
@@ -100,15 +102,17 @@ def merge(sources: Sequence["Source"], target: Path, wall_ns: int) -> tuple[int,
 
 def check_alike(first: "Source", other: "Source") -> None:
     """Raise DatasetError, naming what differs, when the two cannot be one dataset."""
+    from daemon.recorder.convention import Convention, alike, convention_of
+
     differing = [
         f"{name} is {first.info.get(name)!r} and {other.info.get(name)!r}"
         for name in ("fps", "robot_type")
         if first.info.get(name) != other.info.get(name)
     ]
     differing += feature_differences(first.info["features"], other.info["features"])
-    units = _units(first.root), _units(other.root)
-    if all(units) and units[0] != units[1]:
-        differing.append(f"units are {units[0]} and {units[1]}")
+    numbers = [convention_of(each.root) or Convention() for each in (first, other)]
+    if not alike(*numbers):
+        differing.append(f"numbers are {numbers[0].in_words()} and {numbers[1].in_words()}")
     if differing:
         raise DatasetError(
             f"{first.root} and {other.root} cannot be merged: {'; '.join(differing)}.",
@@ -152,13 +156,3 @@ def _compared(feature: Mapping[str, Any]) -> dict[str, Any]:
     info = feature.get("info") or {}
     kept = {f"info {key}": value for key, value in info.items() if key not in _ENCODER_KEYS}
     return {**{part: value for part, value in feature.items() if part != "info"}, **kept}
-
-
-def _units(root: Path) -> str:
-    """The units that robotd noted beside an episode; "" where it recorded none."""
-    from daemon.recorder.sidecar import EPISODES
-
-    for about in (root / EPISODES).glob("*/episode.json"):
-        page = msgspec.json.decode(about.read_bytes())
-        return str(page.get("spec", {}).get("units", ""))
-    return ""

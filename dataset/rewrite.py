@@ -41,7 +41,7 @@ class Edit:
     """What becomes of a dataset. `features` are those of the result, in its order.
 
     `renamed` maps the source's feature keys; `changed` are the result's features whose values are
-    new, so that their statistics are computed.
+    new, so that their statistics are computed. `robot_type` is the new one, "" the old.
     """
 
     features: Features
@@ -49,6 +49,7 @@ class Edit:
     changed: tuple[str, ...] = ()
     change_rows: ChangeRows | None = None
     link: bool = True
+    robot_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def rewrite(root: Path, target: Path, edit: Edit, progress: Progress) -> Written
     totals = msgspec.json.encode(to_json(_total_stats(root, edit, stats)))
     (target / STATS).write_bytes(msgspec.json.format(totals, indent=4))
     info = source.info | {"features": edit.features, "data_path": DATA_PATH}
+    info["robot_type"] = edit.robot_type or info.get("robot_type")
     info["video_path"] = VIDEO_PATH if info.get("video_path") else None
     (target / INFO).write_bytes(encode_info(info))
     return Written(len(source.episodes), int(info["total_frames"]))

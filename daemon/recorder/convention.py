@@ -4,8 +4,9 @@
 recorder made it: robotd's say their units beside each episode, LeRobot's do not say.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -61,6 +62,72 @@ def read_convention(root: Path) -> Convention | None:
             "It was edited by hand, or written by a newer robotd.",
             "Convert the dataset again from its source.",
         ) from error
+
+
+def alike(one: Convention, other: Convention) -> bool:
+    """Whether the numbers of two datasets mean the same, as far as that is known."""
+    units_differ = bool(one.units and other.units and one.units != other.units)
+    return not units_differ and (one.gripper, one.actions) == (other.gripper, other.actions)
+
+
+def write_convention(root: Path, convention: Convention) -> None:
+    """Note in the new dataset `root` what its numbers mean."""
+    (root / PATH).parent.mkdir(exist_ok=True)
+    (root / PATH).write_bytes(msgspec.json.format(msgspec.json.encode(convention), indent=2))
+
+
+def write_common(root: Path, sources: Sequence[Path]) -> None:
+    """Note in `root` what was noted of those of `sources` that were converted, if any was.
+
+    Raises DatasetError when two of them do not mean the same.
+    """
+    if not any((source / PATH).exists() for source in sources):
+        return
+    common: Convention | None = None
+    for source in sources:
+        one = convention_of(source) or Convention()
+        if common is not None and not alike(common, one):
+            raise DatasetError(
+                f"{source} holds {one.in_words()}, the others {common.in_words()}.",
+                "One of them was converted.",
+                "Convert them alike first (robotd dataset convert).",
+            )
+        common = one if common is None or not common.units else common
+    if common is not None:
+        write_convention(root, common)
+
+
+def convention_of(root: Path) -> Convention | None:
+    """What robotd noted of the numbers in `root`, when it converted or recorded them; else None.
+
+    Raises DatasetError when a note cannot be read, or episodes are in different units.
+    """
+    noted = read_convention(root)
+    if noted is not None:
+        return noted
+    units = {page.get("spec", {}).get("units") for page in episode_pages(root)} - {None, ""}
+    if len(units) > 1:
+        raise DatasetError(
+            f"The episodes of {root} are in {' and '.join(sorted(map(str, units)))}.",
+            "Datasets of different settings were merged.",
+            "`robotd dataset check` says which episodes are in what.",
+        )
+    return Convention(units=units.pop()) if units else None
+
+
+def episode_pages(root: Path) -> list[dict[str, Any]]:
+    """The pages beside the episodes that robotd recorded, as they are. Raises DatasetError."""
+    pages = []
+    for path in sorted((root / SIDECAR / "episodes").glob("episode-*/episode.json")):
+        try:
+            pages.append(msgspec.json.decode(path.read_bytes(), type=dict[str, Any]))
+        except (OSError, msgspec.DecodeError) as error:
+            raise DatasetError(
+                f"{path} cannot be read: {error}.",
+                "The file was damaged, or edited by hand.",
+                "`robotd dataset check` says what else is; restore it from a backup.",
+            ) from error
+    return pages
 
 
 def check_recordable(root: Path) -> Convention | None:
