@@ -192,6 +192,7 @@ class Recording(_Section, frozen=True, kw_only=True):
     frame_stale_ms: Annotated[float, Meta(gt=0)]
     environment_state: bool = False
     reset_s: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    keep_last_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
     gate: Literal["flag", "hold"] = "flag"
     camera_change: Literal["refuse", "warn"] = "refuse"
 

@@ -153,7 +153,8 @@ class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):
     A session that is open but not recording is replaced. `units`: "degrees" says so of a dataset
     that does not tell its own. The reply's `interrupted` counts the episodes of `ListInterrupted`.
     After a kept episode `reset_s` are counted down (None: `recording.reset_s`); with `auto` the next
-    episode then begins by itself, once somebody has the arm.
+    episode then begins by itself, once somebody has the arm. `keep_last_s` seconds of what was are
+    held while nothing is recorded, for `KeepLast` (None: `recording.keep_last_s`; 0: none).
     """
 
     dataset: str
@@ -163,6 +164,7 @@ class OpenSession(Request, frozen=True, kw_only=True, tag="open_session"):
     units: str = ""
     reset_s: float | None = None
     auto: bool = False
+    keep_last_s: float | None = None
 
 
 class CloseSession(Request, frozen=True, kw_only=True, tag="close_session"):
@@ -217,6 +219,16 @@ class UndoEpisode(Request, frozen=True, kw_only=True, tag="undo_episode"):
     """Take the last kept episode of this session back out of the dataset."""
 
 
+class KeepLast(Request, frozen=True, kw_only=True, tag="keep_last"):
+    """Keep the last `seconds` (None: all that is held) as an episode, though nobody pressed record.
+
+    It begins at a key frame, so it may be half a second longer. The reply has `journal`, `frames`.
+    """
+
+    seconds: float | None = None
+    success: bool | None = None
+
+
 class ListInterrupted(Request, frozen=True, kw_only=True, tag="list_interrupted"):
     """List the episodes that wait for a person: interrupted ones, and kept ones that could not be
     saved. `interrupted` in the reply holds `journal`, `state`, `dataset`, `task`, `frames`,
@@ -260,6 +272,7 @@ AnyRequest = (
     | DiscardEpisode
     | MarkEpisode
     | LabelEpisode
+    | KeepLast
     | UndoEpisode
     | ListInterrupted
     | DecideInterrupted

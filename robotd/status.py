@@ -92,7 +92,8 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The recording session. `phase`: closed, ready, recording, saving.
 
     `reset_left_s` counts down between two episodes (0: it is over; None: there is none), and
-    `goes_on` says that the next one then begins by itself. `marks`, `takeovers` and `said` (a
+    `goes_on` says that the next one then begins by itself. `held_s` of the past can be kept (None:
+    the session holds none). `marks`, `takeovers` and `said` (a
     person's note) are the open episode's.
 
     `disk_left_s` is at the rate that was measured, `disk_low` when that is less than the
@@ -126,6 +127,7 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     auto: bool = False
     goes_on: bool = False
     reset_left_s: float | None = None
+    held_s: float | None = None
     marks: int = 0
     takeovers: int = 0
     said: str = ""

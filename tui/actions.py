@@ -175,6 +175,16 @@ ACTIONS: tuple[Action, ...] = (
         (Place.RECORDING,),
     ),
     Action(
+        "keep_last",
+        ("b",),
+        "b",
+        "keep last",
+        "Keep the last seconds as an episode though nobody pressed record, where they are held "
+        "(recording.keep_last_s, or `keep 30` in the pace).",
+        Group.RECORDING,
+        (Place.HOLDING, Place.MOVING, Place.JOG),
+    ),
+    Action(
         "keep",
         ("n",),
         "n",

@@ -161,6 +161,9 @@ class Acts:
     def discard(self) -> None:
         self._record("discard")
 
+    def keep_last(self) -> None:
+        self._record("keep_last")
+
     def mark(self) -> None:
         self._record("mark")
 

@@ -40,6 +40,8 @@ def offered(action: Action, status: Status | None) -> bool:
             if status is None or status.policy.phase not in ("running", "ready"):
                 return False
             return parse_state(status.state) in (State.POLICY, State.TELEOP)
+        case "keep_last":
+            return now is not None and phase == "ready" and bool(now.held_s)
         case "undo":
             return now is not None and phase == "ready" and now.episodes_kept > 0
         case "task" | "close_session":

@@ -40,7 +40,7 @@ _LABELS = {"success": True, "fail": False}
 
 
 def decide(key: str, now: RecordingStatus, pending: str) -> Decision:
-    """What `key` (episode, keep, redo, discard, undo, success, fail, mark, note) does.
+    """What `key` (episode, keep, redo, discard, undo, success, fail, mark, note, keep_last) does.
 
     `pending` names a recording request whose answer has not come yet, or is empty. A note's text is
     asked for by the caller."""
@@ -66,6 +66,8 @@ def _while_recording(key: str, now: RecordingStatus) -> Decision:
         return Send(messages.DiscardEpisode(), "discarding the episode")
     if key == "mark":
         return Send(messages.MarkEpisode(), "marking")
+    if key == "keep_last":
+        return Dropped("an episode is open, and the last seconds are in it (→ keeps it)")
     if key == "undo":
         return Dropped("an episode is open (← throws it away)")
     return Send(messages.LabelEpisode(), "noting")
@@ -74,6 +76,8 @@ def _while_recording(key: str, now: RecordingStatus) -> Decision:
 def _between(key: str, now: RecordingStatus) -> Decision:
     if key == "episode":
         return Send(messages.StartEpisode(), "starting the episode")
+    if key == "keep_last":
+        return Send(messages.KeepLast(), "keeping the last seconds")
     if key not in ("undo", "success", "fail", "note"):
         return Dropped("no episode is open (Space starts one)")
     if now.episodes_kept == 0:
@@ -90,6 +94,8 @@ def done_words(request: messages.AnyRequest, data: Mapping[str, Any]) -> str:
     match request:
         case messages.MarkEpisode(name=name):
             return f"{name} {data.get('number', '')} at row {data.get('row', '')}"
+        case messages.KeepLast():
+            return f"the last {data.get('frames', '')} frames are kept as an episode"
         case messages.LabelEpisode(note=str()):
             return "noted"
         case messages.LabelEpisode(success=success):

@@ -81,6 +81,7 @@ class Session:
             episode_limit_s=chosen.episode_s,
             reset_s=chosen.reset_s,
             auto=chosen.auto,
+            keep_last_s=chosen.keep_last_s,
         )
         if self._now().phase == "closed":
             self._send(OPENING, request, OPEN_TIMEOUT_S)

@@ -14,6 +14,7 @@ from robotd.client import Robot
 from robotd.errors import RobotdError
 from robotd.messages import (
     AnyRequest,
+    KeepLast,
     LabelEpisode,
     MarkEpisode,
     RecordingStatus,
@@ -124,7 +125,8 @@ class Desk:
                 return "end"
             if key is not None:
                 self.remark(key)
-            elif now.goes_on and (now.reset_left_s or 0.0) <= LEAD_S:
+                continue
+            if now.goes_on and (now.reset_left_s or 0.0) <= LEAD_S:
                 return "soon"
 
     def remark(self, key: str) -> None:
@@ -143,6 +145,9 @@ class Desk:
             task = self.write("task of the next episode")
             if task:
                 self.ask(SetTask(task=task), lambda _: "the next episode has that task")
+        elif key == "keep_last":
+            said = "the last {frames} frames are kept as an episode"
+            self.kept += self.ask(KeepLast(), said.format_map)
         elif key == "mark":
             self.ask(MarkEpisode(), lambda data: f"subgoal {data['number']} at row {data['row']}")
 
@@ -150,6 +155,8 @@ class Desk:
 def countdown(now: RecordingStatus) -> str:
     """The bottom line between two episodes."""
     kept = f"  {now.episodes_kept} of {now.episodes_wanted} kept"
+    if now.held_s:
+        kept += f"   b keeps the last {now.held_s:.0f} s"
     left_s = now.reset_left_s
     if left_s is None or left_s == 0.0:
         return kept

@@ -1,10 +1,11 @@
 """Record episodes into a LeRobot dataset.
 
-With a leader, keys say what happens: Space start/stop, → (n) keep, ← (r) redo, Backspace discard, s/f
-keep as success/fail, m mark a subgoal, w write a note, t task, u undo the last kept one, Esc (q)
-end, x software stop. Between two episodes s, f and w speak of the last kept one; --auto starts the
-next one when the reset is over. The TUI is the same with pictures. The scripted source and a policy
-record by themselves; i takes the arm over from a policy and gives it back, in the same episode.
+With a leader, keys say what happens: Space start/stop, → (n) keep, ← (r) redo, Backspace discard,
+s/f keep as success/fail, m mark a subgoal, w write a note, t task, u undo the last kept one,
+Esc (q) end, x software stop. Between two episodes s, f and w speak of the last kept one, b keeps
+the last seconds (--keep-last) as an episode, and --auto starts the next one when the reset is over.
+The TUI is the same with pictures. The scripted source and a policy record by themselves; i takes
+the arm over from a policy and gives it back, in the same episode.
 
 An episode is on disk from its first frame; kept ones go into the dataset while the next one runs,
 and this ends well only when all of them are in it.
@@ -59,6 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with a leader: the next episode begins by itself when the reset is over",
     )
     parser.add_argument(
+        "--keep-last",
+        type=positive_number,
+        metavar="SECONDS",
+        help="hold so much of the past between two episodes; b keeps it as an episode",
+    )
+    parser.add_argument(
         "--sound",
         choices=MODES,
         default="bell",
@@ -96,6 +103,7 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
                 units=args.units,
                 reset_s=args.reset_seconds,
                 auto=args.auto and who == "leader",
+                keep_last_s=args.keep_last,
             ),
             timeout_s=SAVE_TIMEOUT_S,
         )

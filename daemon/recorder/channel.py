@@ -78,6 +78,13 @@ class SetLabel(Command, frozen=True, kw_only=True, tag="set_label"):
     note: str | None = None
 
 
+class KeepLast(Command, frozen=True, kw_only=True, tag="keep_last"):
+    """Keep the last seconds as an episode though none was recorded. Answered when it is safe."""
+
+    seconds: float | None = None
+    success: bool | None = None
+
+
 class SetPolicy(Command, frozen=True, kw_only=True, tag="set_policy"):
     """Which policy is loaded, for episodes that begin by themselves. Not answered."""
 
@@ -137,6 +144,7 @@ ToRecorder = (
     | Mark
     | SetLabel
     | SetPolicy
+    | KeepLast
     | ListInterrupted
     | Decide
 )

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _ANSWER_S = 20.0  # a recorder that was killed is back after its imports
 LONGEST_RESET_S = 3600.0
+LONGEST_KEEP_LAST_S = 300.0
 _UNANSWERED = 0
 _PUBLISH_S = 120.0  # every kept episode into its dataset, on a slow disk
 
@@ -32,10 +33,15 @@ class RecorderDesk:
     """Everything that clients may ask of the recorder."""
 
     def __init__(
-        self, context: "zmq.Context[zmq.Socket[bytes]]", runtime: Path, reset_s: float
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        runtime: Path,
+        reset_s: float,
+        keep_last_s: float = 0.0,
     ) -> None:
-        """`reset_s`: the countdown between two episodes where a session names none."""
+        """`reset_s` and `keep_last_s` are for sessions that name none."""
         self._reset_s = reset_s
+        self._keep_last_s = keep_last_s
         self.status = RecordingStatus()
         self._line = PairLine(context, runtime / channel.RECORDER_SOCKET)
         self._last_id = 0
@@ -70,6 +76,13 @@ class RecorderDesk:
                 "A number was mistyped.",
                 f"Give 0 to {LONGEST_RESET_S:g} s; Space ends it earlier.",
             )
+        keep_last_s = self._keep_last_s if request.keep_last_s is None else request.keep_last_s
+        if not 0 <= keep_last_s <= LONGEST_KEEP_LAST_S:
+            raise StateError(
+                f"The last {keep_last_s:g} s cannot be held.",
+                "A number was mistyped.",
+                f"Give 0 (none) to {LONGEST_KEEP_LAST_S:g} s.",
+            )
         return self._send(
             lambda number: channel.Open(
                 id=number,
@@ -80,6 +93,7 @@ class RecorderDesk:
                 units=request.units,
                 reset_s=reset_s,
                 auto=request.auto,
+                keep_last_s=keep_last_s,
             )
         )
 
@@ -111,6 +125,14 @@ class RecorderDesk:
     def label(self, request: messages.LabelEpisode) -> Pending:
         return self._send(
             lambda number: channel.SetLabel(id=number, success=request.success, note=request.note),
+            _PUBLISH_S,
+        )
+
+    def keep_last(self, request: messages.KeepLast) -> Pending:
+        return self._send(
+            lambda number: channel.KeepLast(
+                id=number, seconds=request.seconds, success=request.success
+            ),
             _PUBLISH_S,
         )
 

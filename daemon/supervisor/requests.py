@@ -101,6 +101,8 @@ class Requests:
                 return self._recorder.mark(request)
             case messages.LabelEpisode():
                 return self._recorder.label(request)
+            case messages.KeepLast():
+                return self._recorder.keep_last(request)
             case messages.UndoEpisode():
                 return self._recorder.undo()
             case messages.ListInterrupted():

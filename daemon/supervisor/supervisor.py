@@ -88,7 +88,9 @@ class Supervisor:
         self._control = ControlWriter(runtime, joints)
         self._observed = Observed(config, runtime, clock, self._children)
         self._motion = Motion(config, self._control, self._observed, clock, self._surroundings)
-        self._recorder = RecorderDesk(self._context, runtime, config.recording.reset_s)
+        self._recorder = RecorderDesk(
+            self._context, runtime, config.recording.reset_s, config.recording.keep_last_s
+        )
         self._black_box = BlackBox(
             config, runtime, logs, logs.parent / "blackbox", clock, lambda: self._motion.arming
         )

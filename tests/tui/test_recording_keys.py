@@ -16,7 +16,18 @@ from tui.app import RecordApp
 from tui.look import RICH
 from tui.recording import AskSession, Dropped, Send, decide
 
-KEYS = ("episode", "keep", "redo", "discard", "undo", "success", "fail", "mark", "note")
+KEYS = (
+    "episode",
+    "keep",
+    "redo",
+    "discard",
+    "undo",
+    "success",
+    "fail",
+    "mark",
+    "note",
+    "keep_last",
+)
 PHASES = ("closed", "ready", "recording", "saving")
 
 
@@ -59,6 +70,9 @@ def test_between_two_episodes_a_label_is_the_last_kept_ones() -> None:
         assert isinstance(decide(key, now("ready", kept=0), ""), Dropped)
     for key in ("keep", "redo", "discard", "mark"):
         assert isinstance(decide(key, now("ready"), ""), Dropped)
+    past = decide("keep_last", now("ready", kept=0), "")
+    assert isinstance(past, Send) and past.request == messages.KeepLast()
+    assert isinstance(decide("keep_last", now("recording"), ""), Dropped)
 
 
 def test_a_space_that_was_meant_to_begin_an_episode_does_not_end_one_that_began_by_itself() -> None:
@@ -86,7 +100,10 @@ def test_there_is_nothing_to_undo_before_the_first_episode() -> None:
         ("10 5 auto", pace.Pace(10.0, 5.0, True)),
         ("auto, 12s 0", pace.Pace(12.0, 0.0, True)),
         ("20", pace.Pace(20.0)),
+        ("keep 30 auto", pace.Pace(None, None, True, 30.0)),
+        ("10 keep 20s", pace.Pace(10.0, None, False, 20.0)),
         *((text, None) for text in ("0 5", "1 2 3", "ten", "-1", "nan", "auto auto", "inf")),
+        *((text, None) for text in ("keep", "keep auto", "10 keep", "keep 1 keep 2")),
     ],
 )
 def test_a_pace_is_two_times_and_a_word(text: str, wanted: pace.Pace | None) -> None:

@@ -121,6 +121,8 @@ def _keys(view: View, recording: RecordingStatus, width: int) -> list[Text]:
     usable |= dict.fromkeys(("keep", "redo", "discard", "mark"), open_)
     usable |= dict.fromkeys(("success", "fail", "note"), open_ or kept)
     usable["undo"] = kept
+    if recording.held_s is not None:
+        usable["keep_last"] = recording.phase == "ready" and recording.held_s > 0
     shown = set()
     lines = [Text()]
     for action in ACTIONS:
