@@ -1,12 +1,17 @@
 """`robotd dataset info NAME|FOLDER`: what one dataset holds."""
 
 import argparse
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from daemon.cli.main import add_json
 from dataset.place import dataset_at
 from dataset.settled import settled
+
+if TYPE_CHECKING:
+    from daemon.recorder.quality_finding import Finding
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +27,22 @@ def run(args: argparse.Namespace) -> int:
         print(msgspec.json.encode(found).decode())
     else:
         for name, value in msgspec.structs.asdict(found).items():
-            print(f"{name:14} {_text(value)}")
+            if name not in ("judged", "flagged"):
+                print(f"{name:14} {_text(value)}")
+        print(f"{'quality':14} {_quality(found.judged, found.flagged)}")
     return 0
+
+
+def _quality(judged: int, flagged: "Mapping[int, Sequence[Finding]]") -> str:
+    """What the quality gate said when the episodes were saved."""
+    if not judged:
+        return "no episode was judged when it was saved"
+    lines = [f"{len(flagged)} of {judged} episodes with findings"]
+    for index, findings in flagged.items():
+        lines += [
+            f"  episode {index}: {each.severity}: {each.what} {each.do}." for each in findings
+        ]
+    return "\n".join(lines)
 
 
 def _text(value: object) -> str:

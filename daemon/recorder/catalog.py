@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from daemon.recorder import layout, tables
 from daemon.recorder.durable import folder_bytes
 from daemon.recorder.info import DATA_PATH, INFO, Info, load_info
+from daemon.recorder.quality_files import read_verdicts
+from daemon.recorder.quality_finding import Finding
 from daemon.recorder.schema import Manifest
 from daemon.recorder.staging import episode_folder
 from daemon.recorder.tables import ACTION, STATE
@@ -35,7 +37,8 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What a dataset holds. `recorded_by_robotd` counts episodes that have evidence beside them."""
+    """What a dataset holds. `recorded_by_robotd` counts episodes that have evidence beside them,
+    `judged` those that the quality gate saw; `flagged` are the findings of those that it flagged."""
 
     root: str
     episodes: int
@@ -47,6 +50,8 @@ class DatasetInfo(msgspec.Struct, frozen=True, kw_only=True):
     lengths: tuple[int, ...]
     size_bytes: int
     recorded_by_robotd: int
+    judged: int = 0
+    flagged: dict[int, tuple[Finding, ...]] = {}
 
 
 class Recording(NamedTuple):
@@ -116,6 +121,7 @@ def read_info(root: Path) -> DatasetInfo:
     """Everything `robotd dataset info` shows. Raises DatasetError."""
     info = _existing(root)
     episodes = layout.read_episodes(root, ["episode_index", "length"])
+    verdicts = read_verdicts(root, info["total_episodes"])
     return DatasetInfo(
         root=str(root),
         episodes=info["total_episodes"],
@@ -129,6 +135,8 @@ def read_info(root: Path) -> DatasetInfo:
         recorded_by_robotd=sum(
             read_episode_about(root, index) is not None for index in range(info["total_episodes"])
         ),
+        judged=len(verdicts),
+        flagged={index: verdict.flagged for index, verdict in verdicts.items() if verdict.flagged},
     )
 
 

@@ -12,6 +12,8 @@ from daemon.recorder.schema import EpisodeSpec
 from daemon.recorder.tables import ACTION, STATE
 from robotd.clock import NS_PER_MS
 
+_HARDLY_SEEN = ("wrist_roll", "gripper")
+
 type Floats = npt.NDArray[np.float64]
 type Ints = npt.NDArray[np.int64]
 type Bools = npt.NDArray[np.bool_]
@@ -63,6 +65,8 @@ class EpisodeRows:
 
     @property
     def travel(self) -> Floats:
-        """How far the joint that moved most went since the row before, [rows], the first 0."""
-        steps = np.abs(np.diff(self.state, axis=0)).max(axis=1, initial=0.0)
+        """How far the joint that moved most went since the row before, [rows], the first 0. Of those
+        that carry the arm: what wrist_roll and gripper do, a camera may hardly see."""
+        seen = [at for at, name in enumerate(self.joints) if not name.endswith(_HARDLY_SEEN)]
+        steps = np.abs(np.diff(self.state[:, seen], axis=0)).max(axis=1, initial=0.0)
         return np.asarray(np.concatenate([[0.0], steps])[: len(self.state)], np.float64)
