@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 
 from bench.growth import LIMIT_MB_PER_HOUR, Sample, judge, sample
+from bench.line_workers import hurried
 from bench.machine import describe
-from bench.rig import NAME, Rig, rig
+from bench.rig import LINE_PRIORITY, NAME, Rig, rig
 from bench.robotd_side import arm_and_home, sway_about_here
 from daemon.cli.start import start_daemon, stop_daemon
 from robotd.client import Robot
-from robotd.errors import DaemonError
+from robotd.errors import DaemonError, StateError
 from robotd.layouts import tick_layout
 from robotd.messages import CloseSession, DiscardEpisode, KeepEpisode, OpenSession, StartEpisode
 from robotd.shm import RingReader
@@ -50,8 +51,9 @@ def _minutes(text: str) -> float:
 
 
 def run(args: argparse.Namespace) -> int:
-    with rig() as place:
+    with rig() as place, hurried(LINE_PRIORITY) as workers:
         report = {"machine": describe()} | _soak(place, args.minutes)
+        report["line_workers"] = workers.scheduler
     if args.json:
         print(json.dumps(report))
     else:
@@ -77,7 +79,7 @@ def _soak(place: Rig, minutes: float) -> dict[str, Any]:
             arm_and_home(robot)
             ticks = RingReader(robot.runtime / "ticks", tick_layout(len(robot.instance.joints)))
             missed_before = _missed(ticks)
-            samples = _rounds(robot, minutes * 60.0)
+            samples = _worked(robot, minutes * 60.0)
             missed = _missed(ticks) - missed_before
             ticks.close()
     finally:
@@ -98,6 +100,21 @@ def _soak(place: Rig, minutes: float) -> dict[str, Any]:
         "processes": processes,
         "good": None if None in verdicts else all(verdicts),
     }
+
+
+def _worked(robot: Robot, seconds: float) -> dict[str, list[Sample]]:
+    """The rounds. Raises DaemonError with the fault's words where one ended them."""
+    try:
+        return _rounds(robot, seconds)
+    except StateError as error:
+        status = robot.status()
+        if status.state != "fault":
+            raise
+        raise DaemonError(
+            f"The arm went to fault while it worked: {status.fault}.",
+            status.message or "The machine is too busy for the arm's processes.",
+            "Run it where nothing else does; it did not get to an end, and says nothing of growth.",
+        ) from error
 
 
 def _rounds(robot: Robot, seconds: float) -> dict[str, list[Sample]]:
