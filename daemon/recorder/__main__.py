@@ -6,6 +6,7 @@ next start. Prints READY when it has put in order what an earlier run left.
 """
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -78,6 +79,10 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
         config.recording.video_crf,
     )
     warm_up(machine_stamp(), service.encoders.encoder)
+    # What is there now stays: looking through it would only delay the collection of each episode's
+    # encoders, megabytes in a few objects that refer to each other.
+    gc.collect()
+    gc.freeze()
     shown: RecordingStatus | None = None
     shown_ns = 0
     try:

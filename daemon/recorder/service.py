@@ -15,6 +15,7 @@ import msgspec
 from config.schema import Config
 from daemon.recorder import cameras, channel
 from daemon.recorder.catalog import dataset_root
+from daemon.recorder.disk import guessed_bytes_per_s
 from daemon.recorder.encoders import Choice
 from daemon.recorder.ending import Ending
 from daemon.recorder.follow import RowTick
@@ -37,7 +38,6 @@ from robotd.paths import lerobot_home
 
 log = logging.getLogger(__name__)
 
-_ROW_BYTES_PER_PIXEL = 0.033  # two 640x480 cameras at 30 fps write about 0.6 MB/s
 _AFTER_ENDING = (channel.Undo, channel.SetLabel, channel.Close, channel.Decide, channel.Open)
 """Commands about kept episodes: they wait for those that are still being closed."""
 _RESTARTED = "control was started again while it recorded"
@@ -162,7 +162,7 @@ class RecorderService:
         spec = self._spec(plan, policy_sha256)
         self._check_cameras(spec)
         self._ending.check()
-        manifest = self._session.start(spec)
+        manifest = self._session.start(spec, plan.limit_s)
         self._past.episode_begins()
         self._intake.begin()
         plan.pace.started()
@@ -468,8 +468,7 @@ class RecorderService:
         # While a closed session is being saved, what it became is still shown.
         plan = self._plan or (self._closings[-1][1] if self._closings else None)
         fps = self._config.recording.fps
-        pixels = sum(camera.width * camera.height for camera in self._config.cameras.values())
-        bytes_per_s = _ROW_BYTES_PER_PIXEL * pixels * fps
+        left_s = self._left_s(plan)
         error = self._trouble or next(iter(self._saving.unsaved.values()), None)
         episode, pace = self._session.recording, None if plan is None else plan.pace
         return RecordingStatus(
@@ -485,7 +484,8 @@ class RecorderService:
             repeated=self._intake.repeated + self._session.lagged,
             elapsed_s=self._session.rows / fps,
             limit_s=None if plan is None else plan.limit_s,
-            disk_left_s=self._session.minutes_left(max(bytes_per_s, 1e4)) * 60.0,
+            disk_left_s=left_s,
+            disk_low=left_s is not None and left_s < self._config.recording.warn_left_min * 60.0,
             encoder=self.encoders.encoder.name,
             encoder_note=self.encoders.note,
             encoder_behind_s=round(self._session.behind_s, 1),
@@ -503,6 +503,13 @@ class RecorderService:
             said="" if episode is None else episode.label.note,
             warnings=() if plan is None else self._warnings,
         )
+
+    def _left_s(self, plan: Plan | None) -> float | None:
+        cameras = self._config.cameras.values()
+        pixels = sum(camera.width * camera.height for camera in cameras)
+        root = lerobot_home() if plan is None else Path(plan.spec.dataset_root)
+        guess = guessed_bytes_per_s(pixels, self._config.recording.fps)
+        return self._session.left_s(root, guess)
 
     @property
     def idle(self) -> bool:

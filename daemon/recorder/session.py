@@ -15,7 +15,14 @@ from pathlib import Path
 import msgspec
 
 from daemon.recorder import dataset
-from daemon.recorder.disk import DiskLimits, FreeBytes, free_bytes_of, make_room
+from daemon.recorder.disk import (
+    Budget,
+    DiskLimits,
+    FreeBytes,
+    free_bytes_of,
+    guessed_bytes_per_s,
+    make_room,
+)
 from daemon.recorder.durable import AppendFile
 from daemon.recorder.failure import explained
 from daemon.recorder.journal import EpisodeJournal, Frames, OpenFile
@@ -62,6 +69,8 @@ class Session(Shelf):
         self._free_bytes = free_bytes
         self._open_file = open_file
         self._open_lane = open_lane
+        self._budget = Budget()
+        self._queued_bytes: dict[Path, int] = {}  # of journals that wait for their dataset
         self._open: EpisodeJournal | None = None
         self._newest: EpisodeJournal | None = None  # open or ended
         self._syncer = syncer or ThreadSyncer()
@@ -100,8 +109,11 @@ class Session(Shelf):
         """How far the encoders are behind the newest episode."""
         return 0.0 if self._newest is None else self._newest.behind_s
 
-    def start(self, spec: EpisodeSpec) -> Manifest:
-        """Begin an episode. Raises StateError, DatasetError or DiskFullError, nothing changed."""
+    def start(self, spec: EpisodeSpec, length_s: float | None = None) -> Manifest:
+        """Begin an episode, of `length_s` at most; None: as long as others.
+
+        Raises StateError, DatasetError or DiskFullError, nothing changed.
+        """
         if self._open is not None:
             raise StateError(
                 "An episode is already being recorded.",
@@ -116,8 +128,9 @@ class Session(Shelf):
                 self._settle(root)
             finally:
                 self._publishing.release()
-        make_room(self._journals, self._spare(spec), self._limits, self._free_bytes)
-        make_room(root, [], self._limits, self._free_bytes)  # it may be another disk
+        limits = self._limits_for(spec, length_s)
+        make_room(self._journals, self._spare(spec), limits, self._free_bytes)
+        make_room(root, [], limits, self._free_bytes)  # it may be another disk
         self._note(root)
         started = self._stamp()
         self._open = EpisodeJournal.create(
@@ -181,7 +194,7 @@ class Session(Shelf):
                 self._unfinished[journal.folder] = error.what
             raise
         # Publishing copies the episode once more before the journal goes.
-        needed = self._limits.stop_below_bytes + journal.bytes_written
+        needed = self._limits.stop_below_bytes + journal.bytes_written + self._waiting_bytes()
         if self._free_bytes(self._journals) < needed:
             self.interrupt("the disk was almost full")
             raise DiskFullError(
@@ -220,15 +233,18 @@ class Session(Shelf):
             with self._ending(journal):
                 manifest = journal.close(label, kept=True)
             if manifest.kept:
+                self._queued_bytes[journal.folder] = journal.bytes_written
                 self._pending.append(journal.folder)
             return manifest
 
+        self._ended(journal)
         return finish
 
     def discard(self, reason: str = "discarded") -> Manifest:
         """End the running episode as unwanted. Its files stay until space is needed."""
         journal = self._running()
         self._open = None
+        self._ended(journal)
         with self._ending(journal):
             journal.discard(reason)
         return journal.manifest
@@ -244,10 +260,34 @@ class Session(Shelf):
                 save_manifest(journal.folder, manifest)
         return manifest
 
-    def minutes_left(self, bytes_per_s: float) -> float:
-        """How long can be recorded at that rate before an episode would be ended."""
-        room = self._free_bytes(self._journals) - self._limits.stop_below_bytes
-        return max(0.0, room / max(bytes_per_s, 1.0) / 60.0)
+    def left_s(self, root: Path, guess_bytes_per_s: float) -> float | None:
+        """How long can be recorded, by what recording took so far (`guess_bytes_per_s` before it
+        took anything), on the journals' disk and on that of the dataset `root`; None where a disk
+        does not answer. What is recorded and what waits is still to be copied into the dataset."""
+        journal = self._open
+        running = (0, 0.0)
+        if journal is not None:
+            running = (journal.bytes_written, journal.rows / journal.manifest.spec.fps)
+        try:
+            free = min(self._free_bytes(self._journals), self._free_bytes(root))
+        except OSError:
+            return None
+        room = free - self._limits.stop_below_bytes - running[0] - self._waiting_bytes()
+        return max(0.0, room / max(self._budget.bytes_per_s(guess_bytes_per_s, running), 1.0))
+
+    def _limits_for(self, spec: EpisodeSpec, length_s: float | None) -> DiskLimits:
+        wanted = self._budget.wanted_bytes(_guess(spec), length_s) + self._waiting_bytes()
+        least = max(self._limits.refuse_below_bytes, wanted + self._limits.stop_below_bytes)
+        return msgspec.structs.replace(self._limits, refuse_below_bytes=least)
+
+    def _waiting_bytes(self) -> int:
+        """Of journals that are still to be copied into their dataset."""
+        for folder in [each for each in list(self._queued_bytes) if not each.exists()]:
+            del self._queued_bytes[folder]
+        return sum(self._queued_bytes.values())
+
+    def _ended(self, journal: EpisodeJournal) -> None:
+        self._budget.ended(journal.bytes_written, journal.rows / journal.manifest.spec.fps)
 
     @contextmanager
     def _ending(self, journal: EpisodeJournal) -> Iterator[None]:
@@ -276,3 +316,7 @@ class Session(Shelf):
             for manifest in self._manifests()
             if manifest.state == "discarded"
         ]
+
+
+def _guess(spec: EpisodeSpec) -> float:
+    return guessed_bytes_per_s(sum(each.width * each.height for each in spec.cameras), spec.fps)

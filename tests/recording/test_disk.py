@@ -136,7 +136,53 @@ def test_a_recording_ends_before_the_disk_is_full(tmp_path: Path) -> None:
     assert [manifest.rows for manifest in session.offered()] == [2]
     with pytest.raises(DiskFullError, match="to start"):
         session.start(spec)
-    assert session.minutes_left(600_000) == 0
+    assert session.left_s(tmp_path, 600_000) == 0
+    session.close()
+
+
+def test_what_is_left_is_told_by_what_recording_took(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path / "dataset", fps=30)
+    free = [10_000_000_000]
+    session = Session(tmp_path / "journals", limits=DiskLimits(), free_bytes=lambda _: free[0])
+    guess_bytes_per_s = 1_000_000.0
+    before_s = session.left_s(tmp_path, guess_bytes_per_s)
+    assert before_s == (free[0] - DiskLimits().stop_below_bytes) / guess_bytes_per_s
+    session.start(spec)
+    for number in range(90):
+        session.append(make_row(spec, number), make_frames(spec, number))
+    folder = next(each for each in (tmp_path / "journals").iterdir() if each.is_dir())
+    took_bytes = sum(path.stat().st_size for path in folder.iterdir() if path.suffix != ".json")
+    took_bytes -= (folder / "reserve").stat().st_size
+    left_s = session.left_s(tmp_path, guess_bytes_per_s)
+    assert left_s == pytest.approx(before_s * guess_bytes_per_s / (took_bytes / 3.0), rel=0.02)
+    session.keep()
+    # What waits for its dataset is to be copied there, so it is not room for another.
+    waiting_s = session.left_s(tmp_path, guess_bytes_per_s)
+    session.publish_pending()
+    published_s = session.left_s(tmp_path, guess_bytes_per_s)
+    assert waiting_s is not None and published_s is not None
+    assert published_s - waiting_s == pytest.approx(3.0, rel=0.3)  # and the files' ends
+    session.close()
+
+
+def test_no_episode_begins_that_would_not_fit_with_its_publishing(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path / "dataset", fps=30)
+    free = [1 << 40]
+    limits = DiskLimits(refuse_below_bytes=0, stop_below_bytes=1_000_000)
+    session = Session(tmp_path / "journals", limits=limits, free_bytes=lambda _: free[0])
+    session.start(spec)
+    for number in range(90):
+        session.append(make_row(spec, number), make_frames(spec, number))
+    took_bytes = session._open.bytes_written if session._open else 0
+    session.discard()
+    free[0] = 1_000_000 + 10 * 2 * took_bytes + 1000  # thirty seconds and their copy
+    for length_s, fits in ((29.0, True), (31.0, False), (None, True)):
+        if fits:
+            session.start(spec, length_s)
+            session.discard()
+        else:
+            with pytest.raises(DiskFullError, match="an episode needs"):
+                session.start(spec, length_s)
     session.close()
 
 
