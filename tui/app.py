@@ -18,6 +18,7 @@ from robotd import messages
 from robotd.clock import Clock, MonotonicClock
 from robotd.errors import RobotdError
 from robotd.sound import Sound
+from robotd.uploading import Uploads, read_uploads
 from tui import crash
 from tui.actions import ACTIONS, app_bindings
 from tui.acts import Acts
@@ -27,6 +28,7 @@ from tui.look import Look, choose_look
 from tui.picture import Picture, Pictures
 from tui.screen import RecordScreen
 from tui.style import CSS, theme
+from tui.uploads_line import UploadsWatch
 from tui.view import Note, View, with_status
 
 REFRESH_S = 0.1
@@ -45,7 +47,9 @@ class Came(Message):
     """Something that a thread brings to the event loop: state, picture, answer or defect."""
 
     def __init__(
-        self, what: messages.Status | Picture | Outcome | RobotdError | BaseException, at_ns: int
+        self,
+        what: messages.Status | Picture | Outcome | Uploads | RobotdError | BaseException,
+        at_ns: int,
     ) -> None:
         super().__init__()
         self.what = what
@@ -60,9 +64,15 @@ class RecordApp(App[None]):
     TITLE = "robotd"
 
     def __init__(
-        self, backend: Backend, look: Look, clock: Clock | None = None, sound: str = "off"
+        self,
+        backend: Backend,
+        look: Look,
+        clock: Clock | None = None,
+        sound: str = "off",
+        uploads: Callable[[], Uploads] = Uploads,
     ) -> None:
         super().__init__()
+        self._uploads = uploads
         self._sound = Sound(sound, self.bell, self._no_speech, self._ring_after)
         self._backend = backend
         self._clock = clock or MonotonicClock()
@@ -71,7 +81,7 @@ class RecordApp(App[None]):
         self.defect: BaseException | None = None
         self.record_screen = RecordScreen(self.view)  # under whatever dialog is open
         self.acts = Acts(self)
-        self._threads: tuple[Pictures | Watch | GoalStream | Lane, ...] = ()
+        self._threads: tuple[Pictures | Watch | UploadsWatch | GoalStream | Lane, ...] = ()
         self._measured_s = (time.monotonic(), time.thread_time())
         self.register_theme(theme(look))
         self.theme = theme(look).name
@@ -94,6 +104,7 @@ class RecordApp(App[None]):
         self._threads = (
             self._pictures,
             self._watch,
+            UploadsWatch(self._bring, self._bring, self._uploads),
             self._goals,
             self._work,
             self._load,
@@ -107,7 +118,7 @@ class RecordApp(App[None]):
         self._backend.close()
 
     def _bring(
-        self, what: messages.Status | Picture | Outcome | RobotdError | BaseException
+        self, what: messages.Status | Picture | Outcome | Uploads | RobotdError | BaseException
     ) -> None:
         self.post_message(Came(what, self._clock.now_ns()))
 
@@ -141,6 +152,8 @@ class RecordApp(App[None]):
                 self.record_screen.show(self.view)
             case Picture() as picture:
                 self._show_picture(picture)
+            case Uploads() as uploads:
+                self.change(uploads=uploads)
             case Outcome() as outcome:
                 self.acts.ended(outcome)
             case RobotdError() as error:
@@ -239,7 +252,7 @@ def main(name: str | None = None, plain: bool = False, sound: str = "off") -> No
     Raises DaemonError when there is no such robot, and ScreenCrashError, after writing a report,
     when the screen itself broke; the terminal is restored first in every case.
     """
-    app = RecordApp(RobotBackend(name), choose_look(plain), sound=sound)
+    app = RecordApp(RobotBackend(name), choose_look(plain), sound=sound, uploads=read_uploads)
     # A full collection over everything that is imported stops all threads for 0.4 s, goals and
     # states included: what is there at the start is kept out of it.
     gc.collect()

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from robotd.clock import NS_PER_S
 from robotd.messages import Instance, Status
+from robotd.uploading import Uploads
 from tui.jog import Jog
 from tui.look import Look
 
@@ -63,6 +64,7 @@ class View:
     limited: Mapping[str, Limited] = field(default_factory=dict)
     residual_deg: tuple[float, ...] = ()
     picture_ns: Mapping[str, int] = field(default_factory=dict)
+    uploads: Uploads | None = None
 
     @property
     def age_s(self) -> float:
