@@ -155,20 +155,17 @@ def _apply(
     import numpy as np
     import pyarrow as pa
 
+    from daemon.recorder.source import read_source
     from dataset.columns import numbers, vector_column
     from dataset.rewrite import Edit, rewrite
 
     bounded = 0
     features = plan.features
     if base != source.root:  # an upgrade tells more of its features than the old format did
-        from daemon.recorder.info import load_info
-
-        upgraded = (load_info(base) or source.info)["features"]
-        new_names = {key: each["names"] for key, each in plan.features.items()}
-        features = {plan.renamed.get(key, key): each for key, each in upgraded.items()}
+        upgraded = read_source(base).info["features"]
         features = {
-            key: each | {"names": new_names.get(key, each["names"])}
-            for key, each in features.items()
+            plan.renamed.get(key, key): each | plan.new_names.get(key, {})
+            for key, each in upgraded.items()
         }
 
     def change_rows(_: int, rows: pa.Table) -> pa.Table:
@@ -228,7 +225,8 @@ def _finish(
         warnings=warnings,
         wall_ns=wall_ns,
     )
-    write_convention(folder, plan.convention)
+    if source.is_noted or plan.convention != source.convention:
+        write_convention(folder, plan.convention)
 
 
 def _did(source: "Source", plan: "Plan") -> tuple[str, ...]:

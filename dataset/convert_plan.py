@@ -7,6 +7,7 @@ that nothing tells, a gripper that is converted already, ±100 without the range
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -57,15 +58,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The conversion, decided. `names` and `grippers` are the source's, by feature.
+    """The conversion, decided. `factors`, `limits` and `grippers` are by feature of the source.
 
-    `renamed` maps feature keys; `order` [joints] picks the source's joints, where they move.
+    `renamed` maps feature keys; `order` [joints] picks the source's joints, where they move;
+    `new_names` has the "names" of the features whose joints are called otherwise.
     """
 
     features: Features
     convention: Convention
     words: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
+    new_names: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     factors: Mapping[str, Floats] = field(default_factory=dict)
     limits: Mapping[str, float] = field(default_factory=dict)
     grippers: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
@@ -130,11 +133,12 @@ def make_plan(source: Source, request: Request) -> Plan:
             else "actions: the state of the same row plus the delta (grippers are absolute)"
         )
         convention = replace(convention, actions=request.actions)
-    order = {}
+    order, renames = {}, {}
     if request.joints or request.joint_prefix:
         for key, each in names.items():
             new_names, order[key] = _reordered(each, request.joints, request.joint_prefix, key)
-            features[key] = features[key] | {"names": list(new_names)}
+            renames[key] = {"names": list(new_names)}
+            features[key] = features[key] | renames[key]
             words.append(f"joints of {key}: {', '.join(new_names)}")
         order = {key: each for key, each in order.items() if each != tuple(range(len(each)))}
     if request.robot_type:
@@ -146,6 +150,7 @@ def make_plan(source: Source, request: Request) -> Plan:
         convention=convention,
         words=tuple(words),
         renamed=renamed,
+        new_names=renames,
         factors=factors,
         limits=limits,
         grippers=grippers,

@@ -211,7 +211,8 @@ def _note(
     notes: tuple[str, ...],
 ) -> None:
     """Where it comes from and what its columns mean, beside it."""
-    from daemon.recorder.convention import PATH, write_convention
+    from daemon.recorder.convention import write_convention
+    from daemon.recorder.transaction import SIDECAR
     from dataset.export_columns import DESCRIPTIONS
     from dataset.provenance import write_provenance
 
@@ -225,9 +226,11 @@ def _note(
         warnings=notes,
         wall_ns=time.time_ns(),
     )
-    write_convention(folder, known.convention)
+    (folder / SIDECAR).mkdir(exist_ok=True)
+    if known.is_noted:
+        write_convention(folder, known.convention)
     described = msgspec.json.format(msgspec.json.encode(DESCRIPTIONS), indent=2)
-    (folder / PATH).with_name("columns.json").write_bytes(described)
+    (folder / SIDECAR / "columns.json").write_bytes(described)
 
 
 def _notes(taken: list["Beside"], *, labels: bool) -> list[str]:

@@ -89,12 +89,11 @@ def _write_meta(
     stats: list[dict[str, Any]],
     tasks: list[str],
 ) -> None:
-    vector = {
-        "dtype": "float32",
-        "shape": [6],
-        "names": [each.removesuffix(".pos") for each in spec.state_names],
+    names = [each.removesuffix(".pos") for each in spec.state_names]
+    features: dict[str, Any] = {
+        "action": {"dtype": "float32", "shape": [6], "names": names},
+        "observation.state": {"dtype": "float32", "shape": [6], "names": {"motors": names}},
     }
-    features: dict[str, Any] = {"action": vector, "observation.state": vector}
     for camera in spec.cameras:
         features[camera.key] = {
             "dtype": "video",

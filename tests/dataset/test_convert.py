@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,12 +21,14 @@ from daemon.recorder import catalog, dataset
 from daemon.recorder.schema import EpisodeSpec
 from daemon.recorder.soundness import check_units
 from dataset.provenance import read_provenance
+from drivers.calibration import fingerprint, load_calibration
 from policies.recording import read_recorded_actions
 from robotd.errors import DatasetError
 
 from ..recording.conftest import lerobot_datasets, open_dataset, tmp_path  # noqa: F401
 from ..recording.episodes import check_frames, make_row, make_spec, number_in, write_episode
 from .legacy import write_v21
+from .test_convert_values import calibration_file
 
 LENGTHS = (range(14), range(40, 61))
 
@@ -210,6 +213,42 @@ def test_joints_move_with_their_numbers_names_and_evidence(recorded: Path) -> No
     assert about.spec.state_names[0] == "left_gripper.pos"
 
 
+def test_the_share_of_a_range_needs_the_calibration_of_that_time(
+    tmp_path: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = calibration_file(tmp_path)
+    root = tmp_path / "pick"
+    spec = make_spec(root, calibration_sha256=fingerprint(load_calibration(path)))
+    dataset.publish(write_episode(tmp_path / "journal", spec, 20))
+    words = [str(root), "--out", str(tmp_path / "share"), "--units", "range_m100_100"]
+    other = tmp_path / "other.json"
+    other.write_text(path.read_text().replace("794", "700"))
+    assert convert(*words, "--calibration", str(other)) != 0
+    assert "is not the one" in capsys.readouterr().err
+    assert convert(*words, "--calibration", str(path)) == 0
+    shares, degrees = values(tmp_path / "share", "action"), values(root, "action")
+    np.testing.assert_allclose(shares[:, 0] * (3297 - 794) / 200 * 360 / 4095, degrees[:, 0])
+    np.testing.assert_array_equal(shares[:, 5], degrees[:, 5])
+    assert read_recorded_actions(str(tmp_path / "share"), 0, spec.action_names).units == (
+        "range_m100_100"
+    )
+
+
+def test_a_full_disk_ends_it_with_nothing_left(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))  # every write beyond it fails
+    try:
+        status = convert("me/pick", "--out", "me/new", "--units", "radians")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert status != 0
+    assert "disk is full" in capsys.readouterr().err
+    assert [path.name for path in recorded.parent.iterdir()] == ["pick"]
+
+
 @pytest.mark.parametrize(
     ("words", "match"),
     [
@@ -311,6 +350,9 @@ def test_a_dataset_of_format_v21_becomes_v30_with_every_frame_and_all_statistics
         for key, value in stats.items():
             ours = loaded.meta.stats[name][key]
             np.testing.assert_allclose(ours, value, rtol=1e-6, atol=1e-6, err_msg=f"{name} {key}")
+
+    features = json.loads((tmp_path / "new/meta/info.json").read_text())["features"]
+    assert features["observation.state"]["names"] == features["action"]["names"]
 
     # Format and names in one go; the units of an unknown dataset have to be said.
     words = [str(tmp_path / "old"), "--out", str(tmp_path / "both"), "--units", "radians"]
