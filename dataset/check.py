@@ -81,6 +81,7 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
     found = read_contents(root, wanted)
     findings: list[Finding] = check_files.check_version(found)
     facts: dict[str, str] = {}
+    frames = 0
     if found.info is not None and not findings:
         rows = found.rows()
         where = check_rows.stretches(rows)
@@ -116,6 +117,7 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
                 from dataset.check_pictures import check_pictures
 
                 findings += check_pictures(found, wanted)
+                findings += check_beside.check_hashes(found, wanted)
         findings += check_beside.check_sidecar(found, wanted)
         facts |= {"fps": f"{found.fps}", "robot": str(found.info.get("robot_type") or "not said")}
         frames = len(column(rows, "index"))
@@ -124,7 +126,7 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
         dataset=name_of(root),
         root=str(root),
         episodes=len(found.episodes),
-        frames=frames if found.info is not None and found.data else 0,
+        frames=frames,
         deep=deep,
         findings=ordered(findings),
         facts=facts,

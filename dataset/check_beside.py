@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from daemon.recorder.convention import read_convention
+from daemon.recorder.durable import sha256_of
 from daemon.recorder.staging import is_ours
-from daemon.recorder.transaction import SIDECAR, read_commits, standing, unsettled
+from daemon.recorder.transaction import SIDECAR, Commit, read_commits, standing, unsettled
 from dataset.check_contents import DAMAGED, Contents
 from dataset.findings import Finding, error, note, warning
 from dataset.place import is_download
@@ -60,7 +61,7 @@ def check_sidecar(found: Contents, wanted: range | None = None) -> list[Finding]
     if is_ours(root, found.info):
         lost = [
             commit.episode_index
-            for commit in standing(read_commits(root)).values()
+            for commit in _recent(root)
             if any(n.startswith(_DATA) and not (root / n).exists() for n in commit.files)
         ]
         if lost:
@@ -74,6 +75,41 @@ def check_sidecar(found: Contents, wanted: range | None = None) -> list[Finding]
                 )
             )
     return result
+
+
+def _recent(root: Path) -> list[Commit]:
+    """The episodes that were saved since the last edit of the whole, whose files are as saved."""
+    commits = read_commits(root)
+    edits = [place for place, commit in enumerate(commits) if commit.kind == "edit"]
+    return list(standing(commits[edits[-1] + 1 if edits else 0 :]).values())
+
+
+def check_hashes(found: Contents, wanted: range | None = None) -> list[Finding]:
+    """Data and videos against the SHA-256 that robotd noted when it saved them (`--deep`)."""
+    if found.info is None or not is_ours(found.root, found.info):
+        return []
+    changed = [
+        commit.episode_index
+        for commit in _recent(found.root)
+        if wanted is None or commit.episode_index in wanted
+        if any(
+            name.startswith(_DATA)
+            and (found.root / name).exists()
+            and sha256_of(found.root / name) != hashed
+            for name, hashed in commit.files.items()
+        )
+    ]
+    if not changed:
+        return []
+    return [
+        error(
+            "hash",
+            "Files of an episode are not those that robotd saved.",
+            "A disk lost data, or another program wrote into them.",
+            "Restore them from the hub or a backup.",
+            episodes=tuple(changed),
+        )
+    ]
 
 
 def _evidence(found: Contents, wanted: range | None) -> list[Finding]:
@@ -145,7 +181,8 @@ def check_download(found: Contents) -> list[Finding]:
                     f"copy is {here}.",
                     "Something was pushed after the tag was set. LeRobot loads the tag, so it does "
                     "not see that.",
-                    "If main is what is meant, its owner moves the tag: robotd dataset tag.",
+                    "If main is what is meant, its owner moves the tag: `hf repos tag delete` and "
+                    "`hf repos tag create`, both with --repo-type dataset.",
                 )
             )
         gone = [p.relative_to(root).as_posix() for p in root.rglob("*") if not p.exists()]
@@ -193,9 +230,10 @@ def _about(path: Path) -> dict[str, Any] | None:
 
 def _is_written(root: Path) -> bool:
     """Whether a robotd holds the dataset's lock now; looking takes nothing and leaves nothing."""
-    path = root / SIDECAR / "lock"
-    if not path.exists():
-        return False
+    return any(_is_held(path) for path in (root / SIDECAR).glob("*lock"))
+
+
+def _is_held(path: Path) -> bool:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -120,7 +120,7 @@ def read_contents(root: Path, wanted: range | None = None) -> Contents:
     _read_episodes(found)
     if found.info is None:
         return found
-    for path in sorted(root.glob("data/*/*.parquet")):
+    for path in _there(root, "data/*/*.parquet"):
         found.data.append(_read_data(root, path, found.features))
     for key in found.video_keys:
         places = {
@@ -129,7 +129,7 @@ def read_contents(root: Path, wanted: range | None = None) -> Contents:
             if wanted is None or row.get("episode_index") in wanted
         }
         found.videos[key] = {}
-        for path in sorted((root / "videos" / key).glob("*/*.mp4")):
+        for path in _there(root / "videos" / key, "*/*.mp4"):
             place = place_of(path.relative_to(root).as_posix())
             if place is not None and (wanted is None or place in places):
                 name = path.relative_to(root).as_posix()
@@ -138,6 +138,11 @@ def read_contents(root: Path, wanted: range | None = None) -> Contents:
                     VideoFile(name=name, problem=problem) if problem else scan_video(path, name)
                 )
     return found
+
+
+def _there(folder: Path, pattern: str) -> list[Path]:
+    """Files in LeRobot's order, by name; links of a download that lead nowhere are missing files."""
+    return [path for path in sorted(folder.glob(pattern)) if path.exists()]
 
 
 def place_of(name: str) -> Place | None:
@@ -258,7 +263,7 @@ def _read_stats(found: Contents) -> None:
 
 
 def _read_episodes(found: Contents) -> None:
-    for path in sorted((found.root / "meta/episodes").glob("*/*.parquet")):
+    for path in _there(found.root / "meta/episodes", "*/*.parquet"):
         name = path.relative_to(found.root).as_posix()
         try:
             rows = pq.read_table(path)

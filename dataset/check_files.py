@@ -23,9 +23,7 @@ def check_version(found: Contents) -> list[Finding]:
                 "It was recorded with an older LeRobot."
                 if old
                 else "It was written by another version of LeRobot.",
-                f"robotd dataset convert {found.root} --to {VERSION}"
-                if found.version == "v2.1"
-                else "Convert it to v2.1 with the LeRobot that wrote it, then on to v3.0."
+                f"robotd dataset convert {found.root} --out NAME makes a dataset of {VERSION} of it."
                 if old
                 else "Read it with the LeRobot that wrote it.",
             )

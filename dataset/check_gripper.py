@@ -34,6 +34,8 @@ def check_gripper(
     names = names_of(found, ACTION)
     states, actions = column(rows, STATE), column(rows, ACTION)
     places = [i for i, name in enumerate(names) if joint_of(name) == GRIPPER]
+    if states.ndim != 2 or states.shape != (len(states), len(names)):
+        return [], {}
     if not places or names_of(found, STATE) != names or states.shape != actions.shape:
         return [], {}
     findings: list[Finding] = []
@@ -48,7 +50,7 @@ def check_gripper(
                     "gripper-opposed",
                     f"{names[place]}: state and action go in opposite directions.",
                     "One of the two was inverted (1 - x) and the other was not.",
-                    "Convert the other one too: robotd dataset convert.",
+                    "Invert the wrong one of the two; `robotd dataset convert` changes both alike.",
                 )
             )
             continue
@@ -60,7 +62,8 @@ def check_gripper(
                     f"{names[place]} seems to close towards 100: for {closed_high:.0f} s it stands "
                     f"held with its goal above it, for {closed_low:.0f} s below.",
                     "It was converted for a policy whose gripper is 1 when closed (openpi).",
-                    "LeRobot's SO-101 is 0 closed, 100 open: robotd dataset convert inverts it.",
+                    "LeRobot's SO-101 is 0 closed, 100 open: robotd dataset convert NAME --gripper "
+                    "100-100x --out NEW turns it round, once it is divided by 100.",
                     episodes=tuple(episodes),
                 )
             )

@@ -68,7 +68,8 @@ def check_columns(found: Contents, rows: pa.Table) -> list[Finding]:
                 "slash",
                 f"A feature's name has a slash: {', '.join(slashes)}.",
                 "A camera was named by a topic or a path.",
-                "LeRobot refuses such names. Rename it: robotd dataset convert --rename.",
+                "LeRobot refuses such names. Rename it and its folder under videos/, in "
+                "meta/info.json, meta/stats.json and meta/episodes.",
             )
         )
     return result

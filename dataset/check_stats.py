@@ -68,8 +68,8 @@ def check_stats(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
             result.append(
                 error("stats", f"Statistics of {key}: {problem}.", _WRONG, _FIX, mends=True)
             )
-        elif key in (STATE, ACTION):
-            result += _still(found, key, each)
+        if key in (STATE, ACTION) and key in truth:
+            result += _still(found, key, truth[key])
     for key in _pictures(found):
         problem = picture_problem(_arrays(found.stats.get(key, {})))
         if problem:

@@ -25,7 +25,7 @@ _CLAMP = 100.5  # ±100 is clamped by LeRobot's driver; half a unit for rounding
 _DEGREES_END = 400.0  # a joint turns less than once; encoder ticks go to 4095
 _RADIANS_END = 3.3  # half a turn, and a little
 _GRIPPER_ROOM = 10.0
-_CONVERT = "robotd dataset convert --units degrees makes a dataset of it that robotd understands."
+_CONVERT = "robotd dataset convert NAME --units degrees --from-units … --out NEW converts it."
 
 
 def joint_of(name: str) -> str:
@@ -70,7 +70,7 @@ def check_names(found: Contents) -> list[Finding]:
                 "names-order",
                 f"{STATE} and {ACTION} name the same joints in another order.",
                 "They were put together from two sources.",
-                "Put the columns into one order: robotd dataset convert.",
+                "Put both in one order: robotd dataset convert NAME --joints … --out NEW.",
             )
         )
     joints = [joint_of(name) for name in action]
@@ -186,7 +186,8 @@ def _gripper_range(key: str, values: Values, joints: list[str], units: str) -> l
                 "gripper-range",
                 f"The gripper of {key} is {words}; LeRobot's is 0 (closed) to 100 (open).",
                 "It was converted for another policy, or recorded without the gripper's calibration.",
-                "robotd dataset convert brings it to 0..100; say which way it closes.",
+                "robotd dataset convert NAME --gripper 100x (or 100-100x, if it is 1 when closed) "
+                "--out NEW brings 0..1 to 0..100.",
             )
         )
     return result
@@ -252,32 +253,35 @@ def _copied(pairs: list[tuple[Values, Values]]) -> list[Finding]:
 
 
 def _unrelated(found: Contents, pairs: list[tuple[Values, Values]]) -> list[Finding]:
-    lags = range(max(2, found.fps // 2))
+    lags = range(-max(_LEAD_FRAMES, found.fps // 3), max(2, found.fps // 2))
     moving = _moving(pairs)
     if not moving:
         return []
     best = max(float(np.median(_correlation(pairs, lag, moving))) for lag in lags)
+    scale = _scale(pairs, moving)
+    if best >= _FOLLOWS and 0.2 <= scale <= 5:
+        return []
+    steps = [(np.diff(s, axis=0), a[:-1]) for s, a in pairs]
+    if (
+        float(np.median(_correlation(steps, 0, moving))) > _FOLLOWS
+        and 0.2 <= _scale(steps, moving) <= 5
+    ):
+        return [
+            warning(
+                "delta-actions",
+                f"{ACTION} looks like differences: it goes with the change of {STATE}.",
+                "It was converted to delta actions.",
+                "Only a policy that is told so can use it; robotd dataset convert NAME --actions "
+                "absolute --out NEW takes it back.",
+            )
+        ]
     if best >= _FOLLOWS:
-        scale = _scale(pairs, moving)
-        if 0.2 <= scale <= 5:
-            return []
         return [
             error(
                 "units-differ",
                 f"{STATE} moves {scale:.3g} times as far as {ACTION}.",
                 "One of them is in other units (57.3 is degrees to radians).",
                 _CONVERT,
-            )
-        ]
-    steps = [(np.diff(s, axis=0), a[:-1]) for s, a in pairs]
-    deltas = float(np.median(_correlation(steps, 0, moving)))
-    if deltas > _FOLLOWS and 0.2 <= _scale(steps, moving) <= 5:
-        return [
-            warning(
-                "delta-actions",
-                f"{ACTION} looks like differences: it goes with the change of {STATE}.",
-                "It was converted to delta actions.",
-                "Only a policy that is told so can use it; convert it back to absolute actions.",
             )
         ]
     return [

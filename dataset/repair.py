@@ -15,7 +15,6 @@ from pathlib import Path
 from daemon.recorder.durable import disk_error, make_folder, sync_file, sync_folder
 from daemon.recorder.transaction import (
     SIDECAR,
-    STAGING,
     finish,
     remove_tree,
     roll_back,
@@ -30,7 +29,11 @@ from robotd.errors import DatasetError
 type Examine = Callable[[Path], Report]
 
 _LINKED = {".mp4", ".parquet"}
-_LEFT_OUT = (f"{STAGING}", f"{SIDECAR}/lock", f"{SIDECAR}/intent.json", ".cache", "images")
+_LEFT_OUT = (".cache", "images")
+_OF_A_CHANGE = ("intent.json", "staging", "removed")
+"""In robotd's folder: needed to end a change that was begun, and for nothing else in a copy."""
+
+_NEVER = ("lock", "edit.lock", "rebuild")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Mended:
     renumbered: dict[int, int] = field(default_factory=dict)
 
 
-def mend(root: Path, target: Path, examine: Examine, *, keep_pictures: bool = False) -> Mended:
+def mend(root: Path, target: Path, examine: Examine) -> Mended:
     """Make a mended copy of `root` at `target`, which may not exist.
 
     `examine` checks the copy before it gets its name. Raises CannotCheckError when nothing can be
@@ -127,11 +130,10 @@ def _clone(root: Path, staging: Path) -> None:
 
 
 def _is_left_out(relative: Path, root: Path) -> bool:
-    text = relative.as_posix()
-    if text in (f"{SIDECAR}/intent.json", STAGING):
-        return not unsettled(root)  # a change that was begun is ended in the copy
+    if relative.parent == Path(SIDECAR):
+        return relative.name in _NEVER or (relative.name in _OF_A_CHANGE and not unsettled(root))
     leftover = relative.parent == Path() and relative.name.startswith("tmp")
-    return text in _LEFT_OUT or relative.suffix == ".incomplete" or leftover
+    return relative.as_posix() in _LEFT_OUT or relative.suffix == ".incomplete" or leftover
 
 
 def _take(source: Path, target: Path) -> None:

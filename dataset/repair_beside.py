@@ -8,30 +8,38 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from daemon.recorder.staging import episode_folder
+from daemon.recorder.staging import BEFORE, episode_folder
 from daemon.recorder.transaction import SIDECAR, remove_tree
 from dataset.check_contents import DAMAGED
 from dataset.repair_plan import Plan
 
 _BESIDE = f"{SIDECAR}/episodes"
+_OF_THE_ORIGINAL = {"commits.jsonl", "intent.json"}
 
 
 def move_sidecar(root: Path, plan: Plan) -> bool:
-    """Put the folders of saved episodes under their new numbers, and remove all others; whether
-    any was kept."""
+    """Put the folders of saved episodes under their new numbers, and remove those of others and all
+    that changes of the original need; whether an episode's was kept."""
     if not (root / SIDECAR).is_dir():
         return False
-    old = root / SIDECAR
-    aside = root / f".{SIDECAR}"
+    for each in sorted((root / SIDECAR).iterdir()):
+        if each.is_dir() and each.name != Path(_BESIDE).name:
+            remove_tree(each)
+        elif each.name in _OF_THE_ORIGINAL or each.name.endswith("lock"):
+            each.unlink()
+    old = root / _BESIDE
+    if not old.is_dir():
+        return False
+    aside = old.with_name(".episodes")
     old.rename(aside)
     kept = False
-    for number, each in enumerate(plan.saved):
-        source = aside / Path(episode_folder(each.episode)).relative_to(SIDECAR)
+    for number, each_saved in enumerate(plan.saved):
+        source = aside / Path(episode_folder(each_saved.episode)).name
         target = root / episode_folder(number)
-        if _belongs(source, each.episode, each.length):
+        if _belongs(source, each_saved.episode, each_saved.length):
             target.parent.mkdir(parents=True, exist_ok=True)
             source.rename(target)
-            remove_tree(target / "before")
+            remove_tree(target / BEFORE)
             _renumber(target / "episode.json", number)
             kept = True
     remove_tree(aside)
