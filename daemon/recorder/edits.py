@@ -178,6 +178,7 @@ def _staged(root: Path, build: Build, attempt: int) -> swap.Result | None:
     make_folder(folder)
     result = build(folder)
     if result is not None:
+        swap.note_before(root, folder, result.parts)
         _sync(folder)
     return result
 

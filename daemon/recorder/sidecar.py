@@ -1,5 +1,6 @@
 """What lies beside an episode in `robotd/episodes/`, taken along when episodes get other numbers."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,11 +72,20 @@ def stage_sidecar(
 
 def fingerprint(root: Path) -> frozenset[tuple[str, int, int]]:
     """What lies beside the episodes of `root`, by name, size and time: labels change at any time."""
+    return frozenset(files_seen(root, [EPISODES]))
+
+
+def files_seen(root: Path, parts: Sequence[str]) -> list[tuple[str, int, int]]:
+    """(name, size, time of change) of every file under these folders of `root`, in order."""
     found = []
-    for path in (root / EPISODES).glob("*/*"):
-        stat = path.stat()
-        found.append((path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns))
-    return frozenset(found)
+    cut = len(str(root)) + 1
+    for part in parts:
+        for folder, _, names in os.walk(root / part):
+            for name in names:
+                path = f"{folder}/{name}"
+                stat = Path(path).stat()
+                found.append((path[cut:], stat.st_size, stat.st_mtime_ns))
+    return sorted(found)
 
 
 def _link(source: Path, target: Path) -> None:

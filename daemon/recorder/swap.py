@@ -5,7 +5,6 @@ after or, between two renames, none; never a mixture. What made way lies under `
 until space is needed; videos that an edit does not change are one file under both names.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ import msgspec
 from daemon.recorder.durable import sha256_of
 from daemon.recorder.history import changes, present_files
 from daemon.recorder.info import INFO, load_info
-from daemon.recorder.sidecar import EPISODES
+from daemon.recorder.sidecar import EPISODES, files_seen
 from daemon.recorder.staging import is_ours
 from daemon.recorder.transaction import (
     SIDECAR,
@@ -59,12 +58,12 @@ def settle(root: Path) -> None:
 
 
 def bring_in(root: Path, result: Result, verb: str, about: str, wall_ns: int) -> Commit:
-    """Let `result` take its place. Only under the lock."""
+    """Let `result` take its place; `note_before` was called. Only under the lock, and only while
+    the dataset is the one that it was built from."""
     change_id = new_id(wall_ns, verb)
     away, new = f"{REMOVED}/{change_id}", result.folder.relative_to(root).as_posix()
     whole = "meta" in result.parts
     there = result.folder if whole else root
-    _note_before(root, result.folder, result.parts)
     intent = Intent(
         aside=tuple((part, f"{away}/{part}") for part in result.parts if (root / part).exists()),
         steps=((f"{new}/{_BEFORE}", f"{away}/{_BEFORE}"), *_incoming(root / new, new, result)),
@@ -179,22 +178,10 @@ class _Before(msgspec.Struct, frozen=True):
     files: tuple[tuple[str, int, int], ...]
 
 
-def _note_before(root: Path, folder: Path, parts: Sequence[str]) -> None:
-    files = [
-        _seen(root, path) for part in parts for path in (root / part).rglob("*") if path.is_file()
-    ]
-    note = _Before(tuple(parts), tuple(sorted(files)))
+def note_before(root: Path, folder: Path, parts: Sequence[str]) -> None:
+    """Write down under `folder` which files will make way, so that an undo knows if all are left."""
+    note = _Before(tuple(parts), tuple(files_seen(root, parts)))
     (folder / _BEFORE).write_bytes(msgspec.json.encode(note))
-    descriptor = os.open(folder / _BEFORE, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _seen(root: Path, path: Path) -> tuple[str, int, int]:
-    stat = path.stat()
-    return path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns
 
 
 def _kept(away: Path, edit: Commit) -> tuple[str, ...]:
@@ -207,12 +194,11 @@ def _kept(away: Path, edit: Commit) -> tuple[str, ...]:
             "Nothing was changed.",
         )
     note = msgspec.json.decode(path.read_bytes(), type=_Before)
-    for name, size, time_ns in note.files:
-        file = away / name
-        if not file.exists() or _seen(away, file) != (name, size, time_ns):
-            raise DatasetError(
-                f"The {edit.verb} cannot be undone: {file} is not what it was.",
-                "It was removed to make room, or another program changed it in place.",
-                "Nothing was changed.",
-            )
+    changed = sorted(set(note.files) - set(files_seen(away, note.parts)))
+    if changed:
+        raise DatasetError(
+            f"The {edit.verb} cannot be undone: {away / changed[0][0]} is not what it was.",
+            "It was removed to make room, or another program changed it in place.",
+            "Nothing was changed.",
+        )
     return note.parts
