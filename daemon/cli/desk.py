@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.cli.keys import Keys, edited
+from daemon.cli.verdicts import Verdicts, lines_of
 from robotd.client import Robot
 from robotd.errors import RobotdError
 from robotd.messages import (
@@ -38,11 +39,14 @@ DURING_KEYS = (
 class Desk:
     """The terminal of one recording session. `kept` counts what was kept and not undone."""
 
-    def __init__(self, robot: Robot, keys: Keys, sound: str) -> None:
+    def __init__(
+        self, robot: Robot, keys: Keys, sound: str, verdicts: Verdicts | None = None
+    ) -> None:
         self.robot = robot
         self.keys = keys
         self._sound = Sound(sound, _ring, self.say)
         self.kept = 0
+        self.verdicts = verdicts or Verdicts()
         self._line = ""
         self._known: Status | None = None
 
@@ -70,7 +74,17 @@ class Desk:
         if status is not None:
             self._known = status
             self._sound.seen(status)
+            self._tell(status.recording)
         return status
+
+    def _tell(self, recording: RecordingStatus) -> None:
+        """Say what the quality gate found by now, and which camera is not as it was."""
+        for warning in self.verdicts.warnings(recording):
+            self.say(f"  {warning}")
+        for line in self.verdicts.news(recording):
+            self.kept -= line.outcome == "held"
+            for text in lines_of(line):
+                self.say(text)
 
     def request(self, request: AnyRequest) -> dict[str, Any]:
         """Send a request. A key that was pressed before its answer reaches nothing that follows, a

@@ -14,6 +14,8 @@ and this ends well only when all of them are in it.
 import argparse
 import contextlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from daemon.cli.between import set_the_scene
 from daemon.cli.checkpoint import (
@@ -29,6 +31,7 @@ from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import SOURCES, source
 from daemon.cli.session import arm_with_consent, printable
+from daemon.cli.verdicts import Verdicts
 from robotd.client import Robot
 from robotd.errors import DatasetError, StateError
 from robotd.messages import CloseSession, OpenSession
@@ -80,14 +83,14 @@ def run(args: argparse.Namespace) -> int:
     # A program that asked for JSON gets that on stdout and nothing else.
     with contextlib.redirect_stdout(sys.stderr if args.json else sys.stdout):
         summary = _run(args)
-    print(printable(summary) if args.json else f"Kept {summary['kept']} in {summary['root']}.")
+    print(printable(summary) if args.json else _closing_words(summary))
     if summary["ended_by"]:
         print(f"The session ended early: {summary['ended_by']}.", file=sys.stderr)
         return 1
     return 0
 
 
-def _run(args: argparse.Namespace) -> dict[str, object]:
+def _run(args: argparse.Namespace) -> dict[str, Any]:
     with Robot.connect(args.name) as robot:
         if args.policy:
             policy = load_policy(robot, args)
@@ -109,10 +112,14 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
         )
         if opened.get("interrupted"):
             print(f"{opened['interrupted']} interrupted episodes wait: robotd dataset recover")
+        verdicts = Verdicts()
         try:
-            ended_by = _record(robot, args, who)
+            ended_by = _record(robot, args, who, verdicts)
         finally:
             closed = robot.request(CloseSession(), timeout_s=_CLOSE_TIMEOUT_S)
+    flagged = closed["flagged"]
+    for line in verdicts.rest(flagged):
+        print(line)
     kept, published = int(closed["kept"]), int(closed["published"])
     if published < kept:
         raise DatasetError(
@@ -127,7 +134,16 @@ def _run(args: argparse.Namespace) -> dict[str, object]:
         "kept": kept,
         "published": published,
         "ended_by": ended_by,
+        "flagged": flagged,
     }
+
+
+def _closing_words(summary: Mapping[str, Any]) -> str:
+    kept = f"Kept {summary['kept']} in {summary['root']}."
+    flagged = len(summary["flagged"])
+    if not flagged:
+        return kept
+    return f"{kept} The quality gate has findings on {flagged}: robotd dataset info"
 
 
 def dataset_name(task: str) -> str:
@@ -136,7 +152,7 @@ def dataset_name(task: str) -> str:
     return "local/" + ("_".join(words)[:60] or "episodes")
 
 
-def _record(robot: Robot, args: argparse.Namespace, who: str) -> str:
+def _record(robot: Robot, args: argparse.Namespace, who: str, verdicts: Verdicts) -> str:
     """The whole session. Returns what took the arm from it before its time; empty for nothing."""
     with Keys() as keys:
         if who == "leader" and not keys.present:
@@ -145,7 +161,7 @@ def _record(robot: Robot, args: argparse.Namespace, who: str) -> str:
                 "Keys say when an episode starts and whether it is kept, and stdin is none.",
                 "Run it in a terminal (ssh -t), use robotd tui, or another --source.",
             )
-        desk = Desk(robot, keys, args.sound)
+        desk = Desk(robot, keys, args.sound, verdicts)
         one = _by_a_person if who == "leader" else _by_itself
         first = True
         while desk.kept < args.episodes:

@@ -214,6 +214,36 @@ POLICY = moving(
         chunks=212,
     ),
 )
+
+
+def flagged() -> messages.RecordingStatus:
+    """A session whose newest episode has findings, and a camera that was exchanged before it."""
+    before = recording_status("ready")
+    frozen = messages.EpisodeLine(
+        index=17,
+        seconds=9.0,
+        frames=135,
+        outcome="success",
+        episode=15,
+        verdict="bad",
+        findings=(
+            "wrist shows one picture from 2.1 to 4.6 s while the arm moved: the camera sent it again "
+            "and again.",
+            "gripper never moved.",
+        ),
+        do="Redo the episode. Replug the camera; robotd logs camera-wrist",
+    )
+    sound = [msgspec.structs.replace(each, verdict="ok") for each in before.episodes]
+    return msgspec.structs.replace(
+        before,
+        episodes=(*sound, frozen),
+        warnings=(
+            "Camera wrist is another module (usb-0c45_1002) than in the last episode "
+            "(usb-0c45_1001). Compare its picture with an old episode's.",
+        ),
+    )
+
+
 SAVING = moving("holding", "hold", recording=recording_status("saving"))
 
 SHOTS: dict[str, Shot] = {
@@ -224,6 +254,7 @@ SHOTS: dict[str, Shot] = {
     "recording": Shot(TELEOP, then=label),
     "saving": Shot(SAVING, then=press_while_saving),
     "policy": Shot(POLICY, then=droop_for_a_while),
+    "flagged": Shot(moving("holding", "hold", recording=flagged())),
     "keyboard": Shot(
         moving("holding", "hold", leader_ready=None),
         then=take_keyboard,

@@ -6,13 +6,12 @@ from rich.text import Text
 
 from tui.flow import fitted
 from tui.look import Look
+from tui.verdict_lines import warnings
 from tui.view import View, aged, span_words
 
 RESIDUAL_SCALE_DEG = 6.0
 """Full height of the sparkline: the droop of a loaded joint at LeRobot's gains, so that droop is
 not an alarm."""
-
-DISK_WARN_S = 1800.0
 
 
 def title(view: View) -> str:
@@ -25,6 +24,7 @@ def draw(view: View, width: int, height: int) -> Text:
     if view.status is None:
         return Text("waiting for the first state", style=view.look.faint)
     lines = [
+        *warnings(view.look, view.status.recording, width),
         _twin(view, width),
         *_plans(view, width),
         *_policy(view, width),
@@ -145,7 +145,7 @@ def _disk(view: View) -> Text:
     left_s = view.status.recording.disk_left_s
     if left_s is None:
         return Text()
-    if left_s < DISK_WARN_S:
+    if view.status.recording.disk_low:
         return Text(
             f"{look.alert} disk full in {span_words(left_s)}: free some space", style=look.warn
         )
