@@ -131,7 +131,7 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     marks: int = 0
     takeovers: int = 0
     said: str = ""
-    warnings: tuple[str, ...] = ()  # of cameras that changed since the dataset's last episode
+    warnings: tuple[str, ...] = ()  # of changed cameras, the disk, the encoder
 
 
 class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import msgspec
 from config.schema import Config
 from daemon.recorder import cameras, channel
 from daemon.recorder.catalog import dataset_root
+from daemon.recorder.cautions import cautions
 from daemon.recorder.disk import guessed_bytes_per_s
 from daemon.recorder.encoders import Choice
 from daemon.recorder.ending import Ending
@@ -485,7 +486,7 @@ class RecorderService:
             elapsed_s=self._session.rows / fps,
             limit_s=None if plan is None else plan.limit_s,
             disk_left_s=left_s,
-            disk_low=left_s is not None and left_s < self._config.recording.warn_left_min * 60.0,
+            disk_low=self._is_low(left_s),
             encoder=self.encoders.encoder.name,
             encoder_note=self.encoders.note,
             encoder_behind_s=round(self._session.behind_s, 1),
@@ -501,7 +502,7 @@ class RecorderService:
             marks=0 if episode is None else len(episode.marks),
             takeovers=0 if episode is None else self._intake.takeovers,
             said="" if episode is None else episode.label.note,
-            warnings=() if plan is None else self._warnings,
+            warnings=() if plan is None else (*self._warnings, *self._cautions(left_s)),
         )
 
     def _left_s(self, plan: Plan | None) -> float | None:
@@ -510,6 +511,14 @@ class RecorderService:
         root = lerobot_home() if plan is None else Path(plan.spec.dataset_root)
         guess = guessed_bytes_per_s(pixels, self._config.recording.fps)
         return self._session.left_s(root, guess)
+
+    def _is_low(self, left_s: float | None) -> bool:
+        return left_s is not None and left_s < self._config.recording.warn_left_min * 60.0
+
+    def _cautions(self, left_s: float | None) -> tuple[str, ...]:
+        wanted, session = self._config.recording, self._session
+        low = self._is_low(left_s)
+        return cautions(wanted, self.encoders, low, session.behind_s, session.lagged)
 
     @property
     def idle(self) -> bool:

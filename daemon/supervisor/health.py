@@ -23,7 +23,7 @@ from robotd.health import (
     StageHealth,
     TwinHealth,
 )
-from robotd.messages import CameraStatus, Status, TwinStatus
+from robotd.messages import CameraStatus, RecordingStatus, Status, TwinStatus
 from robotd.states import Fault, State
 
 _JOINTS = 6
@@ -49,6 +49,7 @@ class Seen:
     twin_finding: tuple[int, int]  # a `Fault` and its joint, as the mirror's slot has them
     cameras: tuple[CameraStatus, ...]
     processes: dict[str, str]
+    recording: RecordingStatus = RecordingStatus()
 
 
 def health_status(config: Config, seen: Seen) -> HealthStatus:
@@ -101,6 +102,8 @@ def health_status(config: Config, seen: Seen) -> HealthStatus:
             guard_do="" if seen.guard is None else seen.guard.do,
             processes=seen.processes,
             cameras={camera.name: camera.age_ms for camera in seen.cameras},
+            disk_left_s=seen.recording.disk_left_s if seen.recording.disk_low else None,
+            encoder_behind_s=seen.recording.encoder_behind_s,
         )
     )
     return HealthStatus(

@@ -123,5 +123,6 @@ class Published:
                 twin_finding=observed.twin_finding,
                 cameras=observed.cameras,
                 processes=parts.children.words(),
+                recording=parts.recorder.status,
             ),
         )

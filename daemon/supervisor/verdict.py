@@ -29,6 +29,8 @@ LOST_DEGRADED = 0.01
 # A servo that is armed is a fault after ten reads; a limp one may be unplugged by a person.
 UNHEARD_MS = 1_000.0
 CAMERA_STALE_MS = 1_000.0
+# Half of the pictures that may wait for an encoder before it is given the one before again.
+ENCODER_BEHIND_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Figures:
     guard_do: str
     processes: dict[str, str]
     cameras: dict[str, float | None]  # how old the newest picture is, in ms; None: there is none
+    disk_left_s: float | None = None  # only while that is low
+    encoder_behind_s: float = 0.0
 
 
 def judge(figures: Figures) -> tuple[str, tuple[Reason, ...]]:
@@ -89,6 +93,7 @@ def judge(figures: Figures) -> tuple[str, tuple[Reason, ...]]:
         *_line(figures),
         *_servos(figures),
         *_others(figures),
+        *_recording(figures),
     ]
     verdict = BAD if bad else DEGRADED if degraded else GOOD
     return verdict, (*bad, *degraded)
@@ -290,4 +295,25 @@ def _others(figures: Figures) -> list[Reason]:
         for name, age_ms in figures.cameras.items()
         if age_ms is None or age_ms > CAMERA_STALE_MS
     ]
+    return reasons
+
+
+def _recording(figures: Figures) -> list[Reason]:
+    reasons = []
+    if figures.disk_left_s is not None:
+        reasons.append(
+            Reason(
+                what=f"The disk has room for {figures.disk_left_s / 60.0:.0f} more minutes of "
+                "recording.",
+                do="Free space (df -h), or move datasets away.",
+            )
+        )
+    if figures.encoder_behind_s >= ENCODER_BEHIND_S:
+        reasons.append(
+            Reason(
+                what=f"The video encoder is {figures.encoder_behind_s:.1f} s behind.",
+                do="End what else takes the processor (top), or record smaller pictures; those "
+                "that come too late are the one before again, and flagged.",
+            )
+        )
     return reasons

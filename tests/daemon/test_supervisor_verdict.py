@@ -56,6 +56,7 @@ QUIET = {
     "a policy that was unloaded": {"processes": {"control": "running", "policy": "ended"}},
     "no camera at all": {"cameras": {}},
     "no twin wanted": {"twin": "off"},
+    "an encoder half a second behind": {"encoder_behind_s": 0.5},
 }
 
 
@@ -70,6 +71,18 @@ CRIES: dict[str, tuple[str, dict[str, Any], str, str]] = {
         {"state": State.FAULT, "fault": "elbow_flex is too hot", "fault_do": "Let it cool."},
         "elbow_flex is too hot",
         "Let it cool",
+    ),
+    "a disk that fills": (
+        "degraded",
+        {"disk_left_s": 400.0},
+        "room for 7 more minutes of recording",
+        "Free space",
+    ),
+    "an encoder that lags": (
+        "degraded",
+        {"encoder_behind_s": 1.4},
+        "The video encoder is 1.4 s behind",
+        "smaller pictures",
     ),
     "one silent servo, by name": (
         "bad",
