@@ -62,20 +62,22 @@ def merge(sources: Sequence["Source"], target: Path, wall_ns: int) -> tuple[int,
     `target` is there whole or not at all. Raises DatasetError and DiskFullError.
     """
     from daemon.recorder.convention import write_common
-    from daemon.recorder.durable import append_line, sha256_of
+    from daemon.recorder.durable import append_line, folder_bytes, sha256_of
     from daemon.recorder.film import Pick
     from daemon.recorder.info import INFO
-    from daemon.recorder.sidecar import stage_sidecar
+    from daemon.recorder.sidecar import EPISODES, stage_sidecar
     from daemon.recorder.swap import new_id
     from daemon.recorder.transaction import COMMITS, Commit
     from daemon.recorder.tree import write_tree
-    from dataset.building import building
+    from dataset.building import building, check_room
 
     picks = [
         Pick(number, episode)
         for number, source in enumerate(sources)
         for episode in range(len(source.episodes))
     ]
+    parts = ("meta", "data", "videos", EPISODES)
+    check_room(target, sum(folder_bytes(each.root / part) for each in sources for part in parts))
     with building(target) as folder:
         features = merged_features([source.info["features"] for source in sources])
         built = write_tree(folder, sources, picks, features, joined={})

@@ -12,13 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from daemon.recorder import swap, tree
-from daemon.recorder.durable import disk_error, make_folder, sha256_of, sync_file, sync_folder
+from daemon.recorder.disk import DiskLimits, free_bytes_of
+from daemon.recorder.durable import (
+    disk_error,
+    folder_bytes,
+    make_folder,
+    sha256_of,
+    sync_file,
+    sync_folder,
+)
 from daemon.recorder.film import Joined, Pick
 from daemon.recorder.info import INFO
 from daemon.recorder.sidecar import EPISODES, Relabel, fingerprint, stage_sidecar
 from daemon.recorder.source import Source, read_source
 from daemon.recorder.transaction import INTENT, SIDECAR, Commit, last_commit, locked, remove_tree
-from robotd.errors import DatasetError, StateError
+from robotd.errors import DatasetError, DiskFullError, StateError
 
 REBUILD = f"{SIDECAR}/rebuild"
 _LOCK = f"{SIDECAR}/edit.lock"
@@ -193,6 +201,7 @@ def _anew(
     used_tasks_only: bool = False,
 ) -> swap.Result:
     """All of the dataset but its past, from the picked episodes."""
+    _check_room(source.root, videos=joined is not None)
     journals = stage_sidecar(folder, [source.root], picks, labels)
     if not picks:
         return swap.Result(folder=folder, parts=swap.PARTS, files={}, places={}, episodes={})
@@ -211,6 +220,19 @@ def _anew(
         places=built.places,
         episodes=journals,
     )
+
+
+def _check_room(root: Path, *, videos: bool) -> None:
+    """Raise DiskFullError when what is written anew would not leave the room a recording needs."""
+    parts = ("data", "meta", "videos") if videos else ("data", "meta")
+    needed = sum(folder_bytes(root / part) for part in parts)
+    free = free_bytes_of(root) - DiskLimits().refuse_below_bytes
+    if free < needed:
+        raise DiskFullError(
+            f"{needed / 1e6:.0f} MB are to be written into {root}; {max(free, 0) / 1e6:.0f} MB can be.",
+            "The disk is nearly full; what an edit replaces is kept to be undone.",
+            f"Free space (`df -h`); {root / swap.REMOVED} holds what earlier edits replaced.",
+        )
 
 
 def _state(root: Path) -> object:

@@ -22,7 +22,7 @@ from daemon.recorder.soundness import check_sound
 from daemon.recorder.source import read_source
 from daemon.recorder.transaction import last_commit, locked, read_commits, standing
 from dataset.merge import check_alike, merge
-from robotd.errors import DatasetError, StateError
+from robotd.errors import DatasetError, DiskFullError, StateError
 
 from ..recording.conftest import lerobot_datasets, open_dataset, tmp_path  # noqa: F401
 from ..recording.episodes import HEIGHT, WIDTH, check_frames, make_spec, write_episode
@@ -426,3 +426,18 @@ def test_a_save_waits_for_an_edits_lock(tmp_path: Path) -> None:  # noqa: F811
     held.wait()
     assert dataset.publish(journal).episode_index == 1
     holder.join()
+
+
+def test_an_edit_for_which_there_is_no_room_is_refused(
+    tmp_path: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    root = tmp_path / "ours"
+    record(root, [range(4), range(20, 25)])
+    before = content(root)
+    monkeypatch.setattr(edits, "free_bytes_of", lambda _: 514 << 20)
+    monkeypatch.setattr(edits, "folder_bytes", lambda _: 1 << 20)
+    with pytest.raises(DiskFullError, match="MB are to be written"):
+        edits.compact(root, now)
+    assert content(root) == before and not (root / edits.REBUILD).exists()
+    assert delete(root, 0).verb == "delete-episode"
