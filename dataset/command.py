@@ -5,7 +5,10 @@ what is heavy (pyarrow, av) in `run`. A dataset is named `owner/name`, or by its
 """
 
 import argparse
+import sys
 from importlib import import_module
+
+from robotd.uploading import dataset_changed
 
 VERBS: dict[str, tuple[str, str]] = {
     "list": ("every dataset on this machine", "dataset.listing"),
@@ -33,4 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return int(import_module(args.verb_module).run(args))
+    status = int(import_module(args.verb_module).run(args))
+    problem = dataset_changed()  # what was uploaded may have to go from the hub too
+    if problem:
+        print(problem, file=sys.stderr)
+    return status

@@ -15,7 +15,7 @@ from typing import Literal
 import msgspec
 
 from robotd import paths
-from robotd.errors import StateError
+from robotd.errors import RobotdError, StateError
 
 UploadState = Literal[
     "queued",  # its turn will come
@@ -171,6 +171,16 @@ def wake_uploader() -> bool:
         check=True,
     )
     return True
+
+
+def dataset_changed() -> str:
+    """Wake the uploader if what changed concerns it. Never raises: returns why it could not be
+    started, or "". For those who have something else to do than uploading."""
+    try:
+        wake_uploader()
+    except (RobotdError, OSError, subprocess.SubprocessError) as error:
+        return f"The uploader could not be started: {error}"
+    return ""
 
 
 def _size(path: Path) -> int:

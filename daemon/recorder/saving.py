@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from daemon.recorder.memory import give_back
 from daemon.recorder.quality_gate import HeldBackError
 from daemon.recorder.relabel import Change
 from daemon.recorder.session import Session
 from daemon.recorder.shelf import Published
 from daemon.recorder.worker import Worker
 from robotd.errors import RobotdError, StateError
+from robotd.uploading import dataset_changed
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ class Saving:
         for name in found.unreadable:
             log.error("%s", name)
         self.publish()
+        self._wake_uploader()
 
     def publish(self) -> None:
         """Put everything that waits into its dataset, soon."""
@@ -66,6 +69,7 @@ class Saving:
                 failed(error)
                 return
             self.unsaved.pop(journal_id, None)
+            self._wake_uploader()
             undone()
 
         self._undoing = True
@@ -111,6 +115,10 @@ class Saving:
 
         self._worker.post(lambda: self._session.relabel(root, journal_id, change), finished)
 
+    def tidy(self) -> None:
+        """An episode ended: give back what it took, after whatever else there is to do."""
+        self._worker.post(give_back, lambda _, __: None)
+
     def collect(self) -> None:
         """Take what ended meanwhile. Never waits."""
         self._worker.collect()
@@ -119,6 +127,16 @@ class Saving:
         """Finish what was asked for, and end the thread."""
         self._worker.close()
         self._worker.collect()
+        dataset_changed()  # of what was published last
+
+    def _wake_uploader(self) -> None:
+        """What was uploaded may have to go from the hub too, or another episode to it."""
+
+        def woken(problem: str, _: RobotdError | None) -> None:
+            if problem:
+                log.warning("%s", problem)
+
+        self._worker.post(dataset_changed, woken)
 
     def _published(self, results: list[Published] | None, error: RobotdError | None) -> None:
         if error is not None or results is None:
@@ -136,6 +154,7 @@ class Saving:
                     log.error("%s", result.error)
             elif result.commit is not None:
                 log.info("episode %d saved", result.commit.episode_index)
+                self._wake_uploader()
                 for finding in result.verdict.flagged if result.verdict is not None else ():
                     log.warning("episode %d: %s", result.commit.episode_index, finding.what)
                 self._ended(result)

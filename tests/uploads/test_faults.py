@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -259,3 +260,37 @@ def never_delete() -> None:
     carry._verify = lambda *_: None
     kept = carry.commits
     carry.commits = lambda change: [(added, ()) for added, _ in kept(change)]
+
+
+def test_an_undo_at_the_shell_reaches_the_hub_by_itself(hub: LocalHub, root: Path) -> None:
+    queue(root)
+    assert only(work()).episodes == 2
+    undo = [sys.executable, "-m", "daemon.cli.main", "dataset", "undo", "me/pick", "--yes"]
+    subprocess.run(undo, check=True, capture_output=True)
+    _wait_until(lambda: only(read_uploads()).episodes == 1)
+    _wait_until(lambda: not uploader_runs())
+    assert_holds(hub.store.repos[REPO].files("v3.0"), root)
+
+
+def test_the_recorder_wakes_the_uploader_when_it_starts_keeps_and_takes_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from daemon.recorder import saving
+
+    woken: list[bool] = []
+    monkeypatch.setattr(saving, "dataset_changed", lambda: woken.append(True) or "")
+    session: Any = SimpleNamespace(
+        pending=(),
+        recover=lambda: SimpleNamespace(offered=(), unreadable=()),
+        undo=lambda *_: None,
+    )
+    desk = saving.Saving(session, lambda *_: None)
+    desk.recover()
+    done: list[bool] = []
+    desk.undo(Path("/"), "", lambda: done.append(True), lambda error: None)
+    while not (done and desk.idle):
+        desk.collect()
+        time.sleep(0.001)
+    assert len(woken) == 2
+    desk.close()
+    assert len(woken) == 3
