@@ -20,6 +20,7 @@ from daemon.recorder.tables import ACTION, STATE
 from robotd.errors import DatasetError
 
 _DEPTH = 2  # a repo id is `name` or `user/name`
+_LONGEST_NAME_BYTES = 255  # of a folder, on every disk that robotd meets
 _NOT_DATASETS = {"hub", "calibration"}  # LeRobot's own folders in its home
 
 
@@ -71,12 +72,16 @@ def dataset_root(home: Path, repo_id: str) -> Path:
     """Where LeRobot looks for the dataset `repo_id`. Raises DatasetError for a bad name."""
     parts = repo_id.split("/")
     if not 1 <= len(parts) <= _DEPTH or any(
-        part in ("", ".", "..") or part.startswith(".") or "\\" in part or "\0" in part
+        part in ("", ".", "..")
+        or part.startswith(".")
+        or "\\" in part
+        or not part.isprintable()
+        or len(part.encode()) > _LONGEST_NAME_BYTES
         for part in parts
     ):
         raise DatasetError(
-            f"{repo_id!r} is not the name of a dataset.",
-            "A name is `name` or `user/name`; paths are not.",
+            f"{repo_id[:80]!r} is not the name of a dataset.",
+            "A name is `name` or `user/name`, no longer than a folder's; paths are not.",
             "Choose another name, e.g. --dataset me/block-in-bowl",
         )
     return home.joinpath(*parts)

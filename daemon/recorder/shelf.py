@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from daemon.recorder import dataset
-from daemon.recorder.durable import append_line, disk_error, make_folder
+from daemon.recorder.durable import append_line, disk_error, make_folder, sync_folder
 from daemon.recorder.failure import explained
 from daemon.recorder.quality_finding import Verdict
 from daemon.recorder.quality_gate import HeldBackError
@@ -27,7 +27,14 @@ from daemon.recorder.schema import (
     check_spec,
 )
 from daemon.recorder.soundness import check_sound
-from daemon.recorder.stored import MANIFEST, read_manifest, recover_journal, save_manifest, verify
+from daemon.recorder.stored import (
+    MANIFEST,
+    in_order,
+    read_manifest,
+    recover_journal,
+    save_manifest,
+    verify,
+)
 from daemon.recorder.transaction import Commit, remove_tree
 from robotd.errors import DatasetError, RobotdError, StateError
 
@@ -65,6 +72,7 @@ class Shelf:
         self._publishing = threading.Lock()
         self._unfinished: dict[Path, str] = {}  # ended, but the disk did not take the end: why
         make_folder(journals)
+        sync_folder(journals.parent)  # who made it may have been killed before that
         self._lock_descriptor = _lock(journals)
 
     def close(self) -> None:
@@ -78,7 +86,9 @@ class Shelf:
 
     def recover(self) -> Recovered:
         """Bring order into what an earlier process left. Call once, before the first episode."""
-        offered, unreadable = [], []
+        pending: list[Manifest] = []
+        offered: list[Manifest] = []
+        unreadable: list[str] = []
         for folder in self._folders():
             if not (folder / MANIFEST).exists():
                 remove_tree(folder)  # killed while it was being made: it never had a row
@@ -89,13 +99,14 @@ class Shelf:
                     with explained(f"Episode {folder.name} cannot be made whole", folder):
                         manifest = recover_journal(folder, "robotd was stopped while it recorded")
                 if manifest.kept and manifest.state in ("closed", "published"):
-                    self._pending.append(folder)
+                    pending.append(manifest)
                 elif manifest.state in ("closed", "interrupted"):
                     offered.append(manifest)
                 elif manifest.state == "committed":
                     remove_tree(folder)
             except DatasetError as error:
                 unreadable.append(error.what)
+        self._pending += [self._journals / each.journal_id for each in in_order(pending)]
         # An undo leaves no journal that names its dataset, and may be half done all the same.
         waiting = [manifest for manifest in self._manifests() if manifest.kept]
         for root in {manifest.spec.dataset_root for manifest in waiting} | self._noted():
@@ -103,7 +114,7 @@ class Shelf:
                 self._settle(Path(root))
             except RobotdError as error:  # publishing will meet it again, and report it
                 unreadable.append(error.what)
-        return Recovered(pending=self.pending, offered=tuple(offered), unreadable=tuple(unreadable))
+        return Recovered(self.pending, tuple(in_order(offered)), tuple(unreadable))
 
     def check(self, spec: EpisodeSpec) -> None:
         """Raise DatasetError when episodes of `spec` could not be published: before recording them.

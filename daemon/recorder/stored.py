@@ -1,5 +1,6 @@
 """Journals as they lie on the disk: their manifest, their check before publishing, their recovery."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,24 @@ def read_manifest(folder: Path) -> Manifest:
             "It is another kind of folder, or was made by a newer robotd.",
             "Move it out of the journals folder, or read it with the robotd that wrote it.",
         ) from error
+
+
+def in_order(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The episodes as they were recorded, whatever the wall clock did meanwhile: within a boot by
+    CLOCK_MONOTONIC, boots by the earliest wall time of their episodes. Where no boot is known, by
+    wall time."""
+    begins_ns: dict[str, int] = {}
+    for each in manifests:
+        boot, wall_ns = each.started.boot_id, each.started.wall_ns
+        begins_ns[boot] = min(begins_ns.get(boot, wall_ns), wall_ns)
+
+    def moment(manifest: Manifest) -> tuple[int, int, str]:
+        started, name = manifest.started, manifest.journal_id
+        if not started.boot_id:
+            return started.wall_ns, 0, name
+        return begins_ns[started.boot_id], started.monotonic_ns, name
+
+    return sorted(manifests, key=moment)
 
 
 def save_manifest(folder: Path, manifest: Manifest) -> None:

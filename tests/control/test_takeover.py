@@ -1,6 +1,7 @@
 """A person takes a moving arm from a policy and gives it back: nothing snaps, in either direction."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -50,12 +51,12 @@ def assert_smooth(goals: list[list[float]]) -> None:
     """No joint's goal jumps, and none changes its speed faster than the gate lets it."""
     speeds = [
         [(b - a) / TICK_S for a, b in zip(one, two, strict=True)]
-        for one, two in zip(goals, goals[1:], strict=False)
+        for one, two in pairwise(goals)
     ]
     assert max(abs(value) for each in speeds for value in each[:3]) <= SPEED_RAD_S * 1.001
     changes = [
         abs(b - a) / TICK_S
-        for one, two in zip(speeds, speeds[1:], strict=False)
+        for one, two in pairwise(speeds)
         for a, b in zip(one[:3], two[:3], strict=True)
     ]
     assert max(changes) <= ACCELERATION_RAD_S2 * 1.001
@@ -86,7 +87,7 @@ def test_a_person_takes_a_moving_arm_and_gives_it_back_without_a_jump(
         moved = [b - a for a, b in zip(still, goals[-1], strict=True)]
         assert moved == pytest.approx([0, 0.1, 0, 0, 0, 0], abs=0.01)  # its motion, not its pose
     else:
-        target = tuple(goals[-1][:1]) + (goals[-1][1] + 0.1, *goals[-1][2:])
+        target = (goals[-1][0], goals[-1][1] + 0.1, *goals[-1][2:])
         version = bench.core.handover.version
         for _ in range(15):
             now_ns = bench.world.clock.now_ns()
