@@ -16,6 +16,7 @@ import msgspec
 from daemon.cli.main import add_json
 from dataset.place import dataset_at, name_of, new_dataset_at
 from dataset.progress import Progress, shown
+from dataset.settled import settled
 from robotd import paths
 from robotd.errors import CalibrationError, StateError
 
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     from dataset.convert_plan import make_plan
     from dataset.convert_source import read_source
 
-    source = read_source(dataset_at(args.dataset))
+    source = read_source(settled(dataset_at(args.dataset)))
     target = new_dataset_at(args.out)
     _check_version(source, args.from_version)
     plan = make_plan(source, _request(args, source))

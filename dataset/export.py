@@ -14,6 +14,7 @@ import msgspec
 from daemon.cli.main import add_json
 from dataset.place import dataset_at, name_of, new_dataset_at
 from dataset.progress import Progress, shown
+from dataset.settled import settled
 from robotd.errors import DatasetError, StateError
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             "It goes from 1 to 100.",
             "95 is the default.",
         )
-    source = read_source(dataset_at(args.dataset))
+    source = read_source(settled(dataset_at(args.dataset)))
     target = _target(args)
     every = [
         read_beside(source.root, episode, int(length), evidence=False)

@@ -21,15 +21,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder import catalog
+    from daemon.recorder.convention import convention_of
+    from dataset.provenance import read_provenance
 
-    found = catalog.read_info(settled(dataset_at(args.dataset)))
+    root = settled(dataset_at(args.dataset))
+    found = catalog.read_info(root)
+    numbers, steps = convention_of(root), read_provenance(root)
     if args.json:
-        print(msgspec.json.encode(found).decode())
+        more = {"numbers": numbers, "made_by": steps}
+        print(msgspec.json.encode(msgspec.structs.asdict(found) | more).decode())
     else:
         for name, value in msgspec.structs.asdict(found).items():
             if name not in ("judged", "flagged"):
                 print(f"{name:14} {_text(value)}")
         print(f"{'quality':14} {_quality(found.judged, found.flagged)}")
+        print(f"{'numbers':14} {numbers.in_words() if numbers else 'not said'}")
+        for step in steps:
+            print(f"{'made by':14} {step.verb} from {step.source}: {'; '.join(step.did)}")
     return 0
 
 

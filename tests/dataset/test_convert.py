@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -179,7 +180,9 @@ def test_a_policy_trains_on_what_was_converted(
     assert torch.isfinite(loss)
 
 
-def test_what_was_converted_is_not_mixed_with_an_arms_numbers(recorded: Path) -> None:
+def test_what_was_converted_is_not_mixed_with_an_arms_numbers(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert convert("me/pick", "--out", "me/delta", "--actions", "delta") == 0
     root = recorded.parent / "delta"
     with pytest.raises(DatasetError, match="actions delta"):
@@ -196,9 +199,19 @@ def test_what_was_converted_is_not_mixed_with_an_arms_numbers(recorded: Path) ->
     with pytest.raises(DatasetError, match="actions delta"):
         check_units(root.parent / "both", make_spec(root))
     assert main(["dataset", "check", "me/both"]) == 0
+    capsys.readouterr()
+    assert main(["dataset", "info", "me/again"]) == 0
+    said = capsys.readouterr().out
+    assert "degrees, gripper percent_open, actions delta" in said
+    assert said.count("made by") == 3
 
 
 def test_joints_move_with_their_numbers_names_and_evidence(recorded: Path) -> None:
+    noted = recorded / "robotd/episodes/episode-000001/evidence.parquet"
+    table = pq.read_table(noted)
+    rows = pa.array([list(range(6))] * table.num_rows, pa.list_(pa.float64()))
+    place = table.column_names.index("applied_rad")
+    pq.write_table(table.set_column(place, "applied_rad", rows), noted)
     order = "gripper,shoulder_pan,shoulder_lift,elbow_flex,wrist_flex,wrist_roll=roll"
     words = ["--joints", order, "--joint-prefix", "left_"]
     assert convert("me/pick", "--out", "me/left", *words) == 0
@@ -211,6 +224,8 @@ def test_joints_move_with_their_numbers_names_and_evidence(recorded: Path) -> No
     about = catalog.read_episode_about(root, 0)
     assert about is not None
     assert about.spec.state_names[0] == "left_gripper.pos"
+    evidence = pq.read_table(root / "robotd/episodes/episode-000001/evidence.parquet")
+    assert evidence["applied_rad"][3].as_py() == [5, 0, 1, 2, 3, 4]
 
 
 def test_the_share_of_a_range_needs_the_calibration_of_that_time(

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataset.tfrecord import crc32c, example, write_record
@@ -47,6 +47,7 @@ def test_checksums_are_those_of_the_standard(data: bytes, checksum: int) -> None
     assert crc32c(data) == checksum
 
 
+@settings(max_examples=25)
 @given(st.integers(1, 40_000), st.integers(0, 2**32))
 def test_long_data_have_the_checksum_of_a_loop_over_their_bytes(length: int, seed: int) -> None:
     data = np.random.default_rng(seed).integers(0, 256, length, np.uint8).tobytes()
