@@ -8,12 +8,12 @@ def settled(root: Path) -> Path:
 
     Raises DatasetError when another process writes to it.
     """
-    from daemon.recorder.dataset import recover
-    from daemon.recorder.transaction import unsettled
+    from daemon.recorder.swap import settle
+    from daemon.recorder.transaction import locked, unsettled
 
     if unsettled(root):
-        # The journal of an episode that was being saved is marked by its recorder, which looks.
-        recover(root, root / "no-journals")
+        with locked(root):
+            settle(root)  # the journal of an episode is marked by its recorder, which looks
     return root
 
 

@@ -77,11 +77,11 @@ def since(done: Sequence["Commit"], tag: str | None, root: Path) -> list["Commit
 
 def take_back(root: Path, change: "Commit") -> "Commit":
     """Undo `change`, the last one. Raises StateError or DatasetError, nothing changed."""
-    from daemon.recorder import dataset as recorded
     from daemon.recorder import edits
+    from daemon.recorder.removal import remove_last
 
     if change.kind == "keep":
-        return recorded.remove_last(root, journal_id=change.journal_id)
+        return remove_last(root, journal_id=change.journal_id)
     return edits.undo(root, change, time.time_ns)
 
 

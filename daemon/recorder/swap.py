@@ -51,10 +51,11 @@ def new_id(wall_ns: int, verb: str) -> str:
     return f"{moment}-{wall_ns % 10**9:09d}-{verb}"
 
 
-def settle(root: Path) -> None:
-    """Finish or roll back what a crash left. Only under the lock."""
-    finish(root)
+def settle(root: Path) -> Commit | None:
+    """Finish or roll back what a crash left; returns what was finished. Only under the lock."""
+    finished = finish(root)
     roll_back(root)
+    return finished
 
 
 def bring_in(root: Path, result: Result, verb: str, about: str, wall_ns: int) -> Commit:
