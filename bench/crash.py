@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,12 +68,12 @@ def measure(
     *,
     chain: int | None = None,
     rounds: int = 0,
-    prepare: str = "",
+    prepare: Path | None = None,
 ) -> dict[str, Any]:
     """Strike `kills` times and look; the report as JSON-able values.
 
-    `prepare`, "module:function", is called in the process that lives are forked from: a test breaks
-    the recorder there, to see that it is noticed.
+    `prepare` is a Python file that is run in the process that lives are forked from: a test breaks
+    the recorder there, to see that it is noticed. The first failure then ends the run.
     """
     began_s = time.monotonic()
     os.environ["HF_HUB_OFFLINE"] = "1"  # before LeRobot is imported: nothing here asks the network
@@ -82,7 +82,7 @@ def measure(
     try:
         tally = _Tally(folder, say)
         if chain is None and rounds:
-            tally.daemon(seed, min(rounds * tally.processes, kills))
+            tally.daemons(seed, rounds, kills)
         tally.chains(kills, seed, chain, prepare)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -91,8 +91,6 @@ def measure(
 
 class _Tally:
     """Adds up what the crashes cost."""
-
-    processes = 0
 
     def __init__(self, folder: Path, say: Say) -> None:
         from bench.crash_check import Reader
@@ -105,10 +103,23 @@ class _Tally:
         self._saved = 0
         self._max_loss_s = 0.0
 
-    def daemon(self, seed: int, kills: int) -> None:
+    def daemons(self, seed: int, rounds: int, kills: int) -> None:
         """Kill the processes of a real daemon in turn."""
+        from bench.crash_daemon import VICTIMS, Daemons
 
-    def chains(self, kills: int, seed: int, only: int | None, prepare: str) -> None:
+        daemons = Daemons(self._reader, seed, self._say)
+        daemons.live(min(rounds * len(VICTIMS), kills))
+        self._add(daemons.kills, daemons.saved, daemons.max_unsaved_loss_s)
+
+    def _add(self, kills: Sequence["Kill"], saved: int, max_unsaved_loss_s: float) -> None:
+        self._kills += kills
+        self._saved += saved
+        self._max_loss_s = max(self._max_loss_s, max_unsaved_loss_s)
+        for kill in kills:
+            for what in kill.wrong:
+                self._say(f"chain {kill.chain}, {kill.kind} in {kill.where}: {what}")
+
+    def chains(self, kills: int, seed: int, only: int | None, prepare: Path | None) -> None:
         """Live chain after chain until there were `kills` crashes; or the one that is named."""
         from bench.crash_chain import CHAIN_KILLS, World
         from bench.crash_fork import zygote
@@ -121,19 +132,14 @@ class _Tally:
                 world = World(warm, self._reader, self._folder, seed, number)
                 left = kills - len(self._kills)
                 lived = world.live(CHAIN_KILLS if only is not None else left)
-                self._kills += lived.kills
-                self._saved += lived.saved
-                self._max_loss_s = max(self._max_loss_s, lived.max_unsaved_loss_s)
-                for kill in lived.kills:
-                    for what in kill.wrong:
-                        self._say(f"chain {kill.chain}, {kill.kind} in {kill.where}: {what}")
+                self._add(lived.kills, lived.saved, lived.max_unsaved_loss_s)
                 number += 1
                 now_s = time.monotonic()
                 if now_s - told_s > 5.0:
                     told_s, done = now_s, len(self._kills) - first
                     left_s = (now_s - began_s) / max(done, 1) * (kills - len(self._kills))
                     self._say(f"{len(self._kills)} of {kills}, {left_s:.0f} s left")
-                if only is not None:
+                if only is not None or (prepare and any(each.wrong for each in lived.kills)):
                     break
 
     def report(self) -> dict[str, Any]:

@@ -5,7 +5,6 @@ wrong is lived again with `--chain`.
 """
 
 import errno
-import json
 import shutil
 import traceback
 from dataclasses import dataclass, field
@@ -130,7 +129,7 @@ class World:
     def _live(self, order: Order) -> tuple[Outcome, list[list[Any]]]:
         said(self._world).unlink(missing_ok=True)
         outcome = self._zygote.live(order)
-        lines = [json.loads(line) for line in said(self._world).read_text().splitlines()]
+        lines = crash_check.heard(self._world)
         self._ledger.hear(lines)
         if survived(self._world).exists():
             shutil.rmtree(self._world)
@@ -215,8 +214,9 @@ def _script(rng: np.random.Generator, short: bool) -> tuple[tuple[str, int], ...
 
 
 def _strike(kind: str, script: tuple[tuple[str, int], ...], rng: np.random.Generator) -> Strike:
-    """Where it strikes: any step alike, any of its changes alike."""
-    step = int(rng.integers(len(script)))
+    """Where it strikes: steps that change much more often, any change of a step alike."""
+    weights = np.sqrt([_CHANGES[verb] for verb, _ in script])
+    step = int(rng.choice(len(script), p=weights / weights.sum()))
     at = int(rng.integers(_CHANGES[script[step][0]]))
     how = str(rng.choice(["before", "torn", "after"]))
     lasting = int(rng.choice([1, 3, 30, 100_000]))

@@ -4,7 +4,9 @@ Nothing here trusts the recorder's word for what a dataset holds: rows, tasks an
 through an unmodified `LeRobotDataset` and compared with what was recorded.
 """
 
+import contextlib
 import importlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import pyarrow.parquet as pq
 
 from bench import crash_world
 from bench.crash_ledger import Found
-from bench.crash_life import world_parts
+from bench.crash_life import said, world_parts
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.info import INFO, load_info
 from daemon.recorder.session import Session
@@ -50,6 +52,15 @@ class Reader:
         loaded = self._open("local/crash", root=root, video_backend="pyav")
         self.loads += 1
         return loaded
+
+
+def heard(world: Path) -> list[list[Any]]:
+    """What a life said; its last line is not whole where it was killed while it said it."""
+    found = []
+    for line in said(world).read_text().splitlines() if said(world).exists() else []:
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def recovered(world: Path) -> tuple[Session, Found, list[str]]:
@@ -165,7 +176,7 @@ def _rows(loaded: Any, episodes: list[tuple[int, int]]) -> list[str]:
         if said != {crash_world.task_of(first)}:
             wrong.append(f"episode {index} has the tasks {said}")
         for key in _KEYS:
-            frames = _frames(Path(loaded.root) / meta.get_video_file_path(index, key))
+            frames = frames_in(Path(loaded.root) / meta.get_video_file_path(index, key))
             if frames != rows:
                 wrong.append(f"episode {index}: {rows} rows and {frames} frames of {key}")
         at += rows
@@ -193,7 +204,8 @@ def _values(table: dict[str, Any], episodes: list[tuple[int, int]]) -> list[str]
     return wrong
 
 
-def _frames(path: Path) -> int:
+def frames_in(path: Path) -> int:
+    """The number of coded frames in a video, counted by PyAV."""
     with av.open(str(path)) as container:
         return sum(1 for packet in container.demux(video=0) if packet.size > 0)
 

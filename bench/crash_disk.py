@@ -78,8 +78,9 @@ class Disk:
 
     def arm(self, step: int) -> None:
         """The step `step` begins: count its changes if it is the one to go wrong."""
-        self.changes = 0
-        self._armed = step == self._strike.step and not self.struck
+        if not self._armed:
+            self.changes = 0
+            self._armed = step == self._strike.step and not self.struck
 
     def again(self, strike: Strike) -> None:
         """The next life on this disk has a strike of its own."""
@@ -87,11 +88,11 @@ class Disk:
         self.struck = self._armed = False
 
     def strike_now(self) -> None:
-        """The armed step has ended before its change came: what was to go wrong goes wrong now, if
-        it is the process or the power that ends."""
+        """The armed step has ended before its change came: if it is the process or the power that is
+        to end, it ends now; a disk fails in a later step."""
         if self._armed and not self.struck and not self._strike.errno:
             self._fall("the end", "")
-        self._armed = False
+            self._armed = False
 
     @property
     def failing(self) -> bool:

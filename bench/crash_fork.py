@@ -4,9 +4,9 @@ The child is a real process that dies a real death. Orders come in and outcomes 
 what the children log goes to a file.
 """
 
-import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import subprocess
@@ -70,15 +70,15 @@ class Zygote:
 
 
 @contextmanager
-def zygote(folder: Path, module: str, prepare: str = "") -> Iterator[Zygote]:
+def zygote(folder: Path, module: str, prepare: Path | None = None) -> Iterator[Zygote]:
     """Start `python -m module` and wait until it is warm; ended at the end.
 
-    `prepare`, "module:function", is called in it before anything else.
+    `prepare` is a Python file that is run in it before anything else.
     """
     log = folder / "lives.log"
     with log.open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, str(folder), prepare],
+            [sys.executable, "-m", module, str(folder), str(prepare or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -108,8 +108,7 @@ def serve[T: _Timed](
     """The warm process itself: forks a child for each order until its input ends."""
     folder, prepare = arguments
     if prepare:
-        module, _, name = prepare.partition(":")
-        getattr(importlib.import_module(module), name)()
+        runpy.run_path(prepare)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         warm(Path(place))
     orders, answers = sys.stdin.buffer, sys.stdout.buffer

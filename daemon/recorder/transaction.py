@@ -15,7 +15,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.recorder.durable import append_line, make_folder, sync_folder, write_atomic
+from daemon.recorder.durable import append_line, make_folder, sync_file, sync_folder, write_atomic
 from robotd.errors import DatasetError
 
 SIDECAR = "robotd"
@@ -127,8 +127,11 @@ def finish(root: Path) -> Commit | None:
             _step(root / source, root / target)
     for source, target in intent.steps:
         _step(root / source, root / target)
+    _last(root, intent)
     if intent.commit != last_commit(root):
         append_line(root / COMMITS, msgspec.json.encode(intent.commit))
+    else:
+        sync_file(root / COMMITS)
     path.unlink()
     sync_folder(path.parent)
     if intent.staging:
@@ -148,6 +151,16 @@ def _step(source: Path, target: Path) -> None:
             "Files in the dataset's robotd folder were removed by hand.",
             f"Restore the folder from a backup, or remove {target.name} from its intent.json.",
         )
+
+
+def _last(root: Path, intent: Intent) -> None:
+    """Have every name that changed on the disk, also those that an earlier process, killed before
+    it could, made or changed: after the intent nothing would do them again."""
+    names = [Path(name) for step in (*intent.aside, *intent.steps) for name in step]
+    for folder in sorted({folder for name in names for folder in name.parents}):
+        if (root / folder).is_dir():
+            sync_folder(root / folder)
+    sync_folder(root.parent)
 
 
 def unsettled(root: Path) -> bool:
