@@ -6,7 +6,6 @@ next start. Prints READY when it has put in order what an earlier run left.
 """
 
 import argparse
-import gc
 import logging
 import os
 import signal
@@ -17,7 +16,7 @@ import msgspec
 import zmq
 
 from config.schema import Config
-from daemon.recorder import channel
+from daemon.recorder import channel, memory
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.encoders import choose
 from daemon.recorder.lane import ThreadLane
@@ -79,10 +78,7 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
         config.recording.video_crf,
     )
     warm_up(machine_stamp(), service.encoders.encoder)
-    # What is there now stays: looking through it would only delay the collection of each episode's
-    # encoders, megabytes in a few objects that refer to each other.
-    gc.collect()
-    gc.freeze()
+    memory.keep_what_is_there()
     shown: RecordingStatus | None = None
     shown_ns = 0
     try:

@@ -163,6 +163,7 @@ class ThreadLane:
             if error is not None:
                 self._wake.wait_for(lambda: self._dropped)
         if self._dropped:
+            self._entries.clear()
             _drop(self._writer)
 
     def _encode_next(self) -> bool:

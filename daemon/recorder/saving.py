@@ -53,6 +53,7 @@ class Saving:
         """Put everything that waits into its dataset, soon."""
         if self._session.pending:
             self._worker.post(self._session.publish_pending, self._published)
+            self.tidy()
 
     def undo(self, root: Path, journal_id: str, undone: Callable[[], None], failed: Failed) -> None:
         """Take the episode out again, if it is the last one in `root`. One at a time: StateError."""

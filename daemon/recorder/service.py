@@ -450,6 +450,7 @@ class RecorderService:
     # --- state ------------------------------------------------------------------------------------
 
     def _line(self, journal_id: str, rows: int, outcome: str, note: str, marks: int = 0) -> None:
+        self._saving.tidy()
         if self._plan is not None:
             seconds, intake = rows / self._config.recording.fps, self._intake
             self._plan.note(

@@ -85,12 +85,17 @@ class VideoWriter:
         self._encode(self._newest)
 
     def close(self) -> None:
-        """Write what the encoder still holds and the end of the file."""
+        """Write what the encoder still holds and the end of the file, and let go of both. Once it
+        was called it does nothing more."""
+        container, stream = self._container, self._stream
+        self._container = self._stream = self._newest = None
+        if container is None:
+            return
         try:
             if self.frames:
-                self._container.mux(self._stream.encode(None))
+                container.mux(stream.encode(None))
         finally:
-            self._container.close()
+            container.close()
 
     def _encode(self, frame: Any) -> None:
         frame.pts, frame.time_base = self.frames, self._time_base
