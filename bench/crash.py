@@ -174,6 +174,23 @@ class _Tally:
         }
 
 
+def page(report: dict[str, Any]) -> list[str]:
+    """The report's lines on the page of the docs."""
+    lines = [
+        f"{report['kills']} crashes, seed {report['seed']}, in {report['wall_s']:.0f} s: "
+        f"{report['saved']} episodes saved, {report['saved_lost']} of them lost; at most "
+        f"{report['max_unsaved_loss_s']:g} s lost of a running one; {report['dataset_loads']} "
+        f"loads by LeRobot; {len(report['failures'])} crashes not survived.",
+        "",
+        "| | crashes | saved episodes lost | not survived |",
+        "|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {kind} | {each['kills']} | {each['saved_lost']} | {each['failures']} |"
+        for kind, each in report["kinds"].items()
+    ]
+
+
 def table(report: dict[str, Any]) -> str:
     """The report for a person."""
     lines = [

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import record, scale, uploads
+from bench import crash, record, scale, uploads
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -76,6 +76,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
         return "bus", [*head, *_bus(report), ""]
     if "keep_to_ready_ms" in report:
         return "record", [*head, *record.table(report), ""]
+    if "saved_lost" in report:
+        return "crash", [*head, *crash.page(report), ""]
     if "compact_s" in report:
         return "scale", [*head, *scale.table(report), ""]
     if "tags_on_incomplete" in report:

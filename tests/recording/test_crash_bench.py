@@ -85,6 +85,7 @@ def test_crashes_of_every_kind_lose_nothing(lerobot_datasets: ModuleType) -> Non
     assert report["saved"] >= 10
     assert report["dataset_loads"] >= 12
     assert len(report["kinds"]) >= 5
+    assert "| power |" in "\n".join(crash.page(report))
 
 
 @pytest.mark.parametrize("how", [NOTHING_IS_SYNCED, KEPT_IS_NOT_WRITTEN])
