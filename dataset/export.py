@@ -213,9 +213,8 @@ def _note(
 ) -> None:
     """Where it comes from and what its columns mean, beside it."""
     from daemon.recorder.convention import write_convention
-    from daemon.recorder.transaction import SIDECAR
     from dataset.export_columns import DESCRIPTIONS
-    from dataset.provenance import write_provenance
+    from dataset.provenance import COLUMNS, write_provenance
 
     columns = ["labels as columns"] * args.labels + ["evidence as columns"] * args.evidence
     write_provenance(
@@ -227,11 +226,10 @@ def _note(
         warnings=notes,
         wall_ns=time.time_ns(),
     )
-    (folder / SIDECAR).mkdir(exist_ok=True)
     if known.is_noted:
         write_convention(folder, known.convention)
     described = msgspec.json.format(msgspec.json.encode(DESCRIPTIONS), indent=2)
-    (folder / SIDECAR / "columns.json").write_bytes(described)
+    (folder / COLUMNS).write_bytes(described)
 
 
 def _notes(taken: list["Beside"], *, labels: bool) -> list[str]:

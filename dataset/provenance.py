@@ -25,6 +25,8 @@ from robotd import __version__
 from robotd.errors import DatasetError
 
 PROVENANCE = f"{SIDECAR}/provenance.json"
+COLUMNS = f"{SIDECAR}/columns.json"
+"""In an export: what its added columns mean."""
 
 _ABOUT, _EVIDENCE = "episode.json", "evidence.parquet"
 _CAMERA_COLUMNS = ("capture_ns/", "repeated/")

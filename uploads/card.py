@@ -26,8 +26,10 @@ def make_card(
     tasks: tuple[str, ...],
     pages: tuple[Mapping[str, Any], ...],
     licence: str,
+    numbers: str = "",
 ) -> bytes:
-    """The card of the dataset called `name`. `pages` are the sidecar's, one an episode of ours."""
+    """The card of the dataset called `name`. `pages` are the sidecar's, one an episode of ours;
+    `numbers` what a conversion noted of state and action, which then are no longer as recorded."""
     head: dict[str, Any] = {"license": licence} if licence else {}
     head |= {
         "task_categories": ["robotics"],
@@ -35,7 +37,7 @@ def make_card(
         "configs": [{"config_name": "default", "data_files": "data/*/*.parquet"}],
     }
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
-    lines = [f"# {name}", "", _summary(info), "", *_facts(info, pages), ""]
+    lines = [f"# {name}", "", _summary(info), "", *_facts(info, pages, numbers), ""]
     lines += ["## Tasks", "", *(f"- {_plain(task)}" for task in tasks[:_TASKS_SHOWN])]
     if len(tasks) > _TASKS_SHOWN:
         lines.append(f"- … and {len(tasks) - _TASKS_SHOWN} more (meta/tasks.parquet)")
@@ -62,7 +64,7 @@ def _summary(info: Info) -> str:
     )
 
 
-def _facts(info: Info, pages: tuple[Mapping[str, Any], ...]) -> list[str]:
+def _facts(info: Info, pages: tuple[Mapping[str, Any], ...], numbers: str) -> list[str]:
     rows = [
         ("Robot", info.get("robot_type") or "not stated"),
         ("Frames a second", str(info["fps"])),
@@ -70,7 +72,9 @@ def _facts(info: Info, pages: tuple[Mapping[str, Any], ...]) -> list[str]:
         ("Action", _names(info, "action")),
     ]
     units = sorted({str(page["spec"].get("units", "")) for page in pages} - {""})
-    if units:
+    if numbers:
+        rows.append(("Converted to", numbers))
+    elif units:
         rows.append(("Units", "; ".join(_UNITS.get(each, each) for each in units)))
     if pages:
         rows.append(("Recorded with", f"robotd ({len(pages)} of {info['total_episodes']})"))

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from daemon.recorder.convention import read_convention
 from daemon.recorder.durable import make_folder, write_atomic
 from uploads.card import CARD, make_card
 from uploads.difference import Difference, commits, difference, same
@@ -159,7 +160,15 @@ def _card(
     """The card, unless a person wrote the one that is there."""
     if listed is not None and listed.id not in ledger.get(CARD, ()):
         return {}
-    data = make_card(repo, snapshot.info, snapshot.tasks, snapshot.about, wanted.licence)
+    numbers = read_convention(snapshot.root)
+    data = make_card(
+        repo,
+        snapshot.info,
+        snapshot.tasks,
+        snapshot.about,
+        wanted.licence,
+        numbers="" if numbers is None else numbers.in_words(),
+    )
     return {CARD: _in_memory(CARD, data)}
 
 

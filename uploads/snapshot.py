@@ -19,6 +19,8 @@ from typing import Any
 import msgspec
 
 from daemon.recorder import layout
+from daemon.recorder.convention import PATH as CONVENTION
+from daemon.recorder.convention import PATH as CONVENTION
 from daemon.recorder.durable import sha256_of, write_atomic
 from daemon.recorder.info import DATA_PATH, INFO, STATS, TASKS, VIDEO_PATH, Info, load_info
 from daemon.recorder.staging import BEFORE
@@ -32,6 +34,7 @@ from daemon.recorder.transaction import (
     roll_back,
     standing,
 )
+from dataset.provenance import COLUMNS, PROVENANCE
 from robotd.errors import DatasetError
 from uploads.troubles import ChangedError, RefusedError, UploadError, disk_trouble
 
@@ -42,7 +45,8 @@ ABOUT = "episode.json"
 OWNED = ("data/", "meta/", "videos/", f"{SIDECAR}/")
 """The folders of a repository that belong to the dataset; whatever else is there is left alone."""
 
-_IN_MEMORY = {INFO, STATS, TASKS, COMMITS}
+_NOTES = (COMMITS, CONVENTION)
+_IN_MEMORY = {INFO, STATS, TASKS, *_NOTES}
 _TRIES = 40
 _PAUSE_S = 0.25
 _STALE_INTENT_S = 5.0
@@ -229,8 +233,9 @@ def _meta(root: Path) -> Iterator[str]:
 
 def _sidecar(root: Path) -> Iterator[str]:
     """Records, evidence and labels; not what is kept for undoing, nor what is under way."""
-    if (root / COMMITS).exists():
-        yield COMMITS
+    for name in (COMMITS, CONVENTION, PROVENANCE, COLUMNS):
+        if (root / name).exists():
+            yield name
     for path in sorted((root / EPISODES).glob("*/**/*")):
         name = path.relative_to(root).as_posix()
         if path.is_file() and f"/{BEFORE}/" not in name and not path.name.startswith("."):

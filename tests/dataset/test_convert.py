@@ -19,12 +19,15 @@ import pytest
 
 from daemon.cli.main import main
 from daemon.recorder import catalog, dataset
+from daemon.recorder.convention import read_convention
 from daemon.recorder.schema import EpisodeSpec
 from daemon.recorder.soundness import check_units
 from dataset.provenance import read_provenance
 from drivers.calibration import fingerprint, load_calibration
 from policies.recording import read_recorded_actions
 from robotd.errors import DatasetError
+from uploads.card import make_card
+from uploads.snapshot import take_snapshot
 
 from ..recording.conftest import lerobot_datasets, open_dataset, tmp_path  # noqa: F401
 from ..recording.episodes import check_frames, make_row, make_spec, number_in, write_episode
@@ -204,6 +207,21 @@ def test_what_was_converted_is_not_mixed_with_an_arms_numbers(
     said = capsys.readouterr().out
     assert "degrees, gripper percent_open, actions delta" in said
     assert said.count("made by") == 3
+
+
+def test_an_upload_takes_along_what_the_numbers_became(
+    recorded: Path,
+    tmp_path: Path,  # noqa: F811
+) -> None:
+    assert convert("me/pick", "--out", "me/pi0", "--gripper", "1-x/100") == 0
+    snapshot = take_snapshot(recorded.parent / "pi0", tmp_path / "hashes.json")
+    assert {"robotd/convention.json", "robotd/provenance.json"} <= set(snapshot.files)
+    numbers = read_convention(snapshot.root)
+    assert numbers is not None
+    about = (snapshot.info, snapshot.tasks, snapshot.about, "")
+    card = make_card("me/pi0", *about, numbers=numbers.in_words()).decode()
+    assert "| Converted to | degrees, gripper fraction_closed, actions absolute |" in card
+    assert "0 closed to 100 open" not in card
 
 
 def test_joints_move_with_their_numbers_names_and_evidence(recorded: Path) -> None:
