@@ -232,12 +232,12 @@ class Session(Shelf):
         def finish() -> Manifest:
             with self._ending(journal):
                 manifest = journal.close(label, kept=True)
+            self._ended(journal)  # only now is everything written
             if manifest.kept:
                 self._queued_bytes[journal.folder] = journal.bytes_written
                 self._pending.append(journal.folder)
             return manifest
 
-        self._ended(journal)
         return finish
 
     def discard(self, reason: str = "discarded") -> Manifest:
