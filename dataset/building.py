@@ -44,6 +44,12 @@ def building(target: Path) -> Iterator[Path]:
             sync_folder(target.parent)
         except BaseException as error:
             remove_tree(folder)
+            if isinstance(error, FileNotFoundError):
+                raise DatasetError(
+                    f"{error.filename} is missing.",
+                    "The dataset was copied or downloaded in part, or moved away meanwhile.",
+                    "`robotd dataset check` says what is whole.",
+                ) from error
             if isinstance(error, OSError):
                 raise disk_error(error, folder) from error
             raise
@@ -61,11 +67,16 @@ def check_absent(target: Path) -> None:
         )
 
 
-def check_room(target: Path, needed_bytes: int) -> None:
-    """Raise DiskFullError when the disk of `target` has no room for `needed_bytes` more."""
+def check_room(
+    target: Path, needed_bytes: int, *, linked: Path | None = None, linked_bytes: int = 0
+) -> None:
+    """Raise DiskFullError when the disk of `target` has no room for `needed_bytes` more, and, where
+    the files of `linked` cannot be linked because they are on another, for `linked_bytes`."""
     there = target
     while not there.exists():
         there = there.parent
+    if linked is not None and there.stat().st_dev != linked.stat().st_dev:
+        needed_bytes += linked_bytes
     free_bytes = shutil.disk_usage(there).free
     if free_bytes < needed_bytes + _SPARE_BYTES:
         raise DiskFullError(
@@ -82,7 +93,7 @@ def place_file(source: Path, target: Path, *, link: bool = True) -> bool:
     changes in place may be linked.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    real = source.resolve()  # a download's files are links into a cache
+    real = source.resolve(strict=True)  # a download's files are links into a cache
     if link:
         try:
             os.link(real, target)

@@ -122,7 +122,14 @@ def convert(
     from dataset.convert_v21 import upgrade
     from dataset.rewrite import Written
 
-    check_room(target, _sizes(source)["new_bytes"])
+    sizes = _sizes(source)
+    videos = 0 if link else sizes["video_bytes"]
+    check_room(
+        target,
+        sizes["new_bytes"] + videos,
+        linked=source.root,
+        linked_bytes=sizes["video_bytes"] - videos,
+    )
     with building(target) as folder:
         warnings: tuple[str, ...] = ()
         base = source.root

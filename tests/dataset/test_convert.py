@@ -401,6 +401,37 @@ def test_a_dataset_of_format_v21_becomes_v30_with_every_frame_and_all_statistics
     assert not list(both.rglob(".*"))
 
 
+def test_the_older_v20_which_has_no_statistics_of_episodes_is_converted_too(
+    tmp_path: Path,  # noqa: F811
+) -> None:
+    spec = make_spec(tmp_path / "old")
+    write_v21(tmp_path / "old", spec, [range(9), range(30, 41)])
+    (tmp_path / "old/meta/episodes_stats.jsonl").unlink()
+    path = tmp_path / "old/meta/info.json"
+    info = json.loads(
+        path.read_text().replace('"v2.1"', '"v2.0"').replace('"info":', '"video_info":')
+    )
+    path.write_text(json.dumps(info))
+    assert convert(str(tmp_path / "old"), "--out", str(tmp_path / "new")) == 0
+    found = catalog.read_info(tmp_path / "new")
+    assert (found.lengths, found.features[spec.cameras[0].key]["info"]["video.codec"]) == (
+        (9, 11),
+        "h264",
+    )
+    stats = json.loads((tmp_path / "new/meta/stats.json").read_text())
+    assert stats["action"]["q01"][0] < stats["action"]["q99"][0]
+
+
+def test_a_missing_file_is_named_and_nothing_is_left(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "videos/observation.images.wrist/chunk-000/file-001.mp4"
+    (recorded / name).unlink()
+    assert convert("me/pick", "--out", "me/new", "--units", "radians") != 0
+    assert f"{name} is missing" in capsys.readouterr().err
+    assert [path.name for path in recorded.parent.iterdir()] == ["pick"]
+
+
 def test_a_v21_video_that_is_not_its_episodes_is_found(
     tmp_path: Path,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
