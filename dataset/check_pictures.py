@@ -17,6 +17,7 @@ import pyarrow as pa
 from daemon.recorder.stats import FeatureStats, Stats, aggregate, image_stats, sampled_frames
 from dataset.check_contents import Contents, place_in
 from dataset.check_stats import check_picture_stats
+from dataset.check_videos import UNREADABLE
 from dataset.findings import Finding, error
 
 
@@ -144,7 +145,7 @@ class _Decoder:
                         self.problem = self.problem or f"frame {self.done} is damaged"
                     self.done += 1
                     yield frame
-        except (av.error.FFmpegError, IndexError) as failure:
+        except UNREADABLE as failure:
             self.problem = f"{failure} at frame {self.done}"
 
     def pictures(self, numbers: Sequence[int]) -> Iterator[npt.NDArray[np.uint8]]:

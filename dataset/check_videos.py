@@ -4,12 +4,16 @@ LeRobot finds a frame by time and refuses one that is more than 0.1 ms off, so a
 what matters; a file's packets tell it.
 """
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import av
 import numpy as np
 import numpy.typing as npt
+
+UNREADABLE = (av.error.FFmpegError, IndexError, UnicodeDecodeError)
+"""What PyAV raises on bytes that are no whole video; the last on names and tags in it."""
 
 TOLERANCE_S = 1e-4
 """LeRobot's `tolerance_s`: how far a frame may be from the time that is asked for."""
@@ -64,6 +68,8 @@ def scan_video(path: Path, name: str) -> VideoFile:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
+            if stream.codec_context is None:
+                return VideoFile(name=name, problem="it is of no kind that can be decoded")
             base = float(stream.time_base or 0)
             for packet in container.demux(stream):
                 if packet.size == 0 or packet.pts is None:
@@ -88,8 +94,8 @@ def scan_video(path: Path, name: str) -> VideoFile:
                 problem=torn,
                 in_order=times == sorted(times),
             )
-    except (av.error.FFmpegError, IndexError) as failure:
-        if isinstance(failure, OSError) and failure.errno in (5, 13):
+    except UNREADABLE as failure:
+        if isinstance(failure, OSError) and failure.errno in (errno.EIO, errno.EACCES):
             raise
         words = "it has no end, or no video" if not times else "it is cut off"
         return VideoFile(name=name, times_s=np.sort(np.array(times)), problem=words)

@@ -53,7 +53,7 @@ def stats_of(found: Contents, plan: Plan, rows: dict[int, pa.Table]) -> tuple[li
     pictures += _embedded(found, plan, result)
     words = [
         f"of {vectors} columns" if vectors else "",
-        f"of {pictures} videos" if pictures else "",
+        f"of {pictures} cameras' pictures" if pictures else "",
     ]
     return result, " and ".join(each for each in words if each)
 
