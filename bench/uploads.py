@@ -79,8 +79,8 @@ def table(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def run_bench(wanted: int, seed: int, prepare: str = "") -> dict[str, Any]:
-    """`wanted` faults and kills; `prepare` ("module:function") is called in the uploader's process
+def run_bench(wanted: int, seed: int, prepare: Path | None = None) -> dict[str, Any]:
+    """`wanted` faults and kills; `prepare` is a Python file that is run in the uploader's process
     first, for tests that break it on purpose."""
     began_s, machine = time.monotonic(), describe()
     memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # everything is synced all the time

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.crash_fork import serve
 from daemon.recorder.info import TASKS
-from uploads.hub import prepare_environment
+from uploads.installed import prepare_environment
 from uploads.patience import Patience
 
 _PATIENCE = Patience(first_s=0.002, longest_s=0.02)

@@ -140,7 +140,7 @@ def has_work(state: Uploads) -> bool:
     """Whether an uploader would find something to do: cheap, reads no more than sizes of files."""
     if _size(requests_file()) != state.requests_bytes:
         return True
-    return any(
+    return not state.paused and any(
         _size(Path(each.root) / _COMMITS) != each.commits_bytes
         if each.state == "done"
         else each.state not in FINAL

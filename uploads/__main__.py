@@ -13,7 +13,8 @@ import platform
 import signal
 import sys
 
-from uploads.hub import prepare_environment
+from robotd.errors import StateError
+from uploads.installed import check_installed, prepare_environment
 from uploads.patience import Patience
 
 _NICE = 19
@@ -32,6 +33,11 @@ def main(argv: list[str]) -> int:
     stand_back()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        check_installed()
+    except StateError as error:
+        logging.error("%s", error)
+        return error.exit_code
     prepare_environment()
     from uploads.worker import run_uploader
 

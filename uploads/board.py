@@ -13,8 +13,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.recorder.durable import write_atomic
-from robotd.errors import DatasetError
+from daemon.recorder.durable import disk_error
 from robotd.uploading import Upload, Uploads, requests_file, status_file
 from uploads.queue import reconciled
 from uploads.requests import Orders, fold, read_requests
@@ -105,13 +104,16 @@ class Board:
         data = msgspec.json.encode(state)
         if data == self._published:
             return
+        # Not synced: a recorder's disk has better to do, and what is lost costs a comparison.
+        new = status_file().with_name(".status.new")
         try:
-            write_atomic(status_file(), data)
+            new.write_bytes(data)
+            new.replace(status_file())
             self._published, self._failed = data, ""
-        except DatasetError as error:
-            if error.what != self._failed:
-                self._failed = error.what
-                log.error("%s", error)
+        except OSError as error:
+            if str(error) != self._failed:
+                self._failed = str(error)
+                log.error("%s", disk_error(error, status_file()))
 
     def _run(self) -> None:
         rounds = 0

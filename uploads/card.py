@@ -5,7 +5,7 @@ fact that the files do not hold is not in it; a licence is the person's to state
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -94,23 +94,11 @@ def _judged(pages: tuple[Mapping[str, Any], ...]) -> list[tuple[str, str]]:
     interrupted = sum(bool(page.get("reason")) for page in pages)
     if interrupted:
         rows.append(("Interrupted and kept", str(interrupted)))
-    findings = Counter(_findings(pages))
+    findings = Counter(code for page in pages for code in page["findings"])
     if findings:
-        words = ", ".join(f"{name} in {count}" for name, count in sorted(findings.items()))
-        rows.append(("Noted at saving (episodes)", words))
+        words = ", ".join(f"{code} in {count}" for code, count in sorted(findings.items()))
+        rows.append(("Flagged by the quality gate (episodes)", words))
     return rows
-
-
-def _findings(pages: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """The quality gate's findings, each once an episode."""
-    for page in pages:
-        quality = page.get("quality") or ()
-        found = quality.get("findings", ()) if isinstance(quality, Mapping) else quality
-        yield from {
-            str(each.get("kind") or each.get("name") or "finding")
-            for each in found
-            if isinstance(each, Mapping)
-        }
 
 
 def _cameras(info: Info, pages: tuple[Mapping[str, Any], ...]) -> list[str]:

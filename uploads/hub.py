@@ -7,12 +7,10 @@ through the hub's HTTP storage, not through Xet: Xet's own Rust client has its o
 rate limit and pause.
 """
 
-import os
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -47,16 +45,6 @@ class Local:
     path: str
     source: Path | bytes
     sha256: str
-
-
-def check_installed() -> None:
-    """Raise RefusedError when the hub's client is not installed."""
-    if find_spec("huggingface_hub") is None:
-        raise RefusedError(
-            "Uploading needs huggingface_hub, and it is not installed.",
-            "robotd was installed without the extra `upload`.",
-            "uv tool install --reinstall 'robotd[upload]', or pip install 'robotd[upload]'.",
-        )
 
 
 def check_token() -> str:
@@ -217,13 +205,6 @@ def _commit_id(said: object) -> str:
     if isinstance(said, str) and len(said) == _OID_CHARACTERS:
         return said
     raise ValueError(f"{said!r} is no commit")
-
-
-def prepare_environment() -> None:
-    """What the hub's client reads when it is imported: no Xet, no bars. Call it before that."""
-    os.environ["HF_HUB_DISABLE_XET"] = "1"
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 class _Client(httpx.Client):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.recorder.durable import append_line, make_folder
+from daemon.recorder.durable import append_line, disk_error, make_folder
 
 
 class Queue(msgspec.Struct, frozen=True, kw_only=True, tag="queue"):
@@ -107,11 +107,14 @@ def fold(requests: Sequence[Request]) -> Orders:
 
 
 def ask(path: Path, request: Request) -> None:
-    """Append a request to the log, durably. Raises OSError."""
-    make_folder(path.parent)
+    """Append a request to the log, durably. Raises DatasetError when the disk does not take it."""
     if isinstance(request, Queue):
         request = msgspec.structs.replace(request, wall_s=round(time.time(), 3))
-    append_line(path, msgspec.json.encode(request))
+    try:
+        make_folder(path.parent)
+        append_line(path, msgspec.json.encode(request))
+    except OSError as error:
+        raise disk_error(error, path) from error
 
 
 def read_requests(path: Path) -> tuple[list[Request], int]:

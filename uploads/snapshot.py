@@ -20,9 +20,9 @@ import msgspec
 
 from daemon.recorder import layout
 from daemon.recorder.convention import PATH as CONVENTION
-from daemon.recorder.convention import PATH as CONVENTION
 from daemon.recorder.durable import sha256_of, write_atomic
 from daemon.recorder.info import DATA_PATH, INFO, STATS, TASKS, VIDEO_PATH, Info, load_info
+from daemon.recorder.quality_files import read_verdict
 from daemon.recorder.staging import BEFORE
 from daemon.recorder.transaction import (
     COMMITS,
@@ -45,7 +45,7 @@ ABOUT = "episode.json"
 OWNED = ("data/", "meta/", "videos/", f"{SIDECAR}/")
 """The folders of a repository that belong to the dataset; whatever else is there is left alone."""
 
-_NOTES = (COMMITS, CONVENTION)
+_NOTES = (COMMITS, CONVENTION, PROVENANCE, COLUMNS)
 _IN_MEMORY = {INFO, STATS, TASKS, *_NOTES}
 _TRIES = 40
 _PAUSE_S = 0.25
@@ -82,8 +82,9 @@ class File:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A dataset as of one commit. `about` are the sidecar's pages of its episodes, as they are on
-    the disk; `journals` the episodes that robotd recorded; `commits_bytes` the length of its
-    records when it was taken."""
+    the disk, with the codes that the quality gate flagged as "findings"; `journals` the episodes
+    that robotd recorded; `commits_bytes` the length of its records when it was taken.
+    """
 
     root: Path
     files: dict[str, File]
@@ -198,7 +199,8 @@ def _read_all(root: Path) -> _Found:
     contents |= {name: _public(page) for name, page in about.items()}
     tasks = tuple(layout.read_tasks(root))
     journals = tuple(sorted(standing_journals(root)))
-    return _Found(paths, contents, info, tasks, tuple(about.values()), journals)
+    pages = tuple({**page, "findings": _flagged(root / name)} for name, page in about.items())
+    return _Found(paths, contents, info, tasks, pages, journals)
 
 
 def _referred(root: Path, info: Info) -> Iterator[str]:
@@ -232,10 +234,8 @@ def _meta(root: Path) -> Iterator[str]:
 
 
 def _sidecar(root: Path) -> Iterator[str]:
-    """Records, evidence and labels; not what is kept for undoing, nor what is under way."""
-    for name in (COMMITS, CONVENTION, PROVENANCE, COLUMNS):
-        if (root / name).exists():
-            yield name
+    """Records, notes, evidence and labels; not what is kept for undoing, nor what is under way."""
+    yield from (name for name in _NOTES if (root / name).exists())
     for path in sorted((root / EPISODES).glob("*/**/*")):
         name = path.relative_to(root).as_posix()
         if path.is_file() and f"/{BEFORE}/" not in name and not path.name.startswith("."):
@@ -252,6 +252,12 @@ def _pages(root: Path) -> dict[str, dict[str, Any]]:
             raise _not_whole(root, f"{path.name} of {path.parent.name} is damaged") from error
         pages[path.relative_to(root).as_posix()] = page
     return pages
+
+
+def _flagged(page: Path) -> list[str]:
+    """What the quality gate would have a person act on."""
+    verdict = read_verdict(page.parent)
+    return sorted({each.code for each in verdict.flagged}) if verdict is not None else []
 
 
 def _public(page: dict[str, Any]) -> bytes:

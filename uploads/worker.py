@@ -21,7 +21,7 @@ from robotd.errors import RobotdError, StateError
 from robotd.uploading import FINAL, Upload, Uploads, lock_file, read_uploads, uploads_dir
 from uploads.board import Board
 from uploads.carry import Carried, carry
-from uploads.hub import Hub, check_installed, check_token, endpoint
+from uploads.hub import Hub, check_token, endpoint
 from uploads.moving import Arms
 from uploads.patience import Patience
 from uploads.queue import due, wait_s, without_trouble
@@ -128,7 +128,6 @@ class Uploader:
         self._board.publish()
 
     def _carry(self, job: Job) -> Carried:
-        check_installed()
         hub = Hub(endpoint(), check_token(), self._traffic)
 
         def report(**changes: object) -> None:

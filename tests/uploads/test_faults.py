@@ -197,6 +197,7 @@ def test_the_uploader_outlives_who_started_it_and_a_kill_and_a_hang_up(
         if request.method != "PUT" or hub.broken:
             return None
         pids.append(read_uploads().pid)
+        assert os.getpriority(os.PRIO_PROCESS, pids[0]) == 19
         os.kill(pids[0], signal.SIGHUP)
         return Fault("cut_body", act=lambda: os.kill(pids[0], signal.SIGKILL))
 
@@ -215,7 +216,7 @@ def test_the_uploader_outlives_who_started_it_and_a_kill_and_a_hang_up(
     assert_holds(hub.store.repos[REPO].files("v3.0"), root)
 
 
-def _wait_until(reached: Any, limit_s: float = 60.0) -> None:
+def _wait_until(reached: Any, limit_s: float = 150.0) -> None:
     end_s = time.monotonic() + limit_s
     while not reached():
         assert time.monotonic() < end_s
@@ -233,33 +234,11 @@ def test_faults_and_kills_leave_nothing_missing_doubled_or_tagged_too_early() ->
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "caught_by"),
-    [("tag_first", "tags_on_incomplete"), ("never_delete", "files_doubled")],
+    [("broken_tag_first.py", "tags_on_incomplete"), ("broken_never_delete.py", "files_doubled")],
 )
 def test_the_benchmark_catches_an_uploader_that_is_wrong(broken: str, caught_by: str) -> None:
-    report = run_bench(12, seed=4, prepare=f"{__name__}:{broken}")
+    report = run_bench(12, seed=4, prepare=Path(__file__).with_name(broken))
     assert report[caught_by] > 0
-
-
-def tag_first() -> None:
-    """The tag is moved before the files are there."""
-    from uploads import carry
-
-    committed = carry._send
-
-    def send(hub: Any, repo: str, *rest: Any) -> Any:
-        hub.move_tag(repo, "v3.0", hub.head(repo))
-        return committed(hub, repo, *rest)
-
-    carry._send = send
-
-
-def never_delete() -> None:
-    """What was taken out of the dataset stays on the hub, and nobody looks."""
-    from uploads import carry
-
-    carry._verify = lambda *_: None
-    kept = carry.commits
-    carry.commits = lambda change: [(added, ()) for added, _ in kept(change)]
 
 
 def test_an_undo_at_the_shell_reaches_the_hub_by_itself(hub: LocalHub, root: Path) -> None:

@@ -79,6 +79,7 @@ def test_the_card_has_the_datasets_facts_and_no_licence_that_nobody_stated(
     assert "- put the block into the bowl" in card
     assert "| observation.images.wrist | 128×96 | h264 |" in card
     assert "degrees" in card
+    assert "| Flagged by the quality gate (episodes) | " in card
     assert "license" not in card
     queue(root, licence="mit")
     work()

@@ -29,6 +29,7 @@ from robotd.uploading import (
     wake_uploader,
 )
 from uploads.cli.words import lines
+from uploads.installed import check_installed
 from uploads.queue import reconciled
 from uploads.requests import (
     Cancel,
@@ -45,6 +46,7 @@ from uploads.requests import (
 )
 
 _WORDS = ("status", "pause", "resume", "retry", "cancel")
+_HARMLESS = ("status", "pause", "cancel")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
 
@@ -69,6 +71,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Queue, or do what the word says. Status: exit status 1 when something waits for a person."""
+    if args.what not in _HARMLESS:
+        check_installed()
     if args.what in _WORDS:
         if args.name and args.what not in ("retry", "cancel"):
             raise StateError(
@@ -86,9 +90,8 @@ def run(args: argparse.Namespace) -> int:
 def _queue(args: argparse.Namespace) -> Queue:
     """The request to upload a dataset. Raises RobotdError for what could not be carried out."""
     from dataset.place import dataset_at, name_of
-    from uploads.hub import check_installed, check_repo_name, check_token
+    from uploads.hub import check_repo_name, check_token
 
-    check_installed()
     root = dataset_at(args.what).resolve()
     if args.repo:
         check_repo_name(args.repo)
