@@ -29,6 +29,7 @@ from robotd.messages import RecordingStatus
 
 _SETTLE_S = 1.5
 _ANSWER_MS = 60_000
+_PUBLISH_MS = 600_000  # publishing steps back behind whatever else the machine does
 _SHORT_S = 1.0
 _STOPPED_S = 1.0
 _DATASET = "local/robotd_bench_record"
@@ -79,7 +80,7 @@ class Recorder:
                 raise DaemonError(
                     self.status.last_error, self.status.last_error_likely, self.status.last_error_do
                 )
-            self._next()
+            self._next(_PUBLISH_MS)
 
     def stand_still(self, seconds: float) -> None:
         """Stop the whole process for so long: encoders, rows and all."""
@@ -87,8 +88,8 @@ class Recorder:
         time.sleep(seconds)
         os.kill(self.pid, signal.SIGCONT)
 
-    def _next(self) -> channel.FromRecorder:
-        if not self._socket.poll(_ANSWER_MS):
+    def _next(self, patience_ms: int = _ANSWER_MS) -> channel.FromRecorder:
+        if not self._socket.poll(patience_ms):
             raise DaemonError(
                 "The recorder says nothing.",
                 "It ended, or the machine is far too busy.",
