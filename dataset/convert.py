@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dataset.convert_plan import Plan, Request
     from dataset.convert_source import Source
 
-_UNITS = ("degrees", "radians", "range_m100_100")
-_GRIPPER = ("1-x/100", "100-100x", "x/100", "100x")
+UNITS = ("degrees", "radians", "range_m100_100")
+GRIPPER = ("1-x/100", "100-100x", "x/100", "100x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Converted:
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", help="owner/name, or a folder: format v3.0 or v2.1")
     parser.add_argument("--out", required=True, metavar="NAME|FOLDER", help="the new dataset")
-    parser.add_argument("--units", choices=_UNITS, help="convert joints (not grippers) to these")
+    parser.add_argument("--units", choices=UNITS, help="convert joints (not grippers) to these")
     parser.add_argument(
-        "--from-units", choices=_UNITS, help="what it is in, where nothing in the dataset says so"
+        "--from-units", choices=UNITS, help="what it is in, where nothing in the dataset says so"
     )
     parser.add_argument(
         "--calibration",
@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--gripper",
-        choices=_GRIPPER,
+        choices=GRIPPER,
         help="1-x/100: 0 closed..100 open to 1 closed..0 open (openpi); 100-100x: back",
     )
     parser.add_argument(

@@ -104,10 +104,17 @@ def _write(
     did: tuple[str, ...],
     notes: tuple[str, ...],
 ) -> dict[str, Any]:
-    from dataset.building import building
+    from daemon.recorder.durable import folder_bytes
+    from dataset.building import building, check_room
     from dataset.convert_source import read_source as read_facts
 
     known = read_facts(source.root)
+    video_bytes = folder_bytes(source.root / "videos")
+    own_bytes = sum(folder_bytes(source.root / each) for each in ("data", "meta", "robotd"))
+    if args.format == "rlds" or args.copy:  # JPEGs: at the least
+        own_bytes, video_bytes = own_bytes + video_bytes, 0
+    linked_bytes = 0 if args.format == "csv" else video_bytes
+    check_room(target, own_bytes, linked=source.root, linked_bytes=linked_bytes)
     progress = shown(args.json)
     with building(target) as folder:
         if args.format == "rlds":

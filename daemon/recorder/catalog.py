@@ -97,8 +97,13 @@ def list_datasets(home: Path) -> list[DatasetSummary]:
     return [
         _summary(home, root)
         for root in sorted(roots)
-        if root != home and root.relative_to(home).parts[0] not in _NOT_DATASETS
+        if root != home and _is_listed(root.relative_to(home).parts)
     ]
+
+
+def _is_listed(parts: tuple[str, ...]) -> bool:
+    """Not LeRobot's own folders, nor a hidden one: a dataset that is being built, or was left so."""
+    return parts[0] not in _NOT_DATASETS and not any(part.startswith(".") for part in parts)
 
 
 def _summary(home: Path, root: Path) -> DatasetSummary:

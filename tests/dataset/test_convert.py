@@ -348,6 +348,10 @@ def test_a_killed_conversion_leaves_no_dataset_and_the_next_attempt_is_whole(
         assert not target.exists()
         assert [each.repo_id for each in catalog.list_datasets(recorded.parents[1])] == ["me/pick"]
         assert not list(recorded.parent.glob(".new.building/meta/info.json"))
+    (recorded.parent / ".new.building/meta").mkdir(parents=True, exist_ok=True)
+    left = recorded.parent / ".new.building/meta/info.json"  # as a kill before the rename leaves it
+    left.write_bytes((recorded / "meta/info.json").read_bytes())
+    assert [each.repo_id for each in catalog.list_datasets(recorded.parents[1])] == ["me/pick"]
     assert convert("me/pick", "--out", "me/new", "--units", "radians") == 0
     assert catalog.read_info(target).frames == 35
     assert sorted(path.name for path in recorded.parent.iterdir()) == ["new", "pick"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from daemon.recorder.schema import joint_feature_names
-from dataset import convert_calibration
+from dataset import convert, convert_calibration, export, export_choice
 from dataset.convert_values import (
     FORMULAS,
     UNITS,
@@ -83,6 +83,12 @@ def test_every_gripper_formula_has_its_inverse(rows: np.ndarray) -> None:
         back = gripper_converted(there.astype(np.float32).astype(np.float64), mask, inverse)
         np.testing.assert_allclose(back, values, atol=1e-4)
         np.testing.assert_array_equal(there[:, :5], values[:, :5])
+
+
+def test_the_command_line_offers_what_there_is() -> None:
+    assert convert.UNITS == UNITS
+    assert tuple(FORMULAS) == convert.GRIPPER
+    assert tuple(export_choice.WORDS) == export.ONLY
 
 
 def test_a_gripper_for_openpi_is_1_closed_and_0_open() -> None:
