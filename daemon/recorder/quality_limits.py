@@ -23,6 +23,10 @@ BAD_GAP_S: Final = 0.2
 RATE_ERROR: Final = 0.01
 """LeRobot's timestamps are row / fps: 1 % is 0.1 s after ten seconds, three rows at 30/s."""
 
+FRESHEST_PERCENT: Final = 10.0
+"""Of an episode's pictures, those by whose age a camera is judged: the others may have been repeated
+because a new one was missed, which is said by itself."""
+
 PICTURE_AGE_MS: Final = 150.0
 """A USB camera's picture is 20 to 80 ms old at its row; one this old shows the arm 9 degrees back."""
 

@@ -16,6 +16,8 @@ from daemon.recorder.quality_finding import Bools, Finding, longest, runs, span
 from daemon.recorder.quality_rows import EpisodeRows
 from daemon.recorder.quality_scene import Scene, scene_of
 
+_BUSY = "Is the machine too busy (robotd health)? "
+
 type Grey = npt.NDArray[np.uint8]
 type Levels = npt.NDArray[np.float32]
 
@@ -164,7 +166,8 @@ def _standing(rows: EpisodeRows, camera: str, sight: Sight) -> list[Finding]:
             camera=camera,
             what=f"{camera} shows one picture {span((first - 1, last), rows.fps)}{more} while the "
             f"arm moved: {cause}.",
-            do=f"Redo the episode. Replug the camera; robotd logs camera-{camera}",
+            do=f"Redo the episode. {_BUSY if flagged else ''}Replug the camera; "
+            f"robotd logs camera-{camera}",
             from_s=(stretches[0][0] - 1) / rows.fps,
             to_s=stretches[-1][1] / rows.fps,
         )
@@ -190,7 +193,7 @@ def _repeated(rows: EpisodeRows, camera: str, sight: Sight, standing: bool) -> l
             camera=camera,
             what=f"{camera} shows the picture of the row before in {share * 100:.0f} % of the rows.",
             do="The camera is slower than the rows: more light (it lowers its rate in the dark), a "
-            "smaller size, or another USB socket",
+            "smaller size, another USB socket; or the machine is too busy: robotd health",
         )
     ]
 

@@ -211,6 +211,7 @@ def _with(values: npt.NDArray[Any], place: Any, new: Any) -> npt.NDArray[Any]:
 
 def _somewhere(rows: EpisodeRows, rng: np.random.Generator, length: int) -> tuple[int, int]:
     """A stretch of rows while the arm works."""
+    length = min(length, len(rows.state) // 3)
     first = int(rng.integers(10, len(rows.state) * 2 // 3 - length))
     return first, first + length
 

@@ -10,6 +10,7 @@ import pytest
 from daemon.recorder import quality_gate
 from daemon.recorder.catalog import read_info
 from daemon.recorder.dataset import REMOVED
+from daemon.recorder.plan import Plan
 from daemon.recorder.quality import judge
 from daemon.recorder.quality_files import last_views, read_verdict
 from daemon.recorder.quality_finding import Verdict
@@ -183,10 +184,33 @@ def test_an_episode_of_an_earlier_version_is_judged_by_what_it_has(
     assert verdict_on(EpisodeRows.of(spec, rows, old)).findings == ()
 
 
+def test_the_session_shows_the_verdict_when_it_comes_and_counts_no_episode_that_is_held(
+    tmp_path: Path, episodes: list[EpisodeRows]
+) -> None:
+    plan = Plan(_spec(tmp_path / "pick"), episodes=2, limit_s=None)
+    for journal in ("one", "two"):
+        plan.kept.append(journal)
+        plan.note(journal, 90, 6.0, "kept", "", gaps=0, repeated=0)
+    (case,) = cases("black", episodes, 1)
+    bad = verdict_on(case.rows, case.pictures)
+    assert [line.verdict for line in plan.lines] == ["", ""]
+    plan.saved("one", 4, Verdict())
+    plan.held_back("two", bad)
+    one, two = plan.lines
+    assert (one.episode, one.verdict, one.findings) == (4, "ok", ())
+    assert (two.outcome, two.verdict, two.do) == ("held", "bad", bad.findings[0].do)
+    assert "black" in two.findings[0]
+    assert plan.kept == ["one"]
+    plan.saved("two", 5, bad)  # a person's second word
+    assert plan.kept == ["one", "two"]
+    assert plan.lines[1].outcome == "kept"
+
+
 # --- false alarms, measured -----------------------------------------------------------------------
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_none_of_24_expert_episodes_is_flagged() -> None:
     flagged = {
         seed: [finding.what for finding in verdict_on(expert_rows(seed)).findings]
@@ -196,6 +220,7 @@ def test_none_of_24_expert_episodes_is_flagged() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_none_of_five_rendered_expert_episodes_is_flagged(tmp_path: Path) -> None:
     """Pictures from the plant's renderer, through encoder and decoder, each with the one before."""
     from learning.collect import collect
