@@ -205,6 +205,9 @@ def _by_itself(desk: Desk, args: argparse.Namespace, who: str, first: bool) -> O
     limit_s = args.episode_seconds + SAVE_TIMEOUT_S
     with source(desk.robot, who, limit_s, unrehearsed=args.unrehearsed) as finished:
         begin(desk)
+        if desk.keys.present:
+            over = ", i takes over" if who == "policy" else ""
+            desk.say(f"  {DURING_KEYS}{over}")
         turn = Turn(desk, who, args.unrehearsed)
         word = watch(desk, turn, finished, args.episode_seconds)
     return end(desk, word, again=False)

@@ -16,6 +16,7 @@ from daemon.cli import record
 from daemon.cli.desk import Desk
 from daemon.cli.episode import Turn, end, watch
 from daemon.cli.keys import Keys, edited, split_keys
+from daemon.cli.verdicts import Verdicts
 from robotd import messages
 from robotd.client import Robot
 from robotd.errors import RobotdError, StateError
@@ -115,7 +116,7 @@ def typed(terminal: int, *keys: str, apart_s: float = 0.25) -> threading.Thread:
             time.sleep(apart_s)
             os.write(terminal, key.encode())
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)
     thread.start()
     return thread
 
@@ -132,7 +133,7 @@ def options(**changes: Any) -> argparse.Namespace:
 
 
 def session(robot: Recorded, who: str = "leader", **changes: Any) -> str:
-    return record._record(cast(Robot, robot), options(**changes), who)
+    return record._record(cast(Robot, robot), options(**changes), who, Verdicts())
 
 
 def test_every_key_of_a_session_does_what_the_line_says(terminal: int) -> None:
@@ -173,7 +174,7 @@ def test_a_good_episode_of_an_automatic_session_takes_one_key(terminal: int) -> 
             robot._is("recording", goes_on=False, reset_left_s=None)
         began.set()
 
-    daemon = threading.Thread(target=count_down)
+    daemon = threading.Thread(target=count_down, daemon=True)
     daemon.start()
     thread = typed(terminal, " ", "n", apart_s=0.3)
 
@@ -184,7 +185,7 @@ def test_a_good_episode_of_an_automatic_session_takes_one_key(terminal: int) -> 
         time.sleep(0.5)
         os.write(terminal, b"s")
 
-    more = threading.Thread(target=keep_on)
+    more = threading.Thread(target=keep_on, daemon=True)
     more.start()
     assert session(robot) == ""
     for each in (thread, more, daemon):
@@ -214,6 +215,21 @@ def test_a_person_takes_the_arm_from_a_policy_and_gives_it_back_in_one_episode(
         thread.join()
 
 
+def test_a_policys_session_lists_its_keys_and_ends_with_what_was_wanted(
+    terminal: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = Recorded()
+    thread = typed(terminal, "i", "m", "s", apart_s=0.4)
+    robot.answers[MarkEpisode] = {"row": 9, "number": 1}
+    assert session(robot, "policy", episodes=1) == ""
+    thread.join()
+    asked = [type(each) for each in robot.requests]
+    wanted = [RunPolicy, StartEpisode, Teleop, MarkEpisode, messages.Hold, KeepEpisode]
+    assert asked == wanted
+    said = capsys.readouterr().out
+    assert "i takes over" in said and "you have the arm" in said and "kept" in said
+
+
 def test_whatever_else_takes_the_arm_ends_the_episode_and_sets_it_aside(terminal: int) -> None:
     robot = Recorded()
     robot.state = "policy"
@@ -224,7 +240,7 @@ def test_whatever_else_takes_the_arm_ends_the_episode_and_sets_it_aside(terminal
             time.sleep(0.5)
             robot.state = "fault"
 
-        thread = threading.Thread(target=take)
+        thread = threading.Thread(target=take, daemon=True)
         thread.start()
         word = watch(desk, Turn(desk, "policy", False), lambda: False, limit_s=20.0)
         thread.join()
