@@ -72,10 +72,18 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
     refuses.
     """
     from daemon.recorder.convention import read_convention
-    from dataset import check_beside, check_files, check_frames, check_gripper, check_rows
+    from dataset import (
+        check_beside,
+        check_files,
+        check_frames,
+        check_gripper,
+        check_motion,
+        check_rows,
+    )
     from dataset import check_stats as statistics
     from dataset import check_values as values
     from dataset.check_contents import column, read_contents
+    from dataset.check_tasks import check_tasks
 
     started = time.monotonic()
     found = read_contents(root, wanted)
@@ -93,7 +101,7 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
             findings += check_rows.check_columns(found, rows)
             findings += check_rows.check_numbering(found, rows, where)
             findings += check_rows.check_times(found, rows, where, wanted)
-            findings += check_rows.check_tasks(found, rows, where)
+            findings += check_tasks(found, rows, where)
             findings += check_rows.check_finite(found, rows, where, wanted)
             findings += check_frames.check_frames(found, where, wanted)
             findings += check_frames.check_declared(found)
@@ -106,13 +114,13 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
                 if note is None or note.recordable:  # else it is meant to be otherwise
                     more, facts = values.check_units(found, rows, check_beside.noted_units(root))
                     findings += more
-                    findings += values.check_following(found, rows, where, wanted)
+                    findings += check_motion.check_following(found, rows, where, wanted)
                     more, gripper = check_gripper.check_gripper(found, rows, where)
                     findings += more
                     facts |= gripper
                 else:
                     facts["converted to"] = note.in_words()
-                findings += values.check_frozen(found, rows, where, wanted)
+                findings += check_motion.check_frozen(found, rows, where, wanted)
             if deep:
                 from dataset.check_pictures import check_pictures
 

@@ -25,7 +25,8 @@ from daemon.recorder.info import (
 from daemon.recorder.stats import Stats, aggregate, to_json
 from dataset.check_contents import Contents, Place, column, place_of, salvaged
 from dataset.check_frames import declared_size
-from dataset.check_rows import off_grid, stretches, tasks_by_episodes
+from dataset.check_rows import off_grid, stretches
+from dataset.check_tasks import tasks_by_episodes
 from dataset.check_videos import scan_video
 from dataset.findings import CannotCheckError
 from dataset.repair_beside import move_sidecar
