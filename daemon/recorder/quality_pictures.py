@@ -97,7 +97,7 @@ def _dark(rows: EpisodeRows, camera: str, sight: Sight) -> list[Finding]:
             camera=camera,
             what=f"{camera} is black in {int(black.sum())} pictures, "
             f"{span((first, last), rows.fps)}.",
-            do="Lens cap, light, or a loose cable: look at it in robotd tui (v), then redo",
+            do="Lens cap, light, or a loose cable: look at its picture (robotd tui), then redo",
             from_s=first / rows.fps,
             to_s=last / rows.fps,
         )

@@ -243,5 +243,5 @@ def _changed(camera: str, own: Alignment) -> Finding | None:
         severity="warn",
         camera=camera,
         what=f"{camera} does not show what it showed in the last episode.",
-        do="Look at it (robotd tui, v): was it turned away, or was the table cleared?",
+        do="Look at its picture (robotd tui): was it turned away, or was the table cleared?",
     )

@@ -21,7 +21,8 @@ from daemon.recorder.session import Session
 from daemon.recorder.staging import episode_folder
 
 from .episodes import make_spec
-from .quality_cases import CLASSES, Film, cases, cut, expert_rows, film, verdict_on, views_of
+from .quality_cases import CLASSES, cases
+from .quality_film import Film, cut, expert_rows, film, verdict_on, views_of
 
 _SEEDS = (30_000, 30_001)
 _EACH = 3
