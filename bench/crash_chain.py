@@ -37,9 +37,10 @@ _EMPTY_EVERY = 4  # of so many worlds one begins without a dataset
 _AGAIN = 0.3  # how often a crash is followed by one during the recovery from it
 _DECIDED, _DECIDED_KEEP = 0.8, 0.5  # of what is offered: decided on at all, kept
 _MOST_ROWS = 40
-_WORK = {"keep": 0.5, "discard": 0.1, "leave": 0.05, "overlap": 0.15, "undo": 0.2}
+_WORK = {"keep": 0.5, "discard": 0.1, "leave": 0.05, "overlap": 0.15, "undo": 0.15}
+_WORK |= {"compact": 0.05}
 _CHANGES = {"recover": 60, "start": 30, "rows": 40, "keep": 25, "discard": 15}
-_CHANGES |= {"publish": 170, "overlap": 200, "undo": 90}
+_CHANGES |= {"publish": 170, "overlap": 200, "undo": 90, "compact": 200}
 """About how many changes to the file system a step makes."""
 
 
@@ -206,8 +207,8 @@ def _script(rng: np.random.Generator, short: bool) -> tuple[tuple[str, int], ...
             script.append((what, 0))
         elif what == "overlap":
             script += [("overlap", rows), ("keep", 0)]
-        elif what == "undo":
-            script.append(("undo", 0))
+        elif what in ("undo", "compact"):
+            script.append((what, 0))
         if what == "keep" and rng.random() < 0.6:
             script.append(("publish", 0))
     return tuple(script)

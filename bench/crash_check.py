@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -170,16 +171,19 @@ def _rows(loaded: Any, episodes: list[tuple[int, int]]) -> list[str]:
     table = loaded.hf_dataset.with_format("numpy")[:]
     wrong = _values(table, episodes)
     tasks = {int(number): str(task) for task, number in meta.tasks["task_index"].items()}
+    films: Counter[Path] = Counter()
     at = 0
     for index, (first, rows) in enumerate(episodes):
         said = {tasks.get(int(number)) for number in table["task_index"][at : at + rows]}
         if said != {crash_world.task_of(first)}:
             wrong.append(f"episode {index} has the tasks {said}")
         for key in _KEYS:
-            frames = frames_in(Path(loaded.root) / meta.get_video_file_path(index, key))
-            if frames != rows:
-                wrong.append(f"episode {index}: {rows} rows and {frames} frames of {key}")
+            films[meta.get_video_file_path(index, key)] += rows
         at += rows
+    for path, rows in films.items():  # of several episodes, where they were compacted
+        frames = frames_in(Path(loaded.root) / path)
+        if frames != rows:
+            wrong.append(f"{path}: {rows} rows and {frames} frames")
     return wrong
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
+from pyarrow.parquet import core
 
 from bench.crash_platter import File, Folder, Platter
 
@@ -177,14 +178,7 @@ class Disk:
             setattr(os, name, getattr(self, f"_{name}"))
         self._real["io_open"] = io.open
         io.open = builtins.open = self._io_open
-        write_table = pq.write_table
-
-        def through_python(table: Any, where: Any, **options: Any) -> None:
-            """pyarrow writes past Python where it is given a path."""
-            with Path(where).open("wb") as file:
-                write_table(table, file, **options)
-
-        pq.write_table = through_python
+        core.ParquetWriter = pq.ParquetWriter = _ParquetWriter
 
     def _full(self, path: Any, folder: int | None = None) -> str:
         """The absolute path, or "" for what is not under the root."""
@@ -287,6 +281,18 @@ class Disk:
 
     _rename = _replace
 
+    def _link(self, source: Any, target: Any, **options: Any) -> None:
+        before = self._full(source, options.get("src_dir_fd"))
+        after = self._full(target, options.get("dst_dir_fd"))
+        if not before or not after or os.path.lexists(after):
+            self._real["link"](source, target, **options)
+            return
+        with self._change("create", after):
+            self._real["link"](source, target, **options)
+            node = self._platter.node(before) if self._platter is not None else None
+            if self._platter is not None and node is not None:
+                self._platter.make(after, node)
+
     def _mkdir(self, path: Any, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         full = self._full(path, dir_fd)
         if not full or os.path.lexists(full) or not Path(full).parent.exists():
@@ -329,7 +335,7 @@ class Disk:
 
 _CALLS = (
     *("open", "close", "write", "ftruncate", "fsync", "fdatasync"),
-    *("replace", "rename", "mkdir", "unlink", "remove", "rmdir"),
+    *("replace", "rename", "mkdir", "link", "unlink", "remove", "rmdir"),
 )
 
 
@@ -353,6 +359,19 @@ class _Raw(io.FileIO):
             self._disk._paths.pop(self.fileno(), None)
             self._disk._nodes.pop(self.fileno(), None)
         super().close()
+
+
+class _ParquetWriter(core.ParquetWriter):  # type: ignore[misc]
+    """pyarrow's, which writes past Python where it is given a path, given a file instead."""
+
+    def __init__(self, where: Any, schema: Any, **options: Any) -> None:
+        self._file = None if hasattr(where, "write") else Path(where).open("wb")  # noqa: SIM115  closed with it
+        super().__init__(self._file or where, schema, **options)
+
+    def close(self) -> None:
+        super().close()
+        if self._file is not None:
+            self._file.close()
 
 
 def _appends(descriptor: int) -> bool:

@@ -35,11 +35,13 @@ type Node = File | Folder
 
 @dataclass(slots=True)
 class _Change:
-    """Names of one folder that changed as one; None: the name went away."""
+    """Names that changed as one, of one folder or, in a rename, of two; None: the name went away."""
 
-    folder: Folder
-    names: dict[str, Node | None]
+    names: list[tuple[Folder, str, Node | None]]
     synced: bool = False
+
+    def touches(self, node: Node) -> bool:
+        return any(folder is node for folder, _, _ in self.names)
 
 
 class Platter:
@@ -69,15 +71,10 @@ class Platter:
         self._change(path, None)
 
     def rename(self, source: str, target: str) -> None:
-        """One folder changes as one; of two, each for itself."""
+        """As one, also between two folders: no file system that keeps a journal splits it."""
         node = self.node(source)
-        before, after = Path(source), Path(target)
-        if before.parent == after.parent:
-            folder = self._folder(source)
-            self._apply(_Change(folder, {before.name: None, after.name: node}))
-        else:
-            self._change(target, node)
-            self._change(source, None)
+        gone = (self._folder(source), Path(source).name, None)
+        self._apply(_Change([gone, (self._folder(target), Path(target).name, node)]))
 
     def write(self, file: File, offset: int, data: bytes) -> None:
         """Programs see `data` at `offset` from now on."""
@@ -96,7 +93,7 @@ class Platter:
             node.durable, node.writes = bytes(node.content), []
             return
         for change in self._changes:
-            change.synced = change.synced or change.folder is node
+            change.synced = change.synced or change.touches(node)
 
     def unseen(self) -> list[str]:
         """Where the real tree differs from what this model saw being done: paths, at most 5.
@@ -119,8 +116,8 @@ class Platter:
         how = str(rng.choice(["loose, nothing more", "loose", "journalled"], p=[0.4, 0.3, 0.3]))
         names = {id(folder): dict(entries) for folder, entries in self._first.items()}
         for change in self._chosen(how, rng):
-            entries = names.setdefault(id(change.folder), {})
-            for name, node in change.names.items():
+            for folder, name, node in change.names:
+                entries = names.setdefault(id(folder), {})
                 if node is None:
                     entries.pop(name, None)
                 else:
@@ -140,7 +137,7 @@ class Platter:
             return
         more: dict[int, int] = {}  # by folder: how many changes after its last sync are there
         for change in self._changes:
-            folder = id(change.folder)
+            folder = id(change.names[-1][0])
             if not change.synced:
                 if folder not in more:
                     more[folder] = 0 if how.endswith("more") else int(rng.geometric(0.4)) - 1
@@ -150,14 +147,14 @@ class Platter:
             yield change
 
     def _change(self, path: str, node: Node | None) -> None:
-        self._apply(_Change(self._folder(path), {Path(path).name: node}))
+        self._apply(_Change([(self._folder(path), Path(path).name, node)]))
 
     def _apply(self, change: _Change) -> None:
-        for name, node in change.names.items():
+        for folder, name, node in change.names:
             if node is None:
-                change.folder.names.pop(name, None)
+                folder.names.pop(name, None)
             else:
-                change.folder.names[name] = node
+                folder.names[name] = node
         self._changes.append(change)
 
     def _folder(self, path: str) -> Folder:

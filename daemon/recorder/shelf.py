@@ -185,9 +185,10 @@ class Shelf:
                 if folder.name != journal_id:
                     continue
                 manifest = read_manifest(folder)
-                if manifest.state == "closed" and not dataset.holds(root, journal_id):
-                    self._pending.remove(folder)
-                    save_manifest(folder, _decided(manifest, keep=False, reason="undone"))
+                there = manifest.state != "closed" or dataset.holds(root, journal_id)
+                save_manifest(folder, _decided(manifest, keep=False, reason="undone"))
+                self._pending.remove(folder)  # or the next one saved would bring it back
+                if not there:
                     return
             wall_ns = self._stamp().wall_ns
             dataset.remove_last(root, journal_id=journal_id, wall_ns=lambda: wall_ns)

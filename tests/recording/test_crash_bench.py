@@ -151,6 +151,19 @@ def test_an_undo_that_a_kill_cut_short_is_finished_at_the_next_start(
     assert (found.saved, wrong) == ({}, [])
 
 
+def test_what_was_undone_after_its_saving_failed_half_way_is_not_saved_again(
+    tmp_path: Path, lives: Zygote
+) -> None:
+    world = tmp_path / "world"
+    world.mkdir()
+    strike = Strike("eio", 4, 1, "before", ("rename",), errno.EIO)
+    lines = life(lives, world, (*SAVING, ("undo", 0)), strike, 0)
+    assert [line[0] for line in lines][-3:] == ["undoing", "undone", "ended"]
+    session, found, wrong = crash_check.recovered(world)
+    session.close()
+    assert (found.saved, found.offered, wrong) == ({}, {}, [])
+
+
 def test_an_end_that_the_disk_did_not_take_is_made_up_for_when_it_works_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
