@@ -168,8 +168,8 @@ def _leftovers(found: Contents) -> list[Finding]:
                 "leftovers",
                 f"{_listed(names)} is left of an episode that was being recorded.",
                 _KILLED,
-                "Its rows are lost: LeRobot keeps them in memory until the episode is saved. "
-                "Remove the folder, or let --fix leave it out.",
+                "If the episode's rows were written, --fix makes its video of them; else they are "
+                "lost (LeRobot keeps them in memory until it saves). Remove the folder.",
             )
         )
     if partial:

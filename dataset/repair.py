@@ -28,8 +28,8 @@ from robotd.errors import DatasetError
 
 type Examine = Callable[[Path], Report]
 
-_LINKED = {".mp4", ".parquet"}
-_LEFT_OUT = (".cache", "images")
+_LINKED = {".mp4", ".parquet", ".png"}
+_LEFT_OUT = (".cache",)
 _OF_A_CHANGE = ("intent.json", "staging", "removed")
 """In robotd's folder: needed to end a change that was begun, and for nothing else in a copy."""
 
@@ -132,8 +132,7 @@ def _clone(root: Path, staging: Path) -> None:
 def _is_left_out(relative: Path, root: Path) -> bool:
     if relative.parent == Path(SIDECAR):
         return relative.name in _NEVER or (relative.name in _OF_A_CHANGE and not unsettled(root))
-    leftover = relative.parent == Path() and relative.name.startswith("tmp")
-    return relative.as_posix() in _LEFT_OUT or relative.suffix == ".incomplete" or leftover
+    return relative.as_posix() in _LEFT_OUT or relative.suffix == ".incomplete"
 
 
 def _take(source: Path, target: Path) -> None:

@@ -5,29 +5,41 @@ frames are its own. One that is not listed (LeRobot lists them ten at a time, an
 ends) has to prove it: LeRobot appends episode after episode to a camera's video, so the episodes'
 lengths, one after the other, must end exactly where the file ends, and each must begin with a key
 frame. Where they do not, a frame was lost somewhere, nobody can tell where, and nothing from there
-on is saved: rows with the pictures of other rows are worse than none.
+on is saved: rows with the pictures of other rows are worse than none. An episode whose rows were
+written and whose pictures were not yet in a video has them beside it: encoded in a file of its own
+(`tmp…/<camera>_<episode>.mp4`), or one by one (`images/<camera>/episode-…`).
 """
 
+import glob
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from daemon.recorder.info import CHUNK_FILES, following_place
 from dataset.check_contents import Contents, Place, column, place_in
 from dataset.check_frames import frames_of
 from dataset.check_rows import Stretches, stretches
-from dataset.check_videos import VideoFile
+from dataset.check_videos import VideoFile, scan_video
 
+PICTURE = "frame-{:06d}.png"
+_PNG_END = b"IEND\xaeB`\x82"
 _HALF_FRAME = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Where an episode's frames are in a camera's videos: from frame `first` of `place` on."""
+    """Where an episode's frames are in a camera's videos: from frame `first` of `place` on.
+
+    With `source`, `place` is to be made: of that file, or of the pictures in that folder.
+    """
 
     place: Place
     first: int
     count: int
+    source: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,8 @@ class _Chain:
         result = {}
         for key in self._found.video_keys:
             one, why = self._listed(key, row, rows) if row else self._next(key, rows)
+            if one is None and row is None:
+                one = self._loose(key, episode, rows)
             if one is None:
                 self.broken = self.broken or row is None
                 return {}, why
@@ -154,6 +168,39 @@ class _Chain:
             return None, f"nothing proves which frames of {key} are its own"
         return Frames(place, first, rows), ""
 
+    def _loose(self, key: str, episode: int, rows: int) -> Frames | None:
+        """The frames of an episode that was being saved, if all of them are beside the videos."""
+        root = self._found.root
+        files = sorted(root.glob(f"tmp*/{glob.escape(key)}_{episode:03d}.mp4"))
+        whole = [path for path in files if _is_whole(path, rows)]
+        folder = root / f"images/{key}/episode-{episode:06d}"
+        source = whole[0] if whole else folder
+        if not whole and not all(_is_picture(folder / PICTURE.format(n)) for n in range(rows)):
+            return None
+        chunk_files = int((self._found.info or {}).get("chunks_size") or CHUNK_FILES)
+        places = [*self._found.videos[key], self._at[key][0]] if self._any(key) else []
+        place = following_place(max(places), chunk_files) if places else (0, 0)
+        return Frames(place, 0, rows, source.relative_to(root))
+
+    def _any(self, key: str) -> bool:
+        """Whether the camera has a video, or is to have one."""
+        return bool(self._found.videos[key]) or self._at[key] != ((0, 0), 0)
+
+
+def _is_whole(path: Path, frames: int) -> bool:
+    one = scan_video(path, path.name)
+    return not one.problem and one.frames == frames
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a PNG is there to its end."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-len(_PNG_END), os.SEEK_END)
+            return file.read() == _PNG_END
+    except OSError:  # missing, or shorter than that
+        return False
+
 
 def _is_key(video: VideoFile, frame: int) -> bool:
     time_s = video.times_s[frame]
@@ -171,7 +218,8 @@ def _proven(found: Contents, plan: Plan) -> Plan:
             if not unlisted or video.problem:
                 continue
             end = max(each.frames[key].first + each.frames[key].count for each in here)
-            if not _adds_up(video, end, _rows_behind(plan, lengths, max(unlisted))):
+            behind = [lengths[each] for each in sorted(lengths) if each > max(unlisted)]
+            if not _adds_up(video, end, behind):
                 doubtful.append(min(unlisted))
     if not doubtful:
         return plan
@@ -180,11 +228,6 @@ def _proven(found: Contents, plan: Plan) -> Plan:
     kept = [each for each in plan.saved if each.row is not None or each.episode < first]
     gone = [(each.episode, why) for each in plan.saved if each not in kept]
     return Plan(kept, sorted([*plan.lost, *gone]))
-
-
-def _rows_behind(plan: Plan, lengths: dict[int, int], episode: int) -> list[int]:
-    """The lengths of episodes behind `episode` that have rows but could not be saved, in order."""
-    return [lengths[each] for each, _ in plan.lost if each > episode and each in lengths]
 
 
 def _adds_up(video: VideoFile, end: int, behind: list[int]) -> bool:

@@ -20,9 +20,11 @@ from daemon.recorder.info import (
     INFO,
     STATS,
     TASKS,
+    VIDEO_PATH,
     encode_info,
 )
 from daemon.recorder.stats import Stats, aggregate, to_json
+from daemon.recorder.transaction import remove_tree
 from dataset.check_contents import Contents, Place, column, place_of, salvaged
 from dataset.check_frames import declared_size
 from dataset.check_rows import off_grid, stretches
@@ -32,6 +34,8 @@ from dataset.findings import CannotCheckError
 from dataset.repair_beside import move_sidecar
 from dataset.repair_plan import Plan, Saved
 from dataset.repair_stats import stats_of
+
+_PICTURES = "frame-%06d.png"  # as ffmpeg writes a row of files
 
 
 def write_mended(found: Contents, plan: Plan) -> list[str]:
@@ -83,7 +87,9 @@ def _write_tasks(found: Contents, done: list[str]) -> list[str]:
 
 
 def _write_videos(found: Contents, plan: Plan, done: list[str]) -> None:
-    """Cut videos behind the last frame that is used, and drop those that no episode has."""
+    """Make videos of pictures that have none yet, cut others behind the last frame that is used,
+    and drop those that no episode has."""
+    _make_videos(found, plan, done)
     for key in found.video_keys:
         used: dict[Place, int] = {}
         for each in plan.saved:
@@ -101,6 +107,30 @@ def _write_videos(found: Contents, plan: Plan, done: list[str]) -> None:
                 cut.replace(path)
                 found.videos[key][place] = scan_video(path, one.name)
                 done.append(f"cut {one.name} behind frame {used[place]}")
+
+
+def _make_videos(found: Contents, plan: Plan, done: list[str]) -> None:
+    made = [
+        (each, key, frames)
+        for each in plan.saved
+        for key, frames in each.frames.items()
+        if frames.source is not None
+    ]
+    for each, key, frames in made:
+        chunk, file = frames.place
+        name = VIDEO_PATH.format(video_key=key, chunk_index=chunk, file_index=file)
+        target, source = fresh(found.root / name), found.root / (frames.source or "")
+        if source.is_dir():
+            info = found.features[key].get("info") or {}
+            info = {"video.codec": "h264", **info}
+            video.transcode(source / _PICTURES, target, frames.count, found.fps, info)
+        else:
+            source.rename(target)
+        found.videos[key][frames.place] = scan_video(target, name)
+        done.append(f"made {name} of pictures that episode {each.episode} had no video of yet")
+    for path in [found.root / "images", *found.root.glob("tmp*")]:
+        if path.is_dir():
+            remove_tree(path)
 
 
 def _write_data(

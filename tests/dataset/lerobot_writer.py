@@ -139,6 +139,7 @@ def main() -> None:
         {
             (1, "save_episode"): "after-one-episode",
             (4, "_save_episode_data"): "behind-the-rows",
+            (7, "_encode_temporary_episode_video"): "behind-an-encoding",
             (8, "_save_episode_video"): "behind-the-videos",
             (4, "save_episode"): "after-four-episodes",
             (11, "save_episode"): "after-eleven-episodes",
@@ -146,6 +147,7 @@ def main() -> None:
         },
     )
     moments.after(DatasetWriter, "_save_episode_data")
+    moments.after(DatasetWriter, "_encode_temporary_episode_video")
     moments.after(DatasetWriter, "_save_episode_video")
     moments.after(LeRobotDatasetMetadata, "save_episode")
     record(create(root), 12)
