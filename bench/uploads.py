@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 def table(report: Mapping[str, Any]) -> list[str]:
     """The report's lines on the benchmarks page."""
     rows = ("faults", "kills", "uploads", "requests", "tags_set", *WRONG)
-    kinds = ", ".join(f"{name} {count}" for name, count in sorted(report["faults_by_kind"].items()))
+    kinds = "; ".join(f"{name} {count}" for name, count in sorted(report["faults_by_kind"].items()))
     return [
         "| | |",
         "|---|---|",

@@ -106,11 +106,18 @@ class Hub:
 
         Raises RefusedError when it is there and everybody may read it, though it was to be private.
         """
-        with speaking(f"making {repo}", self._token):
-            self._api.create_repo(repo, repo_type=_TYPE, private=private, exist_ok=True)
+        from huggingface_hub.errors import RepositoryNotFoundError
+
         with speaking(f"looking at {repo}", self._token):
-            is_private = self._api.repo_info(repo, repo_type=_TYPE).private
-        if private and is_private is False:
+            try:
+                found = self._api.repo_info(repo, repo_type=_TYPE)
+            except RepositoryNotFoundError:
+                found = None
+        if found is None:
+            with speaking(f"making {repo}", self._token):
+                self._api.create_repo(repo, repo_type=_TYPE, private=private, exist_ok=True)
+                found = self._api.repo_info(repo, repo_type=_TYPE)
+        if private and found.private is False:
             raise RefusedError(
                 f"{repo} is public, and this upload was to be private.",
                 "The repository was there before, and everybody may read it.",

@@ -91,11 +91,11 @@ def test_offline_for_days_is_a_state_that_says_when_it_tries_again(
 
     clock.at_wake, hub.fault_for = look, no_network
     queue(root)
-    assert only(work(clock, Patience(longest_s=3600.0))).state == "done"
+    assert only(work(clock, Patience(longest_s=7200.0))).state == "done"
     assert clock.now_s - began_s >= days_s
     assert all("cannot be reached" in what for what, _ in seen)
-    assert max(wait_s for _, wait_s in seen) <= 3600
-    assert days_s / 3600 <= len(hub.seen) < 3 * days_s / 3600  # asked once or twice an hour
+    assert max(wait_s for _, wait_s in seen) <= 7200
+    assert days_s / 7200 <= len(hub.seen) < 4 * days_s / 7200  # asked every hour or two
 
 
 def test_a_hub_that_says_how_long_to_wait_is_obeyed(hub: LocalHub, root: Path) -> None:
@@ -234,10 +234,10 @@ def test_faults_and_kills_leave_nothing_missing_doubled_or_tagged_too_early() ->
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "caught_by"),
-    [("broken_tag_first.py", "tags_on_incomplete"), ("broken_never_delete.py", "files_doubled")],
+    [("broken_tag_first.py", "tags_on_incomplete"), ("broken_forgets_a_file.py", "files_missing")],
 )
 def test_the_benchmark_catches_an_uploader_that_is_wrong(broken: str, caught_by: str) -> None:
-    report = run_bench(12, seed=4, prepare=Path(__file__).with_name(broken))
+    report = run_bench(5, seed=4, prepare=Path(__file__).with_name(broken))
     assert report[caught_by] > 0
 
 
