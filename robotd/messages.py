@@ -171,7 +171,8 @@ class CloseSession(Request, frozen=True, kw_only=True, tag="close_session"):
     """End the recording session; an open episode is kept as interrupted.
 
     Answered when every kept episode was published, or could not be: `kept`, `published`, `root`,
-    and `error`, `error_likely`, `error_do` (why kept episodes are not in the dataset, else empty).
+    and `error`, `error_likely`, `error_do` (why kept episodes are not in the dataset, else empty);
+    `flagged` has what the quality gate found: `episode`, `verdict`, `findings` and `do` of each.
     """
 
 

@@ -11,7 +11,7 @@ from daemon.recorder.quality_finding import Finding, Verdict, worst_first
 from daemon.recorder.quality_motion import motion_findings
 from daemon.recorder.quality_pictures import Sight, picture_findings
 from daemon.recorder.quality_rows import EpisodeRows
-from daemon.recorder.quality_scene import Scene, scene_findings
+from daemon.recorder.quality_scene import Scene, bump_findings, scene_findings
 from daemon.recorder.quality_timing import timing_findings
 
 _BLIND = {"black", "overexposed", "covered", "camera_swapped"}
@@ -32,7 +32,10 @@ def judge(
     found += motion_findings(rows, gripper_idle_before=gripper_idle_before)
     for camera, sight in sights.items():
         found += picture_findings(rows, camera, sight)
-    found += scene_findings(comparable(sights, found), before, widths_px)
+    scenes = comparable(sights, found)
+    ends = {name: sights[name].ends for name in scenes}
+    found += bump_findings({name: each for name, each in ends.items() if each}, widths_px)
+    found += scene_findings(scenes, before, widths_px)
     return Verdict(findings=worst_first(found))
 
 

@@ -25,13 +25,15 @@ type Levels = npt.NDArray[np.float32]
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What one camera showed, [rows] each, in grey levels: `change` is the greatest of any cell since
-    the row before (first 0), `spread` the standard deviation, `dark` and `bright` shares of cells."""
+    the row before (first 0), `spread` the standard deviation, `dark` and `bright` shares of cells.
+    `ends` are the backgrounds of its first and last third, `scene` that of all of it."""
 
     change: Levels
     spread: Levels
     dark: Levels
     bright: Levels
     scene: Scene | None
+    ends: tuple[Scene, Scene] | None = None
 
 
 class PictureWatch:
@@ -67,7 +69,10 @@ class PictureWatch:
     def sight(self) -> Sight:
         """What was seen."""
         change, spread, dark, bright = self._numbers
-        return Sight(change, spread, dark, bright, scene_of(self._kept))
+        third = len(self._kept) // 3
+        early, late = scene_of(self._kept[:third]), scene_of(self._kept[len(self._kept) - third :])
+        ends = None if early is None or late is None else (early, late)
+        return Sight(change, spread, dark, bright, scene_of(self._kept), ends)
 
 
 def thumb_size(width: int, height: int) -> tuple[int, int]:

@@ -208,6 +208,43 @@ def _swapped(camera: str, other: str) -> Finding:
 
 
 def _moved(camera: str, own: Alignment, scale: float) -> Finding | None:
+    where = _displaced(own, scale)
+    if not where:
+        return None
+    return Finding(
+        code="camera_moved",
+        severity="warn",
+        camera=camera,
+        what=f"{camera} moved since the last episode: {where} of where it was.",
+        do="Put the camera back and fix it, or go on from here in a new dataset",
+    )
+
+
+def bump_findings(
+    ends: Mapping[str, tuple[Scene, Scene]], widths_px: Mapping[str, int]
+) -> list[Finding]:
+    """Cameras that were pushed while the episode ran: their views in its first and last third."""
+    found = []
+    for camera, (early, late) in ends.items():
+        own = align(early, late)
+        where = _displaced(own, widths_px[camera] / limits.THUMB_WIDTH) if own is not None else ""
+        if where:
+            found.append(
+                Finding(
+                    code="camera_bumped",
+                    severity="warn",
+                    camera=camera,
+                    what=f"{camera} was moved during the episode: {where} of where it was at the "
+                    "start.",
+                    do="Redo the episode once the camera is fixed. Fine if the arm only carried the "
+                    "one thing that its view has edges of",
+                )
+            )
+    return found
+
+
+def _displaced(own: Alignment, scale: float) -> str:
+    """Where the view's edges went, in the real picture's pixels; empty where they stayed."""
     shifted = (
         np.hypot(*own.shift) >= limits.SHIFT_CELLS
         and own.best >= limits.KNOWN_VIEW
@@ -215,7 +252,7 @@ def _moved(camera: str, own: Alignment, scale: float) -> Finding | None:
     )
     apart = own.parts_moved >= 2 and 2 * own.parts_moved >= own.parts
     if not shifted and not apart:
-        return None
+        return ""
     right, down = own.shift if shifted else own.part_shift
     words = [
         f"{abs(cells) * scale:.0f} px {word}"
@@ -226,13 +263,7 @@ def _moved(camera: str, own: Alignment, scale: float) -> Finding | None:
         if cells
     ]
     how = "everything lies" if shifted else "turned, tilted or zoomed, its parts lie some"
-    return Finding(
-        code="camera_moved",
-        severity="warn",
-        camera=camera,
-        what=f"{camera} moved since the last episode: {how} {' and '.join(words)} of where it was.",
-        do="Put the camera back and fix it, or go on from here in a new dataset",
-    )
+    return f"{how} {' and '.join(words)}"
 
 
 def _changed(camera: str, own: Alignment) -> Finding | None:

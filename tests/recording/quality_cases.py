@@ -377,6 +377,19 @@ def camera_lens(rows: EpisodeRows, rng: np.random.Generator) -> Case:
     return _pushed(rows, rng, zoom=zoom)
 
 
+def camera_bumped(rows: EpisodeRows, rng: np.random.Generator) -> Case:
+    """A knock in the middle of an episode."""
+    pictures = film(rows, int(rng.integers(1 << 30)))
+    pages, at = (
+        pictures["overhead"],
+        int(rng.integers(len(rows.state) * 2 // 5, len(rows.state) * 3 // 5)),
+    )
+    down, right = float(rng.uniform(2.5, 10)), float(rng.uniform(-10, 10))
+    after = _seen_through(pages[at:], float(rng.uniform(-2, 2)), 1.0, right, down)
+    pictures["overhead"] = np.concatenate([pages[:at], after])
+    return Case(rows, "camera_bumped", "overhead", pictures=pictures)
+
+
 def camera_view(rows: EpisodeRows, rng: np.random.Generator) -> Case:
     before = views_of(film(rows, 5, room=1))
     pictures = film(rows, 6, room=int(rng.integers(2, 1000)))
@@ -391,7 +404,7 @@ CLASSES: dict[str, Maker] = {
         *(action_behind, action_is_state, slow_follower, no_motion, gripper_idle),
         *(state_jump, action_jump),
         *(picture_frozen, picture_repeated, black, overexposed, covered),
-        *(camera_swapped, camera_shifted, camera_turned, camera_lens, camera_view),
+        *(camera_swapped, camera_shifted, camera_turned, camera_lens, camera_view, camera_bumped),
     )
 }
 """Every class of defect, by name, with what makes one of it."""
