@@ -31,9 +31,14 @@ class Ending:
         """Whether every kept episode is closed, or has failed to be."""
         return self._under_way == 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether too many episodes wait for an encoder or the disk."""
+        return self._under_way >= _AT_ONCE
+
     def check(self) -> None:
         """Raise StateError while too many episodes wait for an encoder or the disk."""
-        if self._under_way >= _AT_ONCE:
+        if self.busy:
             raise StateError(
                 f"The last {self._under_way} episodes are still being written.",
                 "An encoder or the disk stands still.",

@@ -385,7 +385,9 @@ class RecorderService:
     def _go_on(self) -> None:
         """Begin the next episode when its countdown is over and somebody has the arm."""
         plan = self._plan
-        if plan is not None and plan.pace.due(self._clock.now_ns()) and self._intake.moving():
+        if plan is None or not plan.pace.due(self._clock.now_ns()):
+            return
+        if self._intake.moving() and not self._ending.busy:
             self._begin_by_itself()
 
     def _drain(self) -> None:

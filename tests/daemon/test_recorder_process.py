@@ -186,6 +186,7 @@ def test_rows_fall_on_every_eighth_tick_and_hold_what_was_measured_and_sent(benc
     kept = bench.done(channel.Keep, success=True)
     assert kept["frames"] == 10
     closed = bench.done(channel.Close)
+    assert [each["episode"] for each in closed.pop("flagged")] == [0]  # its pictures are black
     assert closed == {
         "root": str(bench.root),
         "kept": 1,
