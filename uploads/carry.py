@@ -6,7 +6,7 @@ moved last, to a commit whose listing was found to be the whole snapshot and not
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
@@ -70,6 +70,8 @@ def carry(hub: Hub, wanted: Queue, folder: Path, report: Report) -> Carried:
     ledger = _read_ledger(folder)
     files = snapshot.files | _card(repo, snapshot, wanted, listed.get(CARD), ledger)
     change = difference(files, listed, ledger)
+    if not snapshot.files and CARD in listed and listed[CARD].id in ledger.get(CARD, ()):
+        change = replace(change, deleted=(*change.deleted, CARD))
     if change.foreign and not wanted.replace:
         raise _foreign(repo, wanted.name, change)
     report(
@@ -88,7 +90,11 @@ def carry(hub: Hub, wanted: Queue, folder: Path, report: Report) -> Carried:
     report(state="verifying", files_left=0, bytes_left=0)
     _verify(repo, snapshot, hub.listing(repo, head))
     report(state="tagging")
-    hub.move_tag(repo, str(snapshot.info["codebase_version"]), head)
+    tag = str(snapshot.info["codebase_version"])
+    if snapshot.files:
+        hub.move_tag(repo, tag, head)
+    else:
+        hub.remove_tag(repo, tag)  # there is nothing left to load by it
     return Carried(repo, head, snapshot)
 
 
@@ -157,7 +163,9 @@ def _verify(repo: str, snapshot: Snapshot, listed: dict[str, Remote]) -> None:
 def _card(
     repo: str, snapshot: Snapshot, wanted: Queue, listed: Remote | None, ledger: dict[str, set[str]]
 ) -> dict[str, File]:
-    """The card, unless a person wrote the one that is there."""
+    """The card, unless a person wrote the one that is there, or nothing is left to speak of."""
+    if not snapshot.files:
+        return {}
     if listed is not None and listed.id not in ledger.get(CARD, ()):
         return {}
     numbers = read_convention(snapshot.root)

@@ -207,6 +207,12 @@ class Hub:
                 "Nothing: it is put there again.",
             )
 
+    def remove_tag(self, repo: str, tag: str) -> None:
+        """Take `tag` off, if it is there."""
+        if self.tag(repo, tag):
+            with speaking(f"taking a tag off {repo}", self._token):
+                self._api.delete_tag(repo, tag=tag, repo_type=_TYPE)
+
 
 def _commit_id(said: object) -> str:
     if isinstance(said, str) and len(said) == _OID_CHARACTERS:

@@ -21,7 +21,16 @@ import msgspec
 from daemon.recorder import layout
 from daemon.recorder.convention import PATH as CONVENTION
 from daemon.recorder.durable import sha256_of, write_atomic
-from daemon.recorder.info import DATA_PATH, INFO, STATS, TASKS, VIDEO_PATH, Info, load_info
+from daemon.recorder.info import (
+    DATA_PATH,
+    INFO,
+    STATS,
+    TASKS,
+    VERSION,
+    VIDEO_PATH,
+    Info,
+    load_info,
+)
 from daemon.recorder.quality_files import read_verdict
 from daemon.recorder.staging import BEFORE
 from daemon.recorder.transaction import (
@@ -47,6 +56,9 @@ OWNED = ("data/", "meta/", "videos/", f"{SIDECAR}/")
 
 _NOTES = (COMMITS, CONVENTION, PROVENANCE, COLUMNS)
 _IN_MEMORY = {INFO, STATS, TASKS, *_NOTES}
+_NOTHING = {"codebase_version": VERSION, "total_episodes": 0, "total_frames": 0, "features": {}}
+"""What is left of info.json when the last episode was taken out: there is none on the disk then."""
+
 _TRIES = 40
 _PAUSE_S = 0.25
 _STALE_INTENT_S = 5.0
@@ -83,7 +95,8 @@ class File:
 class Snapshot:
     """A dataset as of one commit. `about` are the sidecar's pages of its episodes, as they are on
     the disk, with the codes that the quality gate flagged as "findings"; `journals` the episodes
-    that robotd recorded; `commits_bytes` the length of its records when it was taken.
+    that robotd recorded; `commits_bytes` the length of its records when it was taken. One whose
+    last episode was taken out has no files.
     """
 
     root: Path
@@ -139,8 +152,9 @@ class _Found:
 def _version(root: Path) -> tuple[bytes, bytes] | None:
     """What changes with every commit; None while a change is under way."""
     try:
-        info = (root / INFO).read_bytes()
         commits = (root / COMMITS).read_bytes() if (root / COMMITS).exists() else b""
+        emptied = commits and not (root / INFO).exists()
+        info = b"" if emptied else (root / INFO).read_bytes()
     except OSError as error:
         if not root.exists():
             raise RefusedError(
@@ -187,6 +201,8 @@ def _read(root: Path) -> _Found | UploadError:
 
 def _read_all(root: Path) -> _Found:
     info = load_info(root)
+    if info is None and (root / COMMITS).exists() and not standing_journals(root):
+        return _Found([], {COMMITS: (root / COMMITS).read_bytes()}, dict(_NOTHING), (), (), ())
     if info is None:
         raise ChangedError(
             f"{root / INFO} is gone.",

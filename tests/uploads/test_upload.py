@@ -103,6 +103,24 @@ def test_an_episode_that_is_undone_is_taken_off_the_hub_with_its_meta_in_one_com
     assert_holds(repo.files(), root)
 
 
+def test_when_the_last_episode_is_undone_nothing_of_the_dataset_stays_on_the_hub(
+    hub: LocalHub, root: Path
+) -> None:
+    queue(root)
+    work()
+    remove_last(root)
+    remove_last(root)
+    upload = only(work())
+    assert (upload.state, upload.episodes, upload.files) == ("done", 0, 0)
+    repo = hub.store.repos[REPO]
+    assert (set(repo.files()), repo.tags) == ({".gitattributes"}, {})
+    assert not has_work(read_uploads())
+    keep_episode(root, 4)
+    queue(root)
+    assert only(work()).episodes == 1
+    assert_holds(repo.files("v3.0"), root)
+
+
 def test_a_later_episode_goes_up_by_itself_only_where_that_was_asked(
     hub: LocalHub, root: Path
 ) -> None:
