@@ -27,8 +27,8 @@ def settle(bench: Bench) -> None:
         time.sleep(0.005)
 
 
-def test_ten_episodes_take_their_own_time_and_their_resets_with_one_key_each(bench: Bench) -> None:
-    episodes, episode_s, reset_s = 10, 2.0, 1.0
+def test_episodes_take_their_own_time_and_their_resets_with_one_key_each(bench: Bench) -> None:
+    episodes, episode_s, reset_s = 4, 2.0, 1.0
     bench.open(episodes=episodes, reset_s=reset_s, auto=True)
     began_ns = bench.clock.now_ns()
     keys = 1
