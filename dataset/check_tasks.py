@@ -11,6 +11,9 @@ from dataset.check_contents import Contents, column
 from dataset.check_rows import Stretches
 from dataset.findings import Finding, error, warning
 
+LOST_TASK = "task {} (its sentence was lost)"
+"""What a repair calls a task that nothing names any more."""
+
 
 def check_tasks(found: Contents, rows: pa.Table, where: Stretches) -> list[Finding]:
     """Every task_index has a task, at its position, that says something."""
@@ -19,20 +22,16 @@ def check_tasks(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
     result = []
     lacking = sorted(set(np.unique(used).tolist()) - set(numbers)) if len(used) else []
     if lacking:
-        of = tuple(
-            e
-            for e, places in where.items()
-            if any(np.isin(used[a:b], lacking).any() for a, b in places)
-        )
+        of = _of(lacking, used, where)
         result.append(
             error(
                 "task-missing",
                 f"{TASKS} has no task {', '.join(map(str, lacking))}"
                 + (f": {found.tasks_problem}." if found.tasks_problem else "."),
                 "The file was lost, edited, or its writer was killed.",
-                "--fix takes the task from meta/episodes, where that says it.",
+                "--fix takes the task from meta/episodes, or calls it lost where that does not say it.",
                 episodes=of,
-                mends=set(lacking) <= set(tasks_by_episodes(found, used, where)),
+                mends=True,
             )
         )
     elif numbers != list(range(len(numbers))):
@@ -47,11 +46,7 @@ def check_tasks(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
         )
     empty = [number for number, task in found.tasks if not task.strip()]
     if empty and len(used):
-        of = tuple(
-            e
-            for e, places in where.items()
-            if any(np.isin(used[a:b], empty).any() for a, b in places)
-        )
+        of = _of(empty, used, where)
         result.append(
             warning(
                 "task-empty",
@@ -61,7 +56,27 @@ def check_tasks(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
                 episodes=of,
             )
         )
+    lost = [number for number, task in found.tasks if task == LOST_TASK.format(number)]
+    if lost and len(used):
+        result.append(
+            warning(
+                "task-lost",
+                "Nobody knows any more what the arm was to do.",
+                f"{TASKS} was torn when the dataset was mended.",
+                'Say it: robotd dataset relabel NAME --episodes … --task "…".',
+                episodes=_of(lost, used, where),
+            )
+        )
     return result
+
+
+def _of(numbers: list[int], used: npt.NDArray[Any], where: Stretches) -> tuple[int, ...]:
+    """The episodes that have a row of one of those tasks."""
+    return tuple(
+        episode
+        for episode, places in where.items()
+        if any(np.isin(used[first:stop], numbers).any() for first, stop in places)
+    )
 
 
 def tasks_by_episodes(found: Contents, used: npt.NDArray[Any], where: Stretches) -> dict[int, str]:

@@ -6,6 +6,7 @@ they do not write into them), everything else as files of its own. It is synced,
 renamed into its place last.
 """
 
+import glob
 import os
 import shutil
 from collections.abc import Callable
@@ -70,6 +71,7 @@ def mend(root: Path, target: Path, examine: Examine) -> Mended:
     staging = target.with_name(f".{target.name}.mending-{os.getpid()}")
     try:
         make_folder(staging.parent)
+        _remove_abandoned(target)
         _clone(root, staging)
         if unsettled(staging):
             finish(staging)
@@ -108,6 +110,24 @@ def mend(root: Path, target: Path, examine: Examine) -> Mended:
             each.episode: number for number, each in enumerate(plan.saved) if each.episode != number
         },
     )
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove what a repair to the same place left that was killed."""
+    for path in target.parent.glob(f".{glob.escape(target.name)}.mending-*"):
+        number = path.name.rpartition("-")[2]
+        if number.isdigit() and not _is_running(int(number)):
+            remove_tree(path)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _why(plan: Plan) -> str:

@@ -28,9 +28,8 @@ from daemon.recorder.transaction import remove_tree
 from dataset.check_contents import Contents, Place, column, place_of, salvaged
 from dataset.check_frames import declared_size
 from dataset.check_rows import off_grid, stretches
-from dataset.check_tasks import tasks_by_episodes
+from dataset.check_tasks import LOST_TASK, tasks_by_episodes
 from dataset.check_videos import scan_video
-from dataset.findings import CannotCheckError
 from dataset.repair_beside import move_sidecar
 from dataset.repair_plan import Plan, Saved
 from dataset.repair_stats import stats_of
@@ -65,7 +64,10 @@ def fresh(path: Path) -> Path:
 
 
 def _write_tasks(found: Contents, done: list[str]) -> list[str]:
-    """The tasks by task_index, from meta/episodes where tasks.parquet does not have them."""
+    """The tasks by task_index, from meta/episodes where tasks.parquet does not have them.
+
+    A task that is in neither gets a name that says so: episodes are not given up for a sentence.
+    """
     rows = found.rows()
     used = column(rows, "task_index")
     known = dict(found.tasks)
@@ -73,12 +75,9 @@ def _write_tasks(found: Contents, done: list[str]) -> list[str]:
         known.setdefault(number, task)
     count = max([-1, *known, *(int(each) for each in np.unique(used))]) + 1
     lacking = [number for number in range(count) if number not in known]
-    if lacking:
-        raise CannotCheckError(
-            f"{found.root} cannot be mended: nothing says what task {lacking[0]} is.",
-            f"{TASKS} is lost or torn, and meta/episodes does not say it either.",
-            "Restore it from the hub or a backup.",
-        )
+    for number in lacking:
+        known[number] = LOST_TASK.format(number)
+        done.append(f"called task {number} {known[number]!r}: nothing says what it was")
     tasks = [known[number] for number in range(count)]
     if found.tasks != list(enumerate(tasks)):
         layout.write_tasks(fresh(found.root / TASKS), tasks)
@@ -349,6 +348,8 @@ def _declared(found: Contents, key: str) -> dict[str, Any]:
     for name, value in truth.items():
         if alike and info.get(name) not in (None, value):
             info[name] = value
+    if alike and "video.codec" not in info:  # LeRobot notes it with the first episode's video
+        info |= video.probe(found.root / videos[0].name)
     if info:
         feature["info"] = info
     return feature

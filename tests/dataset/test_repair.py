@@ -23,7 +23,7 @@ from dataset.findings import CannotCheckError
 from dataset.repair import Mended, mend
 from dataset.repair_parquet import with_footer
 from dataset.repair_thrift import Reader, encode
-from robotd.errors import DatasetError
+from robotd.errors import DatasetError, DiskFullError
 
 from ..recording.episodes import make_spec, number_in, write_episode
 
@@ -247,6 +247,13 @@ def content(root: Path) -> dict[str, bytes]:
     }
 
 
+def test_what_a_killed_repair_left_is_removed_by_the_next(written: Path, tmp_path: Path) -> None:
+    left = tmp_path / ".mended.mending-4194999"  # above Linux's highest process number
+    (left / "meta").mkdir(parents=True)
+    mended(written / "torn-after-one-episode", tmp_path / "mended")
+    assert [each.name for each in tmp_path.iterdir() if "mend" in each.name] == ["mended"]
+
+
 def test_a_full_disk_leaves_nothing_behind(
     written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,9 +264,20 @@ def test_a_full_disk_leaves_nothing_behind(
     root = tmp_path / "torn"
     shutil.copytree(written / "killed", root)
     (root / "meta/tasks.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DatasetError):
+    with pytest.raises(DiskFullError):
         mended(root, tmp_path / "mended")
     assert [each.name for each in tmp_path.iterdir() if "mended" in each.name] == []
+
+
+def test_episodes_are_not_given_up_for_a_sentence(written: Path, tmp_path: Path) -> None:
+    root = tmp_path / "torn"
+    shutil.copytree(written / "torn-after-four-episodes", root)
+    (root / "meta/tasks.parquet").write_bytes(b"")
+    result = mended(root, tmp_path / "mended")
+    assert result.saved == 4
+    assert {each.code: each.episodes for each in result.report.findings} == {
+        "task-lost": (0, 1, 2, 3)
+    }
 
 
 SCHEMA = pa.schema(
