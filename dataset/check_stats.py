@@ -79,8 +79,8 @@ def check_stats(found: Contents, rows: pa.Table, where: Stretches) -> list[Findi
                     f"Statistics of {key}: {problem}.",
                     "They were never computed, or from too few frames, or of 0..255.",
                     "ACT normalises pictures by them: normalised pixels of ±300 are the usual "
-                    "result. --fix computes them again from the videos.",
-                    mends=True,
+                    "result. --fix computes them again from the videos (not of depth).",
+                    mends=not (found.features[key].get("info") or {}).get("is_depth_map"),
                 )
             )
     return result + _episode_stats(found, vectors, where)
