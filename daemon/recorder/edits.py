@@ -119,6 +119,17 @@ def check_numbers(numbers: set[int], count: int, root: Path) -> None:
         )
 
 
+def left_by_kill(root: Path) -> list[Path]:
+    """What a killed edit built and nobody needs; empty while an edit runs."""
+    if not (root / REBUILD).exists():
+        return []
+    try:
+        with editing(root):
+            return [root / REBUILD] if not (root / INTENT).exists() else []
+    except DatasetError:  # an edit runs: it needs what it builds
+        return []
+
+
 @contextmanager
 def editing(root: Path) -> Iterator[None]:
     """One edit of a dataset at a time; what a killed one left is removed.

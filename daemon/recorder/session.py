@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.recorder import dataset
+from daemon.recorder import dataset, edits
 from daemon.recorder.disk import (
     Budget,
     DiskLimits,
@@ -308,14 +308,17 @@ class Session(Shelf):
         return self._open
 
     def _spare(self, spec: EpisodeSpec) -> list[Path]:
-        """What may go when space is needed: episodes undone and discarded, oldest first."""
-        removed = Path(spec.dataset_root) / dataset.REMOVED
+        """What may go when space is needed: what a killed edit built, episodes undone and what
+        edits replaced, and episodes discarded, each oldest first."""
+        root = Path(spec.dataset_root)
+        removed = root / dataset.REMOVED
         undone = sorted(removed.iterdir()) if removed.exists() else []
-        return undone + [
+        discarded = [
             self._journals / manifest.journal_id
             for manifest in self._manifests()
             if manifest.state == "discarded"
         ]
+        return [*edits.left_by_kill(root), *undone, *discarded]
 
 
 def _guess(spec: EpisodeSpec) -> float:

@@ -363,6 +363,9 @@ def test_an_edit_killed_while_it_builds_leaves_everything_as_it_was(
             edits.compact(root, now)
     assert content(root) == before
     assert any((root / edits.REBUILD).iterdir())
+    assert edits.left_by_kill(root) == [root / edits.REBUILD]  # room for a recording, if need be
+    with edits.editing(root):
+        assert edits.left_by_kill(root) == []
     record(root, [range(40, 44)])
     check_sound(root, spec)
     assert edits.compact(root, now) is not None
