@@ -216,6 +216,10 @@ def remux(source: Path, target: Path, frames: int) -> None:
         for packet in reader.demux(origin):
             if packet.size == 0 or copied == frames:
                 continue
+            # Not every encoder says how long a frame is shown. Without it the last one of the file
+            # has no time at all, and what is joined behind it comes a frame early.
+            if not packet.duration and origin.base_rate:
+                packet.duration = round(1 / (origin.base_rate * packet.time_base))
             packet.stream = stream
             writer.mux(packet)
             copied += 1

@@ -1,7 +1,9 @@
 """The encoder that a machine gets: tried for real, and why another was not taken is said."""
 
 import logging
+from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import av
 import pytest
@@ -12,12 +14,23 @@ from daemon.recorder.encoders import ENCODERS, NVENC, VAAPI, X264, Encoder, choo
 from daemon.recorder.info import load_info
 from daemon.recorder.journal import EpisodeJournal
 from daemon.recorder.stored import read_manifest
-from daemon.recorder.video import VideoWriter
+from daemon.recorder.video import VideoWriter, decode_frames, remux
 
-from .episodes import FPS, HEIGHT, STARTED, WIDTH, make_frames, make_row, make_spec, picture
+from .episodes import (
+    FPS,
+    HEIGHT,
+    STARTED,
+    WIDTH,
+    make_frames,
+    make_row,
+    make_spec,
+    number_in,
+    picture,
+)
 
 VGA = [(640, 480)]
 SLOW = "it takes 40 ms"
+OTHER = Encoder("libopenh264", "another", (), "qp")  # says nothing of a frame's duration
 
 
 def test_hardware_that_is_not_there_is_passed_over_with_its_reason(
@@ -105,3 +118,44 @@ def test_a_journal_from_before_there_was_a_choice_was_encoded_by_x264(tmp_path: 
     lines = [line for line in path.read_text().splitlines() if '"encoder' not in line]
     path.write_text("\n".join(lines).replace('"gate": "flag",', '"gate": "flag"'))
     assert ENCODERS[read_manifest(tmp_path / "e").spec.encoder] is X264
+
+
+def test_the_last_frame_of_a_file_lasts_as_long_as_the_others(tmp_path: Path) -> None:
+    for encoder in (X264, OTHER):
+        path, plain = tmp_path / f"{encoder.word}.mp4", tmp_path / f"{encoder.word}-plain.mp4"
+        with AppendFile(path) as sink:
+            writer = VideoWriter(sink, WIDTH, HEIGHT, FPS, 23, encoder)
+            for number in range(20):
+                writer.append(picture(number))
+            writer.close()
+        remux(path, plain, 20)
+        with av.open(str(plain)) as container:
+            stream = container.streams.video[0]
+            assert stream.duration is not None
+            assert stream.duration * stream.time_base == Fraction(20, FPS)
+
+
+def test_lerobot_joins_episodes_of_two_encoders_and_every_frame_is_found(
+    tmp_path: Path, lerobot_datasets: ModuleType
+) -> None:
+    from lerobot.datasets.video_utils import concatenate_video_files
+
+    parts = []
+    for place, encoder in enumerate((X264, OTHER, X264)):
+        with AppendFile(tmp_path / f"{place}.mp4") as sink:
+            writer = VideoWriter(sink, WIDTH, HEIGHT, FPS, 23, encoder)
+            for number in range(20 * place, 20 * place + 20):
+                writer.append(picture(number))
+            writer.close()
+        parts.append(tmp_path / f"plain-{place}.mp4")
+        remux(tmp_path / f"{place}.mp4", parts[-1], 20)
+    joined = tmp_path / "joined.mp4"
+    concatenate_video_files(parts, joined)
+    shown = [number_in(each.to_ndarray(format="rgb24")) for _, each in decode_frames(joined)]
+    assert shown == list(range(60))
+    for wanted in (25, 45, 5):  # as a loader jumps
+        with av.open(str(joined)) as container:
+            stream = container.streams.video[0]
+            container.seek(int(wanted / FPS / stream.time_base), stream=stream)
+            found = next(f for f in container.decode(stream) if f.time > (wanted - 0.5) / FPS)
+            assert number_in(found.to_ndarray(format="rgb24")) == wanted
