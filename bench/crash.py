@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.machine import describe
+from robotd.errors import ConfigError
 
 if TYPE_CHECKING:
     from bench.crash_chain import Kill
@@ -50,6 +51,12 @@ def _count(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 when anything was lost, or did not behave."""
+    if not hasattr(os, "pidfd_open"):
+        raise ConfigError(
+            "Crashes cannot be measured on this system.",
+            "Lives are forked, watched and killed as Linux does it.",
+            "Run it on Linux (or in WSL2).",
+        )
     machine = describe()
     report = measure(args.kills, args.seed, _said, chain=args.chain, rounds=args.daemon)
     report = {"machine": machine} | report

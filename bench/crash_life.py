@@ -195,7 +195,7 @@ class _Life:
     def _rows(self, count: int) -> None:
         for _ in range(count):
             episode = self._session.recording
-            if episode is None:
+            if episode is None or self._session.rows >= crash_world.EPISODE_NUMBERS:
                 return
             self._now_ns += _ROW_NS
             number, self._number = self._number, self._number + 1
