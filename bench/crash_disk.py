@@ -21,6 +21,7 @@ import msgspec
 import pyarrow.parquet as pq
 from pyarrow.parquet import core
 
+from bench.crash_files import ParquetWriter, RawFile
 from bench.crash_platter import File, Folder, Platter
 
 WRITES = ("write", "create", "mkdir", "rename")
@@ -178,7 +179,7 @@ class Disk:
             setattr(os, name, getattr(self, f"_{name}"))
         self._real["io_open"] = io.open
         io.open = builtins.open = self._io_open
-        core.ParquetWriter = pq.ParquetWriter = _ParquetWriter
+        core.ParquetWriter = pq.ParquetWriter = ParquetWriter
 
     def _full(self, path: Any, folder: int | None = None) -> str:
         """The absolute path, or "" for what is not under the root."""
@@ -210,9 +211,12 @@ class Disk:
                     self._platter.cut(node, 0)
         return int(descriptor)
 
-    def _close(self, descriptor: int) -> None:
+    def _forget(self, descriptor: int) -> None:
         self._paths.pop(descriptor, None)
         self._nodes.pop(descriptor, None)
+
+    def _close(self, descriptor: int) -> None:
+        self._forget(descriptor)
         self._real["close"](descriptor)
 
     def _write(self, descriptor: int, data: Any) -> int:
@@ -326,7 +330,7 @@ class Disk:
     ) -> Any:
         if not set(mode) & set("wax+") or not self._full(file):
             return self._real["io_open"](file, mode, buffering, *args, **kw)
-        raw = _Raw(self, file, mode.replace("b", "").replace("t", ""))
+        raw = RawFile(file, mode.replace("b", "").replace("t", ""), self._forget)
         if "b" in mode and buffering == 0:
             return raw
         binary = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
@@ -337,41 +341,6 @@ _CALLS = (
     *("open", "close", "write", "ftruncate", "fsync", "fdatasync"),
     *("replace", "rename", "mkdir", "link", "unlink", "remove", "rmdir"),
 )
-
-
-class _Raw(io.FileIO):
-    """A file of Python's own whose changes go through the disk too."""
-
-    def __init__(self, disk: Disk, path: Any, mode: str) -> None:
-        self._disk = disk
-        super().__init__(path, mode, opener=lambda name, flags: os.open(name, flags, 0o666))
-
-    def write(self, data: Any) -> int:
-        return os.write(self.fileno(), data)
-
-    def truncate(self, size: int | None = None) -> int:
-        wanted = self.tell() if size is None else size
-        os.ftruncate(self.fileno(), wanted)
-        return wanted
-
-    def close(self) -> None:
-        if not self.closed:
-            self._disk._paths.pop(self.fileno(), None)
-            self._disk._nodes.pop(self.fileno(), None)
-        super().close()
-
-
-class _ParquetWriter(core.ParquetWriter):  # type: ignore[misc]
-    """pyarrow's, which writes past Python where it is given a path, given a file instead."""
-
-    def __init__(self, where: Any, schema: Any, **options: Any) -> None:
-        self._file = None if hasattr(where, "write") else Path(where).open("wb")  # noqa: SIM115  closed with it
-        super().__init__(self._file or where, schema, **options)
-
-    def close(self) -> None:
-        super().close()
-        if self._file is not None:
-            self._file.close()
 
 
 def _appends(descriptor: int) -> bool:
