@@ -72,18 +72,16 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
     refuses.
     """
     from daemon.recorder.convention import read_convention
-    from dataset import (
-        check_beside,
-        check_files,
-        check_frames,
-        check_gripper,
-        check_motion,
-        check_rows,
-    )
-    from dataset import check_stats as statistics
-    from dataset import check_values as values
-    from dataset.check_contents import column, read_contents
-    from dataset.check_tasks import check_tasks
+    from dataset.checking import beside as check_beside
+    from dataset.checking import files as check_files
+    from dataset.checking import frames as check_frames
+    from dataset.checking import gripper as check_gripper
+    from dataset.checking import motion as check_motion
+    from dataset.checking import rows as check_rows
+    from dataset.checking import stats as statistics
+    from dataset.checking import values
+    from dataset.checking.contents import column, read_contents
+    from dataset.checking.tasks import check_tasks
 
     started = time.monotonic()
     found = read_contents(root, wanted)
@@ -122,7 +120,7 @@ def examine(root: Path, *, wanted: range | None = None, deep: bool = False) -> R
                     facts["converted to"] = note.in_words()
                 findings += check_motion.check_frozen(found, rows, where, wanted)
             if deep:
-                from dataset.check_pictures import check_pictures
+                from dataset.checking.pictures import check_pictures
 
                 findings += check_pictures(found, wanted)
                 findings += check_beside.check_hashes(found, wanted)

@@ -21,8 +21,8 @@ from robotd import paths
 from robotd.errors import CalibrationError, StateError
 
 if TYPE_CHECKING:
-    from dataset.convert_plan import Plan, Request
-    from dataset.convert_source import Source
+    from dataset.converting.plan import Plan, Request
+    from dataset.converting.source import Source
 
 UNITS = ("degrees", "radians", "range_m100_100")
 GRIPPER = ("1-x/100", "100-100x", "x/100", "100x")
@@ -90,8 +90,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataset.convert_plan import make_plan
-    from dataset.convert_source import read_source
+    from dataset.converting.plan import make_plan
+    from dataset.converting.source import read_source
 
     source = read_source(settled(dataset_at(args.dataset)))
     target = new_dataset_at(args.out)
@@ -118,8 +118,8 @@ def convert(
     """Make `target` from `source` by `plan`. Raises DatasetError; nothing is left then."""
     from daemon.recorder.transaction import remove_tree
     from dataset.building import building, check_room, linked_and_own_bytes
-    from dataset.convert_source import OLD_VERSIONS
-    from dataset.convert_v21 import upgrade
+    from dataset.converting.source import OLD_VERSIONS
+    from dataset.converting.v21 import upgrade
     from dataset.rewrite import Written
 
     sizes = _sizes(source)
@@ -238,7 +238,7 @@ def _finish(
 
 
 def _did(source: "Source", plan: "Plan") -> tuple[str, ...]:
-    from dataset.convert_source import OLD_VERSIONS
+    from dataset.converting.source import OLD_VERSIONS
 
     if source.version in OLD_VERSIONS:
         return (f"format: {source.version} to v3.0", *plan.words)
@@ -269,8 +269,8 @@ def _check_version(source: "Source", wanted: str | None) -> None:
 
 def _request(args: argparse.Namespace, source: "Source") -> "Request":
     from daemon.recorder.catalog import feature_names
-    from dataset.convert_calibration import fingerprint, joint_ranges
-    from dataset.convert_plan import VECTORS, Request
+    from dataset.converting.calibration import fingerprint, joint_ranges
+    from dataset.converting.plan import VECTORS, Request
 
     files = [_calibration(each) for each in args.calibration]
     ranges: dict[str, float] = {}

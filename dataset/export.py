@@ -19,7 +19,7 @@ from robotd.errors import DatasetError, StateError
 
 if TYPE_CHECKING:
     from daemon.recorder.source import Source
-    from dataset.export_columns import Beside
+    from dataset.exporting.columns import Beside
 
 FORMATS = ("lerobot", "rlds", "csv")
 ONLY = ("success", "failure", "labelled", "usable", "clean", "whole")
@@ -55,8 +55,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder.source import read_source
-    from dataset.export_choice import WORDS, chosen
-    from dataset.export_columns import read_beside
+    from dataset.exporting.choice import WORDS, chosen
+    from dataset.exporting.columns import read_beside
     from dataset.numbers import numbers_in, words
 
     if not 1 <= args.jpeg_quality <= 100:
@@ -106,7 +106,7 @@ def _write(
 ) -> dict[str, Any]:
     from daemon.recorder.durable import folder_bytes
     from dataset.building import building, check_room
-    from dataset.convert_source import read_source as read_facts
+    from dataset.converting.source import read_source as read_facts
 
     known = read_facts(source.root)
     video_bytes = folder_bytes(source.root / "videos")
@@ -118,7 +118,7 @@ def _write(
     progress = shown(args.json)
     with building(target) as folder:
         if args.format == "rlds":
-            from dataset.export_rlds import write_rlds
+            from dataset.exporting.rlds import write_rlds
 
             facts = write_rlds(
                 source,
@@ -130,7 +130,7 @@ def _write(
                 progress=progress,
             )
         elif args.format == "csv":
-            from dataset.export_csv import write_csv
+            from dataset.exporting.csv import write_csv
 
             facts = write_csv(source, folder, taken, _more(args, taken), progress)
         else:
@@ -141,7 +141,7 @@ def _write(
 
 
 def _more(args: argparse.Namespace, taken: list["Beside"]) -> Any:
-    from dataset.export_columns import evidence_columns, label_columns
+    from dataset.exporting.columns import evidence_columns, label_columns
 
     added = _added(args, taken)
 
@@ -155,7 +155,7 @@ def _more(args: argparse.Namespace, taken: list["Beside"]) -> Any:
 
 def _added(args: argparse.Namespace, taken: list["Beside"]) -> dict[str, Any]:
     """The features that the flags ask for."""
-    from dataset.export_columns import evidence_features, label_features
+    from dataset.exporting.columns import evidence_features, label_features
 
     labels = label_features(taken) if args.labels else {}
     return labels | (evidence_features(taken) if args.evidence else {})
@@ -220,7 +220,7 @@ def _note(
 ) -> None:
     """Where it comes from and what its columns mean, beside it."""
     from daemon.recorder.convention import write_convention
-    from dataset.export_columns import DESCRIPTIONS
+    from dataset.exporting.columns import DESCRIPTIONS
     from dataset.provenance import COLUMNS, write_provenance
 
     columns = ["labels as columns"] * args.labels + ["evidence as columns"] * args.evidence

@@ -21,10 +21,10 @@ from daemon.recorder.transaction import (
     roll_back,
     unsettled,
 )
-from dataset.check_contents import read_contents
+from dataset.checking.contents import read_contents
 from dataset.findings import CannotCheckError, Report
-from dataset.repair_plan import Plan, make_plan
-from dataset.repair_write import write_mended
+from dataset.repairing.plan import Plan, make_plan
+from dataset.repairing.write import write_mended
 from robotd.errors import DatasetError
 
 type Examine = Callable[[Path], Report]

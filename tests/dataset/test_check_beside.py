@@ -18,9 +18,9 @@ from daemon.recorder.catalog import read_episode_about
 from daemon.recorder.journal import EpisodeJournal
 from daemon.recorder.schema import Row
 from dataset.check import examine
-from dataset.check_contents import Contents, DataFile
-from dataset.check_gripper import check_gripper
-from dataset.check_rows import stretches
+from dataset.checking.contents import Contents, DataFile
+from dataset.checking.gripper import check_gripper
+from dataset.checking.rows import stretches
 from dataset.repair import mend
 
 from ..recording.episodes import STARTED, make_frames, make_row, make_spec

@@ -323,8 +323,8 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 from dataset import convert
-from dataset.convert_plan import Request, make_plan
-from dataset.convert_source import read_source
+from dataset.converting.plan import Request, make_plan
+from dataset.converting.source import read_source
 source = read_source(Path(sys.argv[1]))
 plan = make_plan(source, Request(units="radians", cameras=(("wrist", "left"),)))
 left = int(sys.argv[3])

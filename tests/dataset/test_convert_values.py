@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from daemon.recorder.schema import joint_feature_names
-from dataset import convert, convert_calibration, export, export_choice
-from dataset.convert_values import (
+from dataset import convert, export
+from dataset.converting import calibration
+from dataset.converting.values import (
     FORMULAS,
     UNITS,
     absolute_from_delta,
@@ -22,6 +23,7 @@ from dataset.convert_values import (
     gripper_mask,
     rescaled,
 )
+from dataset.exporting import choice
 from drivers.calibration import NormMode, fingerprint, load_calibration
 from drivers.joint_map import JointMap
 from robotd.errors import CalibrationError, DatasetError
@@ -88,7 +90,7 @@ def test_every_gripper_formula_has_its_inverse(rows: np.ndarray) -> None:
 def test_the_command_line_offers_what_there_is() -> None:
     assert convert.UNITS == UNITS
     assert tuple(FORMULAS) == convert.GRIPPER
-    assert tuple(export_choice.WORDS) == export.ONLY
+    assert tuple(choice.WORDS) == export.ONLY
 
 
 def test_a_gripper_for_openpi_is_1_closed_and_0_open() -> None:
@@ -111,11 +113,11 @@ def test_delta_actions_there_and_back_are_the_same(action: np.ndarray, state: np
 
 def test_degrees_and_share_of_the_range_are_lerobots_of_the_same_ticks(tmp_path: Path) -> None:
     path = calibration_file(tmp_path)
-    calibration = load_calibration(path)
+    loaded = load_calibration(path)
     ticks = np.array([[1000, 1500, 2000, 2500, 3000, 2600], [3000, 3000, 1000, 900, 400, 3298]])
-    degrees = JointMap(calibration).lerobot_from_ticks(ticks)
-    shares = JointMap(calibration, body_mode=NormMode.RANGE_M100_100).lerobot_from_ticks(ticks)
-    ranges = convert_calibration.joint_ranges([path], NAMES)
+    degrees = JointMap(loaded).lerobot_from_ticks(ticks)
+    shares = JointMap(loaded, body_mode=NormMode.RANGE_M100_100).lerobot_from_ticks(ticks)
+    ranges = calibration.joint_ranges([path], NAMES)
     assert ranges == RANGES
     factors = degrees_per_unit("degrees", NAMES, ranges) / degrees_per_unit(
         "range_m100_100", NAMES, ranges
@@ -131,9 +133,7 @@ def test_degrees_and_share_of_the_range_are_lerobots_of_the_same_ticks(tmp_path:
     np.testing.assert_allclose(radians[:, :5], np.radians(degrees[:, :5]))
     assert radians[0, 5] == degrees[0, 5]
     assert math.isclose(
-        convert_calibration.joint_ranges([path] * 2, [f"left_{n}" for n in NAMES])[
-            "left_gripper.pos"
-        ],
+        calibration.joint_ranges([path] * 2, [f"left_{n}" for n in NAMES])["left_gripper.pos"],
         1251,
     )
 
@@ -141,8 +141,8 @@ def test_degrees_and_share_of_the_range_are_lerobots_of_the_same_ticks(tmp_path:
 def test_a_calibrations_hash_is_the_one_noted_beside_episodes(tmp_path: Path) -> None:
     path = calibration_file(tmp_path)
     expected = fingerprint(load_calibration(path))
-    assert convert_calibration.fingerprint([path]) == expected
-    assert convert_calibration.fingerprint([path, path]) == f"{expected}+{expected}"
+    assert calibration.fingerprint([path]) == expected
+    assert calibration.fingerprint([path, path]) == f"{expected}+{expected}"
 
 
 def test_two_arms_need_two_calibrations_and_values_that_are_no_joints_are_refused(
@@ -150,6 +150,6 @@ def test_two_arms_need_two_calibrations_and_values_that_are_no_joints_are_refuse
 ) -> None:
     path = calibration_file(tmp_path)
     with pytest.raises(CalibrationError, match="more than 1 arm"):
-        convert_calibration.joint_ranges([path], joint_feature_names(("left", "right")))
+        calibration.joint_ranges([path], joint_feature_names(("left", "right")))
     with pytest.raises(DatasetError, match=r"ee\.x"):
         gripper_mask((*NAMES[:5], "ee.x"), "action")

@@ -19,8 +19,8 @@ from daemon.recorder.quality_finding import Finding, Verdict
 from daemon.recorder.relabel import relabel_episode
 from daemon.recorder.schema import Label, Mark
 from daemon.recorder.staging import episode_folder
+from dataset.exporting.tfrecord import crc32c, masked
 from dataset.provenance import read_provenance
-from dataset.tfrecord import crc32c, masked
 
 from ..recording.conftest import lerobot_datasets, open_dataset, tmp_path  # noqa: F401
 from ..recording.episodes import STARTED, make_frames, make_row, make_spec, number_in

@@ -21,8 +21,8 @@ from daemon.recorder.soundness import check_sound
 from dataset.check import examine
 from dataset.findings import CannotCheckError
 from dataset.repair import Mended, mend
-from dataset.repair_parquet import with_footer
-from dataset.repair_thrift import Reader, encode
+from dataset.repairing.parquet import with_footer
+from dataset.repairing.thrift import Reader, encode
 from robotd.errors import DatasetError, DiskFullError
 
 from ..recording.episodes import make_spec, number_in, write_episode
@@ -260,7 +260,7 @@ def test_a_full_disk_leaves_nothing_behind(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("dataset.repair_write.layout.write_tasks", full)
+    monkeypatch.setattr("dataset.repairing.write.layout.write_tasks", full)
     root = tmp_path / "torn"
     shutil.copytree(written / "killed", root)
     (root / "meta/tasks.parquet").write_bytes(b"PAR1")

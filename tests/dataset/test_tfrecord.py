@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataset.tfrecord import crc32c, example, write_record
+from dataset.exporting.tfrecord import crc32c, example, write_record
 
 # Written by TensorFlow 2.21's TFRecordWriter (`SerializeToString(deterministic=True)`): an Example
 # of the features below, then an empty record.

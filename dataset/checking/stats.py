@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from daemon.recorder.stats import QUANTILES, Stats, aggregate, from_json, vector_stats
 from daemon.recorder.tables import ACTION, STATE
-from dataset.check_contents import Contents, column
-from dataset.check_rows import Stretches
+from dataset.checking.contents import Contents, column
+from dataset.checking.rows import Stretches
 from dataset.findings import Finding, error, warning
 
 DEGENERATE = 1e-3

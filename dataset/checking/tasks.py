@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from daemon.recorder.info import TASKS
-from dataset.check_contents import Contents, column
-from dataset.check_rows import Stretches
+from dataset.checking.contents import Contents, column
+from dataset.checking.rows import Stretches
 from dataset.findings import Finding, error, warning
 
 LOST_TASK = "task {} (its sentence was lost)"

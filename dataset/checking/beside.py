@@ -12,7 +12,7 @@ from daemon.recorder.convention import read_convention
 from daemon.recorder.durable import sha256_of
 from daemon.recorder.staging import is_ours
 from daemon.recorder.transaction import SIDECAR, Commit, read_commits, standing, unsettled
-from dataset.check_contents import DAMAGED, Contents
+from dataset.checking.contents import DAMAGED, Contents
 from dataset.findings import Finding, error, note, warning
 from dataset.place import is_download
 

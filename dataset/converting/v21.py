@@ -36,7 +36,7 @@ from daemon.recorder.staging import video_stats
 from daemon.recorder.stats import Stats, aggregate, from_json, to_json, vector_stats
 from dataset.building import place_file
 from dataset.columns import described, has_statistics, numbers, typed
-from dataset.convert_source import Source
+from dataset.converting.source import Source
 from dataset.progress import Progress
 from robotd.errors import DatasetError
 

@@ -23,15 +23,15 @@ from daemon.recorder.convention import Convention
 from daemon.recorder.info import BOOKKEEPING
 from daemon.recorder.source import RowReader, Source
 from dataset.columns import has_statistics, numbers
-from dataset.export_columns import (
+from dataset.exporting.columns import (
     INTERVENTION_ID,
     SOURCE,
     Beside,
     label_columns,
 )
+from dataset.exporting.tfrecord import Values, example, write_record
 from dataset.pictures import Film
 from dataset.progress import Progress
-from dataset.tfrecord import Values, example, write_record
 from robotd.errors import DatasetError
 
 VERSION = "1.0.0"

@@ -10,7 +10,7 @@ from pyarrow import csv
 from daemon.recorder.catalog import feature_names
 from daemon.recorder.source import RowReader, Source
 from dataset.columns import numbers
-from dataset.export_columns import Beside
+from dataset.exporting.columns import Beside
 from dataset.progress import Progress
 
 type More = Callable[[Beside], dict[str, pa.Array]]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dataset.export_columns import Beside
+from dataset.exporting.columns import Beside
 from robotd.errors import StateError
 
 WORDS = {

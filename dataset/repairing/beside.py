@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from daemon.recorder.staging import BEFORE, episode_folder
 from daemon.recorder.transaction import SIDECAR, remove_tree
-from dataset.check_contents import DAMAGED
-from dataset.repair_plan import Plan
+from dataset.checking.contents import DAMAGED
+from dataset.repairing.plan import Plan
 
 _BESIDE = f"{SIDECAR}/episodes"
 _OF_THE_ORIGINAL = {"commits.jsonl", "intent.json"}

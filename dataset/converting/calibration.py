@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from daemon.recorder.schema import JOINTS
-from dataset.convert_values import MAX_TICK
+from dataset.converting.values import MAX_TICK
 from robotd.errors import CalibrationError
 
 _FIELDS = ("id", "drive_mode", "homing_offset", "range_min", "range_max")

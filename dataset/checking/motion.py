@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from daemon.recorder.tables import ACTION, STATE
-from dataset.check_contents import Contents
-from dataset.check_rows import Stretches
-from dataset.check_values import CONVERT, GRIPPER, Values, names_of, values_of
+from dataset.checking.contents import Contents
+from dataset.checking.rows import Stretches
+from dataset.checking.values import CONVERT, GRIPPER, Values, names_of, values_of
 from dataset.findings import Finding, error, warning
 
 _LEAST_ROWS = 50

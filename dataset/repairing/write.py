@@ -25,14 +25,14 @@ from daemon.recorder.info import (
 )
 from daemon.recorder.stats import Stats, aggregate, to_json
 from daemon.recorder.transaction import remove_tree
-from dataset.check_contents import Contents, Place, column, place_of, salvaged
-from dataset.check_frames import declared_size
-from dataset.check_rows import off_grid, stretches
-from dataset.check_tasks import LOST_TASK, tasks_by_episodes
-from dataset.check_videos import scan_video
-from dataset.repair_beside import move_sidecar
-from dataset.repair_plan import Plan, Saved
-from dataset.repair_stats import stats_of
+from dataset.checking.contents import Contents, Place, column, place_of, salvaged
+from dataset.checking.frames import declared_size
+from dataset.checking.rows import off_grid, stretches
+from dataset.checking.tasks import LOST_TASK, tasks_by_episodes
+from dataset.checking.videos import scan_video
+from dataset.repairing.beside import move_sidecar
+from dataset.repairing.plan import Plan, Saved
+from dataset.repairing.stats import stats_of
 
 _PICTURES = "frame-%06d.png"  # as ffmpeg writes a row of files
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from daemon.recorder.stats import FeatureStats, Stats, aggregate, image_stats, sampled_frames
-from dataset.check_contents import Contents, place_in
-from dataset.check_stats import check_picture_stats
-from dataset.check_videos import UNREADABLE
+from dataset.checking.contents import Contents, place_in
+from dataset.checking.stats import check_picture_stats
+from dataset.checking.videos import UNREADABLE
 from dataset.findings import Finding, error
 
 

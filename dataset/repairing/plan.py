@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 
 from daemon.recorder.info import CHUNK_FILES, following_place
-from dataset.check_contents import Contents, Place, column, place_in
-from dataset.check_frames import frames_of
-from dataset.check_rows import Stretches, stretches
-from dataset.check_videos import VideoFile, scan_video
+from dataset.checking.contents import Contents, Place, column, place_in
+from dataset.checking.frames import frames_of
+from dataset.checking.rows import Stretches, stretches
+from dataset.checking.videos import VideoFile, scan_video
 
 PICTURE = "frame-{:06d}.png"
 _PNG_END = b"IEND\xaeB`\x82"

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from daemon.recorder.tables import ACTION, STATE
-from dataset.check_contents import Contents, column
-from dataset.check_rows import Stretches
-from dataset.check_values import GRIPPER, Values, joint_of, names_of
+from dataset.checking.contents import Contents, column
+from dataset.checking.rows import Stretches
+from dataset.checking.values import GRIPPER, Values, joint_of, names_of
 from dataset.findings import Finding, error, warning
 
 _AWAY = 2.5

@@ -4,16 +4,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daemon.recorder.stats import FeatureStats, Stats
-from dataset.check_contents import SCALARS, Contents, Place
-from dataset.check_pictures import Span, is_depth, picture_stats, video_stats
-from dataset.check_stats import (
+from dataset.checking.contents import SCALARS, Contents, Place
+from dataset.checking.pictures import Span, is_depth, picture_stats, video_stats
+from dataset.checking.stats import (
     disagreement,
     episode_vectors,
     form_problem,
     picture_problem,
     stats_in,
 )
-from dataset.repair_plan import Plan
+from dataset.repairing.plan import Plan
 
 
 def stats_of(found: Contents, plan: Plan, rows: dict[int, pa.Table]) -> tuple[list[Stats], str]:

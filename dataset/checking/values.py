@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from daemon.recorder.schema import JOINTS
 from daemon.recorder.tables import ACTION, STATE
-from dataset.check_contents import Contents, column
+from dataset.checking.contents import Contents, column
 from dataset.findings import Finding, error, warning
 
 type Values = npt.NDArray[np.float64]

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from dataset.check_contents import Contents, place_in
-from dataset.check_rows import Stretches
-from dataset.check_videos import TOLERANCE_S, VideoFile
+from dataset.checking.contents import Contents, place_in
+from dataset.checking.rows import Stretches
+from dataset.checking.videos import TOLERANCE_S, VideoFile
 from dataset.findings import Finding, error, note, warning
 
 _DROPPED = (

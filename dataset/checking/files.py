@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from daemon.recorder.info import INFO, STATS, TASKS, VERSION
-from dataset.check_contents import NO_END, POINTER, Contents, place_in, place_of
+from dataset.checking.contents import NO_END, POINTER, Contents, place_in, place_of
 from dataset.findings import Finding, error, note, warning
 
 _KILLED = "The program that recorded was killed before it closed its files."

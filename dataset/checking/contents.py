@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daemon.recorder.info import INFO, STATS, TASKS, Info
-from dataset.check_videos import VideoFile, scan_video
-from dataset.repair_parquet import has_footer, with_footer
+from dataset.checking.videos import VideoFile, scan_video
+from dataset.repairing.parquet import has_footer, with_footer
 
 type Place = tuple[int, int]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dataset.repair_thrift import I64, LIST, STRUCT, Reader, Struct, encode
+from dataset.repairing.thrift import I64, LIST, STRUCT, Reader, Struct, encode
 
 MAGIC = b"PAR1"
 _TAIL_BYTES = 8  # length of the footer, magic

@@ -17,8 +17,8 @@ from daemon.recorder.catalog import feature_names
 from daemon.recorder.convention import Actions, Convention
 from daemon.recorder.info import Features
 from daemon.recorder.tables import ACTION, STATE
-from dataset.convert_source import Source
-from dataset.convert_values import (
+from dataset.converting.source import Source
+from dataset.converting.values import (
     FORMULAS,
     M100_LIMIT,
     Floats,

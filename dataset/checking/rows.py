@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dataset.check_contents import SCALARS, Contents, column, runs
-from dataset.check_videos import TOLERANCE_S
+from dataset.checking.contents import SCALARS, Contents, column, runs
+from dataset.checking.videos import TOLERANCE_S
 from dataset.findings import Finding, error
 
 type Stretches = dict[int, list[tuple[int, int]]]

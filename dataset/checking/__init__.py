@@ -1,0 +1,1 @@
+"""The parts of robotd dataset check: each looks at one side of a dataset."""

@@ -1,0 +1,1 @@
+"""The parts of robotd dataset check --fix: a copy from what is whole."""
