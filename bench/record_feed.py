@@ -97,11 +97,12 @@ def _tick(options: Options, ending: list[int]) -> Fed:
 
 
 def _due(options: Options, ending: list[int]) -> Any:
-    """Each number at its time, until the end; those whose time has passed are skipped."""
-    number = 0
+    """Each number at its time, until the end or until nobody is left who wants them; those whose
+    time has passed are skipped."""
+    number, parent = 0, os.getppid()
     sys.stdout.write("READY\n")
     sys.stdout.flush()
-    while not ending:
+    while not ending and os.getppid() == parent:
         elapsed_ns = time.monotonic_ns() - options.began_ns
         number = max(number + 1, elapsed_ns * options.hz // NS_PER_S)
         wait_ns = _when_ns(options, number) - time.monotonic_ns()
