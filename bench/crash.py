@@ -1,7 +1,7 @@
 """`robotd bench crash`: kill the recorder, the power and the disk at seeded moments; is anything lost?
 
-Lock-step lives (bench.crash_chain) strike at a chosen change of the file system; a few real-time ones
-(bench.crash_daemon) kill the processes of a whole daemon in turn. After each crash everything is
+Lock-step lives (bench.crashing.chain) strike at a chosen change of the file system; a few real-time ones
+(bench.crashing.daemon) kill the processes of a whole daemon in turn. After each crash everything is
 recovered as a new start does it, and read with LeRobot's own loader.
 """
 
@@ -21,7 +21,7 @@ from bench.machine import describe
 from robotd.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bench.crash_chain import Kill
+    from bench.crashing.chain import Kill
 
 _MEMORY = Path("/dev/shm")
 
@@ -100,7 +100,7 @@ class _Tally:
     """Adds up what the crashes cost."""
 
     def __init__(self, folder: Path, say: Say) -> None:
-        from bench.crash_check import Reader
+        from bench.crashing.check import Reader
 
         say("importing LeRobot")
         self._folder = folder
@@ -112,7 +112,7 @@ class _Tally:
 
     def daemons(self, seed: int, rounds: int, kills: int) -> None:
         """Kill the processes of a real daemon in turn."""
-        from bench.crash_daemon import VICTIMS, Daemons
+        from bench.crashing.daemon import VICTIMS, Daemons
 
         daemons = Daemons(self._reader, seed, self._say)
         daemons.live(min(rounds * len(VICTIMS), kills))
@@ -128,13 +128,13 @@ class _Tally:
 
     def chains(self, kills: int, seed: int, only: int | None, prepare: Path | None) -> None:
         """Live chain after chain until there were `kills` crashes; or the one that is named."""
-        from bench.crash_chain import CHAIN_KILLS, World
-        from bench.crash_fork import zygote
+        from bench.crashing.chain import CHAIN_KILLS, World
+        from bench.crashing.fork import zygote
 
         number = 0 if only is None else only
         began_s = told_s = time.monotonic()
         first = len(self._kills)
-        with zygote(self._folder, "bench.crash_life", prepare) as warm:
+        with zygote(self._folder, "bench.crashing.life", prepare) as warm:
             while len(self._kills) < kills:
                 world = World(warm, self._reader, self._folder, seed, number)
                 left = kills - len(self._kills)

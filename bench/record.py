@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
             "This is the light install.",
             "Install the other half: uv sync --extra policy; or leave out --against.",
         )
-    from bench import record_robotd
-    from bench.record_lerobot import SETTINGS
+    from bench.recording import robotd as record_robotd
+    from bench.recording.lerobot import SETTINGS
 
     episodes = max(_FEWEST, round(args.seconds / _EPISODE_S))
     report: dict[str, Any] = {"machine": describe(), "seconds": args.seconds, "episodes": episodes}
@@ -66,10 +66,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lerobot(place: Rig, setting: str, seconds: float, episodes: int) -> dict[str, Any]:
-    from bench.record_feeders import Feeders
-    from bench.record_judge import Verdict, judge
-    from bench.record_lerobot import Options, Told, numbers_in
-    from bench.record_scene import CAMERAS, FPS
+    from bench.recording.feeders import Feeders
+    from bench.recording.judge import Verdict, judge
+    from bench.recording.lerobot import Options, Told, numbers_in
+    from bench.recording.scene import CAMERAS, FPS
 
     _said(f"LeRobot, {setting}: {seconds:g} s")
     runtime = place.runtime / f"lerobot-{setting}"
@@ -85,7 +85,7 @@ def _lerobot(place: Rig, setting: str, seconds: float, episodes: int) -> dict[st
     )
     feeders = Feeders(place, runtime)
     encoded = msgspec.json.encode(options).decode()
-    with feeders.running(), helper(place.folder, "bench.record_lerobot", (encoded,)) as writer:
+    with feeders.running(), helper(place.folder, "bench.recording.lerobot", (encoded,)) as writer:
         writer.ready()
         writer.finish(_ENDING_S)
     told = msgspec.json.decode(Path(options.out).read_bytes(), type=Told)

@@ -20,13 +20,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from bench.crash_fork import Zygote, zygote
+from bench.crashing.fork import Zygote, zygote
 from bench.local_hub import TOKEN, Fault, FaultKind, LocalHub
 from bench.local_hub_routes import Request
 from bench.local_hub_store import Blob
 from bench.machine import describe
-from bench.uploads_life import Order
-from bench.uploads_world import NAME, World, held
+from bench.uploading.life import Order
+from bench.uploading.world import NAME, World, held
 from daemon.cli.numbers import positive_count
 from robotd.errors import DaemonError
 from robotd.uploading import read_uploads, requests_file
@@ -90,7 +90,7 @@ def run_bench(wanted: int, seed: int, prepare: Path | None = None) -> dict[str, 
         with (
             LocalHub(fault_for=storm.fault_for, tagged=storm.tagged, page_size=7) as hub,
             _environment(home, hub.endpoint),
-            zygote(home, "bench.uploads_life", prepare) as lives,
+            zygote(home, "bench.uploading.life", prepare) as lives,
         ):
             while storm.left > 0:
                 storm.one_round(lives, hub)

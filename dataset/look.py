@@ -11,7 +11,7 @@ from dataset.place import dataset_at
 from dataset.settled import settled
 
 if TYPE_CHECKING:
-    from daemon.recorder.quality_finding import Finding
+    from daemon.recorder.quality.finding import Finding
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -31,7 +31,7 @@ from daemon.recorder.info import (
     Info,
     load_info,
 )
-from daemon.recorder.quality_files import read_verdict
+from daemon.recorder.quality.files import read_verdict
 from daemon.recorder.staging import BEFORE
 from daemon.recorder.transaction import (
     COMMITS,

@@ -25,7 +25,7 @@ from daemon.recorder.service import RecorderService
 from daemon.recorder.session import Session
 from daemon.recorder.warmup import warm_up
 from robotd.clock import NS_PER_MS, MonotonicClock
-from robotd.errors import RobotdError
+from robotd.errors import EncoderError, RobotdError
 from robotd.messages import RecordingStatus
 from robotd.paths import state_dir
 
@@ -77,7 +77,11 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
         config.recording.fps,
         config.recording.video_crf,
     )
-    warm_up(machine_stamp(), service.encoders.encoder)
+    try:
+        warm_up(machine_stamp(), service.encoders.encoder)
+    except EncoderError as error:  # it encoded when it was tried, and does not in a file
+        service.encoders = service.encoders.without(service.encoders.encoder.name, error.what)
+        logging.getLogger(__name__).warning("%s", error)
     memory.keep_what_is_there()
     shown: RecordingStatus | None = None
     shown_ns = 0

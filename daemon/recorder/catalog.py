@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from daemon.recorder import layout, tables
 from daemon.recorder.durable import folder_bytes
 from daemon.recorder.info import DATA_PATH, INFO, Info, load_info
-from daemon.recorder.quality_files import read_verdicts
-from daemon.recorder.quality_finding import Finding
+from daemon.recorder.quality.files import read_verdicts
+from daemon.recorder.quality.finding import Finding
 from daemon.recorder.schema import Manifest
 from daemon.recorder.staging import episode_folder
 from daemon.recorder.tables import ACTION, STATE

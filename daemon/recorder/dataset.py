@@ -14,9 +14,9 @@ import msgspec
 from daemon.recorder import removal, swap
 from daemon.recorder.durable import disk_error
 from daemon.recorder.info import INFO, check_fits, load_info
-from daemon.recorder.quality_files import read_verdict
-from daemon.recorder.quality_finding import Verdict
-from daemon.recorder.quality_gate import hold_back
+from daemon.recorder.quality.files import read_verdict
+from daemon.recorder.quality.finding import Verdict
+from daemon.recorder.quality.gate import hold_back
 from daemon.recorder.schema import EpisodeSpec, Manifest
 from daemon.recorder.soundness import check_units
 from daemon.recorder.staging import episode_folder, stage_episode

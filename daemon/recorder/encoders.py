@@ -113,8 +113,11 @@ def choose(
 ) -> Choice:
     """The first of the candidates for `wanted` (auto, x264, nvenc, vaapi) that keeps up.
 
-    `trial` says in words why one does not, or nothing. The encoders are warm afterwards.
+    `trial` says in words why one does not, or nothing. The encoders are warm afterwards. A robot
+    without cameras has nothing to try them with, and needs none.
     """
+    if not sizes:
+        return Choice()
     attempt = trial or try_encoder
     words = ("nvenc", "vaapi", "x264") if wanted == "auto" else (wanted, "x264")
     passed: list[tuple[str, str]] = []

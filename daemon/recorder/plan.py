@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from daemon.recorder.pacing import Pace
-from daemon.recorder.quality_finding import Verdict
+from daemon.recorder.quality.finding import Verdict
 from daemon.recorder.schema import EpisodeSpec
 from robotd.messages import EpisodeLine
 

@@ -12,7 +12,7 @@ import msgspec
 from daemon.recorder import edits
 from daemon.recorder.durable import sha256_of
 from daemon.recorder.info import INFO, STATS, TASKS, load_info
-from daemon.recorder.quality_files import QUALITY, VIEWS
+from daemon.recorder.quality.files import QUALITY, VIEWS
 from daemon.recorder.source import Source
 from daemon.recorder.staging import BEFORE, episode_folder, is_ours
 from daemon.recorder.swap import REMOVED, settle

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.recorder.memory import give_back
-from daemon.recorder.quality_gate import HeldBackError
+from daemon.recorder.quality.gate import HeldBackError
 from daemon.recorder.relabel import Change
 from daemon.recorder.session import Session
 from daemon.recorder.shelf import Published

@@ -15,11 +15,8 @@ import msgspec
 from config.schema import Config
 from daemon.recorder import cameras, channel
 from daemon.recorder.catalog import dataset_root
-from daemon.recorder.cautions import cautions
-from daemon.recorder.disk import guessed_bytes_per_s
 from daemon.recorder.encoders import Choice
 from daemon.recorder.ending import Ending
-from daemon.recorder.follow import RowTick
 from daemon.recorder.intake import Intake
 from daemon.recorder.labels import said
 from daemon.recorder.left import entries
@@ -28,12 +25,14 @@ from daemon.recorder.past import Past
 from daemon.recorder.plan import Plan
 from daemon.recorder.remarks import put_label, put_mark
 from daemon.recorder.rows import Body
+from daemon.recorder.running import Running
 from daemon.recorder.saving import Saving, three_parts
 from daemon.recorder.schema import EpisodeSpec, Manifest, check_task, check_units_word
 from daemon.recorder.session import Session
 from daemon.recorder.shelf import Published
+from daemon.recorder.shown import Shown
 from robotd.clock import Clock
-from robotd.errors import DatasetError, EncoderError, RobotdError, StateError
+from robotd.errors import EncoderError, RobotdError, StateError
 from robotd.messages import RecordingStatus
 from robotd.paths import lerobot_home
 
@@ -73,6 +72,8 @@ class RecorderService:
         self._ending = Ending(session)
         self._later: deque[channel.ToRecorder] = deque()
         self._past = Past(session, self._intake, 0.0)
+        self._running = Running(session, self._intake, config.recording.fps, self._note, self._line)
+        self._shown = Shown(config, session, self._intake, clock)
         self._saving = Saving(self._session, self._saved)
         self._saving.recover()
 
@@ -194,7 +195,7 @@ class RecorderService:
 
     def _keep(self, command_id: int, success: bool | None) -> None:
         plan = self._session_plan()
-        self._drain()
+        self._running.drain(plan.limit_s)
         rows, before = self._session.rows, self._session.recording
         label = None if before is None else said(before, success, None).label
 
@@ -322,8 +323,8 @@ class RecorderService:
     def _close(self, command_id: int) -> None:
         plan = self._session_plan()
         if self._session.recording is not None:
-            self._drain()
-            self._interrupt("the session was closed while it recorded")
+            self._running.drain(plan.limit_s)
+            self._running.interrupt("the session was closed while it recorded")
         self._saving.publish()  # what failed may work by now: the disk was full, the folder away
         self._closings.append((command_id, plan))
         self._past.close()
@@ -369,11 +370,11 @@ class RecorderService:
         if self._session.recording is None:
             self._follow_past()
             return
-        for row_tick in self._intake.due(lambda: self._session.crowded):
-            self._append(row_tick)
+        limit_s = None if self._plan is None else self._plan.limit_s
+        self._running.take(limit_s)
         if self._intake.broken and self._session.recording is not None:
-            self._drain()
-            self._interrupt(_RESTARTED)
+            self._running.drain(limit_s)
+            self._running.interrupt(_RESTARTED)
 
     def _follow_past(self) -> None:
         plan = self._plan
@@ -389,51 +390,6 @@ class RecorderService:
             return
         if self._intake.moving() and not self._ending.busy:
             self._begin_by_itself()
-
-    def _drain(self) -> None:
-        """Make the rows that are due now, with the pictures that are there."""
-        for row_tick in self._intake.rest():
-            self._append(row_tick)
-
-    def _append(self, row_tick: RowTick) -> None:
-        episode = self._session.recording
-        if episode is None or self._plan is None:
-            return
-        limit_s = self._plan.limit_s
-        if limit_s is not None and self._session.rows >= limit_s * self._config.recording.fps:
-            return  # the episode has its length; it waits for keep or discard
-        made = self._intake.row(row_tick, episode.spec.task)
-        if made is None:
-            return
-        rows = self._session.rows
-        try:
-            self._session.append(*made)
-        except DatasetError as error:
-            self._note(error)
-            if self._session.recording is None:
-                self._line(episode.journal_id, rows, "interrupted", error.what)
-            else:
-                self._intake.gaps += 1
-
-    def _interrupt(self, reason: str) -> None:
-        episode, rows = self._session.recording, self._session.rows
-        if episode is None:
-            return
-        log.warning("episode %s is interrupted: %s", episode.journal_id, reason)
-        try:
-            self._session.interrupt(reason)
-        except DatasetError as error:  # it is interrupted all the same, by the disk
-            self._note(error)
-        else:
-            self._note(
-                StateError(
-                    f"Episode {episode.journal_id} was interrupted: {reason}.",
-                    "Its rows would not have been one run of the arm, or nobody ended it.",
-                    f"It is whole so far. Keep it: robotd dataset recover --keep "
-                    f"{episode.journal_id}; or --discard.",
-                )
-            )
-        self._line(episode.journal_id, rows, "interrupted", reason)
 
     def _saved(self, result: Published) -> None:
         for plan in (self._plan, *(plan for _, plan in self._closings)):
@@ -471,57 +427,10 @@ class RecorderService:
         """The state as clients see it."""
         # While a closed session is being saved, what it became is still shown.
         plan = self._plan or (self._closings[-1][1] if self._closings else None)
-        fps = self._config.recording.fps
-        left_s = self._left_s(plan)
         error = self._trouble or next(iter(self._saving.unsaved.values()), None)
-        episode, pace = self._session.recording, None if plan is None else plan.pace
-        return RecordingStatus(
-            phase=self._phase(),
-            dataset="" if plan is None else plan.spec.repo_id,
-            root="" if plan is None else plan.spec.dataset_root,
-            task="" if plan is None else plan.task,
-            episodes_wanted=0 if plan is None else plan.episodes,
-            episodes_kept=0 if plan is None else len(plan.kept),
-            episodes_published=0 if plan is None else len(plan.published),
-            frames=self._session.rows,
-            gaps=self._intake.gaps,
-            repeated=self._intake.repeated + self._session.lagged,
-            elapsed_s=self._session.rows / fps,
-            limit_s=None if plan is None else plan.limit_s,
-            disk_left_s=left_s,
-            disk_low=self._is_low(left_s),
-            encoder=self.encoders.encoder.name,
-            encoder_note=self.encoders.note,
-            encoder_behind_s=round(self._session.behind_s, 1),
-            lagged=self._session.lagged,
-            last_error="" if error is None else error.what,
-            last_error_likely="" if error is None else error.likely,
-            last_error_do="" if error is None else error.do,
-            episodes=() if plan is None else plan.lines,
-            auto=pace is not None and pace.auto,
-            goes_on=pace is not None and pace.goes_on,
-            reset_left_s=None if pace is None else pace.left_s(self._clock.now_ns()),
-            held_s=None if self._past.rows is None else self._past.rows / fps,
-            marks=0 if episode is None else len(episode.marks),
-            takeovers=0 if episode is None else self._intake.takeovers,
-            said="" if episode is None else episode.label.note,
-            warnings=() if plan is None else (*self._warnings, *self._cautions(left_s)),
+        return self._shown.status(
+            self._phase(), plan, error, self.encoders, self._warnings, self._past.rows
         )
-
-    def _left_s(self, plan: Plan | None) -> float | None:
-        cameras = self._config.cameras.values()
-        pixels = sum(camera.width * camera.height for camera in cameras)
-        root = lerobot_home() if plan is None else Path(plan.spec.dataset_root)
-        guess = guessed_bytes_per_s(pixels, self._config.recording.fps)
-        return self._session.left_s(root, guess)
-
-    def _is_low(self, left_s: float | None) -> bool:
-        return left_s is not None and left_s < self._config.recording.warn_left_min * 60.0
-
-    def _cautions(self, left_s: float | None) -> tuple[str, ...]:
-        wanted, session = self._config.recording, self._session
-        low = self._is_low(left_s)
-        return cautions(wanted, self.encoders, low, session.behind_s, session.lagged)
 
     @property
     def idle(self) -> bool:
@@ -543,7 +452,7 @@ class RecorderService:
     def close(self) -> None:
         """End: an open episode is whole and will be offered; what was kept is published."""
         if self._session.recording is not None:
-            self._drain()
+            self._running.drain(None if self._plan is None else self._plan.limit_s)
         self._ending.close()
         self._past.close()
         self._saving.close()

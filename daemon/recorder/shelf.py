@@ -16,8 +16,8 @@ import msgspec
 from daemon.recorder import dataset
 from daemon.recorder.durable import append_line, disk_error, make_folder, sync_folder
 from daemon.recorder.failure import explained
-from daemon.recorder.quality_finding import Verdict
-from daemon.recorder.quality_gate import HeldBackError
+from daemon.recorder.quality.finding import Verdict
+from daemon.recorder.quality.gate import HeldBackError
 from daemon.recorder.relabel import relabel_journal
 from daemon.recorder.schema import (
     EpisodeSpec,

@@ -31,8 +31,8 @@ from daemon.recorder.info import (
     load_info,
     new_info,
 )
-from daemon.recorder.quality_files import QUALITY, VIEWS
-from daemon.recorder.quality_gate import Gate
+from daemon.recorder.quality.files import QUALITY, VIEWS
+from daemon.recorder.quality.gate import Gate
 from daemon.recorder.schema import EpisodeSpec, Manifest
 from daemon.recorder.stats import (
     Stats,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -49,7 +49,7 @@ class Seen:
     twin_finding: tuple[int, int]  # a `Fault` and its joint, as the mirror's slot has them
     cameras: tuple[CameraStatus, ...]
     processes: dict[str, str]
-    recording: RecordingStatus = RecordingStatus()
+    recording: RecordingStatus = field(default_factory=RecordingStatus)
 
 
 def health_status(config: Config, seen: Seen) -> HealthStatus:

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from daemon.recorder import labels
 from daemon.recorder.catalog import read_episode_about
 from daemon.recorder.info import Features
-from daemon.recorder.quality_files import read_verdict
-from daemon.recorder.quality_finding import Verdict
+from daemon.recorder.quality.files import read_verdict
+from daemon.recorder.quality.finding import Verdict
 from daemon.recorder.schema import Manifest
 from daemon.recorder.staging import episode_folder
 from robotd.errors import DatasetError

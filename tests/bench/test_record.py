@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.record_judge import Verdict, judge_episode
-from bench.record_scene import Scene, all_positions, count_in, number_in, positions
+from bench.recording.judge import Verdict, judge_episode
+from bench.recording.scene import Scene, all_positions, count_in, number_in, positions
 
 TAKEN = list(range(100, 120))
 NONE = [False] * 10

@@ -50,8 +50,7 @@ def applied(bench: Bench, seconds: float) -> list[list[float]]:
 def assert_smooth(goals: list[list[float]]) -> None:
     """No joint's goal jumps, and none changes its speed faster than the gate lets it."""
     speeds = [
-        [(b - a) / TICK_S for a, b in zip(one, two, strict=True)]
-        for one, two in pairwise(goals)
+        [(b - a) / TICK_S for a, b in zip(one, two, strict=True)] for one, two in pairwise(goals)
     ]
     assert max(abs(value) for each in speeds for value in each[:3]) <= SPEED_RAD_S * 1.001
     changes = [

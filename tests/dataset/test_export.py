@@ -14,8 +14,8 @@ import pytest
 from daemon.cli.main import main
 from daemon.recorder import dataset
 from daemon.recorder.journal import EpisodeJournal
-from daemon.recorder.quality_files import QUALITY, encode_verdict
-from daemon.recorder.quality_finding import Finding, Verdict
+from daemon.recorder.quality.files import QUALITY, encode_verdict
+from daemon.recorder.quality.finding import Finding, Verdict
 from daemon.recorder.relabel import relabel_episode
 from daemon.recorder.schema import Label, Mark
 from daemon.recorder.staging import episode_folder

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from daemon.recorder.quality_finding import Finding
-from daemon.recorder.quality_rows import EpisodeRows
-from daemon.recorder.quality_scene import Scene
+from daemon.recorder.quality.finding import Finding
+from daemon.recorder.quality.rows import EpisodeRows
+from daemon.recorder.quality.scene import Scene
 from robotd.clock import NS_PER_MS
 
 from .quality_film import HEIGHT, WIDTH, Film, Grey, cut, film, two_arms, verdict_on, views_of

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from config.joints import ARM_JOINTS
-from daemon.recorder.quality import comparable, judge
-from daemon.recorder.quality_finding import Verdict
-from daemon.recorder.quality_pictures import PictureWatch
-from daemon.recorder.quality_rows import EpisodeRows
-from daemon.recorder.quality_scene import Scene
+from daemon.recorder.quality.finding import Verdict
+from daemon.recorder.quality.pictures import PictureWatch
+from daemon.recorder.quality.rows import EpisodeRows
+from daemon.recorder.quality.scene import Scene
+from daemon.recorder.quality.verdict import comparable, judge
 from learning.collect import _body
 from learning.episode import ExpertDriver, run_episode
 from learning.world import demonstration_plant, lockstep_config, lockstep_world

@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import crash, crash_check, crash_world
-from bench.crash_disk import Strike
-from bench.crash_fork import Zygote, zygote
-from bench.crash_ledger import Found, Ledger
-from bench.crash_life import Order, said, survived, world_parts
-from bench.crash_platter import File, Platter
+from bench import crash
+from bench.crashing import check as crash_check
+from bench.crashing import world as crash_world
+from bench.crashing.disk import Strike
+from bench.crashing.fork import Zygote, zygote
+from bench.crashing.ledger import Found, Ledger
+from bench.crashing.life import Order, said, survived, world_parts
+from bench.crashing.platter import File, Platter
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.durable import AppendFile
 from daemon.recorder.session import Session
@@ -63,7 +65,7 @@ def reader(lerobot_datasets: ModuleType, tmp_path: Path) -> crash_check.Reader:
 
 @pytest.fixture
 def lives(tmp_path: Path) -> Iterator[Zygote]:
-    with zygote(tmp_path, "bench.crash_life") as made:
+    with zygote(tmp_path, "bench.crashing.life") as made:
         yield made
 
 
@@ -103,7 +105,7 @@ def test_info_json_that_changes_first_is_found_out(
     how: str, tmp_path: Path, reader: crash_check.Reader
 ) -> None:
     wrong = []
-    with zygote(tmp_path, "bench.crash_life", broken(tmp_path, how)) as lives:
+    with zygote(tmp_path, "bench.crashing.life", broken(tmp_path, how)) as lives:
         for renames in (1, 3):
             world = tmp_path / f"world-{renames}"
             world.mkdir()

@@ -63,6 +63,13 @@ def test_the_order_is_nvenc_vaapi_x264_and_the_first_that_keeps_up_is_taken() ->
     assert slow_until("none of them") == "x264"
 
 
+def test_a_robot_without_cameras_tries_nothing_and_has_x264() -> None:
+    def trial(*_: object) -> str:
+        raise AssertionError("tried")
+
+    assert choose("auto", [], 30, 23, trial).encoder is X264
+
+
 def test_one_that_was_asked_for_and_does_not_work_is_replaced_and_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

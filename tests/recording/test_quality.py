@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from daemon.recorder import quality_gate
 from daemon.recorder.catalog import read_info
 from daemon.recorder.dataset import REMOVED
 from daemon.recorder.plan import Plan
-from daemon.recorder.quality import judge
-from daemon.recorder.quality_files import last_views, read_verdict
-from daemon.recorder.quality_finding import Verdict
-from daemon.recorder.quality_gate import HeldBackError
-from daemon.recorder.quality_rows import EpisodeRows
+from daemon.recorder.quality import gate
+from daemon.recorder.quality.files import last_views, read_verdict
+from daemon.recorder.quality.finding import Verdict
+from daemon.recorder.quality.gate import HeldBackError
+from daemon.recorder.quality.rows import EpisodeRows
+from daemon.recorder.quality.verdict import judge
 from daemon.recorder.schema import CameraSpec, EpisodeSpec, Evidence, Row
 from daemon.recorder.session import Session
 from daemon.recorder.staging import episode_folder
@@ -159,7 +159,7 @@ def test_a_defect_of_the_gate_costs_no_episode(
     def broken(*_: Any, **__: Any) -> None:
         raise IndexError("of the gate itself")
 
-    monkeypatch.setattr(quality_gate, "judge", broken)
+    monkeypatch.setattr(gate, "judge", broken)
     spec = _spec(tmp_path / "pick", gate="hold")
     rows = cut(episodes[0], 0, 30)
     session = Session(tmp_path / "journals")

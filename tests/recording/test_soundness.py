@@ -94,7 +94,7 @@ def test_a_dataset_of_ours_with_a_file_gone_is_refused(tmp_path: Path) -> None:
     dataset.publish(write_episode(tmp_path / "a", make_spec(root), 5))
     check_sound(root, make_spec(root))
     (root / "data/chunk-000/file-000.parquet").unlink()
-    with pytest.raises(DatasetError, match="file-000.parquet is gone"):
+    with pytest.raises(DatasetError, match=r"file-000\.parquet is gone"):
         check_sound(root, make_spec(root))
 
 

@@ -12,13 +12,13 @@ import msgspec
 import pyarrow as pa
 
 from daemon.recorder.info import STATS, Info
-from daemon.recorder.quality import comparable, judge
-from daemon.recorder.quality_files import encode_verdict, last_views, write_views
-from daemon.recorder.quality_finding import Finding, Verdict
-from daemon.recorder.quality_limits import GRIPPER_MOVED
-from daemon.recorder.quality_motion import GRIPPER
-from daemon.recorder.quality_pictures import PictureWatch
-from daemon.recorder.quality_rows import EpisodeRows
+from daemon.recorder.quality.files import encode_verdict, last_views, write_views
+from daemon.recorder.quality.finding import Finding, Verdict
+from daemon.recorder.quality.limits import GRIPPER_MOVED
+from daemon.recorder.quality.motion import GRIPPER
+from daemon.recorder.quality.pictures import PictureWatch
+from daemon.recorder.quality.rows import EpisodeRows
+from daemon.recorder.quality.verdict import comparable, judge
 from daemon.recorder.schema import CameraSpec, EpisodeSpec, Manifest
 from daemon.recorder.stored import save_manifest
 from daemon.recorder.tables import ACTION

@@ -7,9 +7,9 @@ positions: two slow ramps resemble each other whoever made them.
 import numpy as np
 import numpy.typing as npt
 
-from daemon.recorder import quality_limits as limits
-from daemon.recorder.quality_finding import Finding, runs, span
-from daemon.recorder.quality_rows import EpisodeRows, Floats
+from daemon.recorder.quality import limits
+from daemon.recorder.quality.finding import Finding, runs, span
+from daemon.recorder.quality.rows import EpisodeRows, Floats
 from robotd.clock import NS_PER_S
 
 GRIPPER = "gripper"

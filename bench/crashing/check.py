@@ -17,9 +17,9 @@ import av
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench import crash_world
-from bench.crash_ledger import Found
-from bench.crash_life import said, world_parts
+from bench.crashing import world as crash_world
+from bench.crashing.ledger import Found
+from bench.crashing.life import said, world_parts
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.info import INFO, load_info
 from daemon.recorder.session import Session

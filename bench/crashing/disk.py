@@ -3,7 +3,7 @@
 `Disk.install` puts itself between Python and the system for all paths under one folder: what `os`,
 `open` and pathlib change there goes through `_step`, which lets it pass, kills the process (before,
 in the middle of a write, or after), or makes it fail as a full or broken disk does. With a platter
-(`bench.crash_platter`) it also keeps what a loss of power would leave.
+(`bench.crashing.platter`) it also keeps what a loss of power would leave.
 """
 
 import builtins
@@ -21,8 +21,8 @@ import msgspec
 import pyarrow.parquet as pq
 from pyarrow.parquet import core
 
-from bench.crash_files import ParquetWriter, RawFile
-from bench.crash_platter import File, Folder, Platter
+from bench.crashing.files import ParquetWriter, RawFile
+from bench.crashing.platter import File, Folder, Platter
 
 WRITES = ("write", "create", "mkdir", "rename")
 """What a full disk refuses."""

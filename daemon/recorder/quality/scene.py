@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from daemon.recorder import quality_limits as limits
-from daemon.recorder.quality_finding import Finding
+from daemon.recorder.quality import limits
+from daemon.recorder.quality.finding import Finding
 
 type Floats = npt.NDArray[np.floating[Any]]
 

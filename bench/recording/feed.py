@@ -1,4 +1,4 @@
-"""Who feeds a recorder in `bench record`: `python -m bench.record_feed OPTIONS`, a camera or the loop.
+"""Who feeds a recorder in `bench record`: `python -m bench.recording.feed OPTIONS`, a camera or the loop.
 
 A camera process paints numbered pictures and appends them to its ring, each stamped with the moment
 at which it was due; the loop process appends a tick record 120 times a second, whose joints say which
@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from bench.record_scene import HEIGHT, WIDTH, Scene, positions
+from bench.recording.scene import HEIGHT, WIDTH, Scene, positions
 from robotd.clock import NS_PER_S
 from robotd.frames import FrameRingWriter
 from robotd.layouts import TICKS_KEPT, tick_layout

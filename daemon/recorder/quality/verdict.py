@@ -2,17 +2,17 @@
 
 Pure over rows, evidence and what was seen while the pictures were decoded. It flags, it never
 refuses; `recording.gate: hold` leaves an episode with a bad finding to a person's second word.
-Thresholds and their reasons are in `quality_limits.py`.
+Thresholds and their reasons are in `limits.py`.
 """
 
 from collections.abc import Mapping
 
-from daemon.recorder.quality_finding import Finding, Verdict, worst_first
-from daemon.recorder.quality_motion import motion_findings
-from daemon.recorder.quality_pictures import Sight, picture_findings
-from daemon.recorder.quality_rows import EpisodeRows
-from daemon.recorder.quality_scene import Scene, bump_findings, scene_findings
-from daemon.recorder.quality_timing import timing_findings
+from daemon.recorder.quality.finding import Finding, Verdict, worst_first
+from daemon.recorder.quality.motion import motion_findings
+from daemon.recorder.quality.pictures import Sight, picture_findings
+from daemon.recorder.quality.rows import EpisodeRows
+from daemon.recorder.quality.scene import Scene, bump_findings, scene_findings
+from daemon.recorder.quality.timing import timing_findings
 
 _BLIND = {"black", "overexposed", "covered", "camera_swapped"}
 """Findings after which a camera's view is nothing to compare the next episode's with."""

@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from bench.crash_chain import Kill
-from bench.crash_check import Reader, frames_in
-from bench.crash_ledger import LOST_ROWS
+from bench.crashing.chain import Kill
+from bench.crashing.check import Reader, frames_in
+from bench.crashing.ledger import LOST_ROWS
 from bench.rig import NAME, Rig, rig
 from bench.robotd_side import sway_about_here
 from daemon.cli.session import ARMING_TIMEOUT_S

@@ -18,10 +18,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench import crash_world
-from bench.crash_disk import Disk, Gone, Strike
-from bench.crash_fork import serve
-from bench.crash_platter import Platter
+from bench.crashing import world as crash_world
+from bench.crashing.disk import Disk, Gone, Strike
+from bench.crashing.fork import serve
+from bench.crashing.platter import Platter
 from daemon.recorder import edits
 from daemon.recorder.disk import DiskLimits
 from daemon.recorder.schema import Stamp

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
 
-from daemon.recorder import quality_limits as limits
-from daemon.recorder.quality_finding import Bools, Finding, longest, runs, span
-from daemon.recorder.quality_rows import EpisodeRows
-from daemon.recorder.quality_scene import Scene, scene_of
+from daemon.recorder.quality import limits
+from daemon.recorder.quality.finding import Bools, Finding, longest, runs, span
+from daemon.recorder.quality.rows import EpisodeRows
+from daemon.recorder.quality.scene import Scene, scene_of
 
 _BUSY = "Is the machine too busy (robotd health)? "
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.record_feed import Fed, Options
-from bench.record_scene import CAMERAS, FPS
+from bench.recording.feed import Fed, Options
+from bench.recording.scene import CAMERAS, FPS
 from bench.rig import CONTROL_PRIORITY, Helper, Rig
 from robotd.clock import NS_PER_S
 
@@ -43,7 +43,7 @@ class Feeders:
         try:
             for options in self._options.values():
                 encoded = msgspec.json.encode(options).decode()
-                processes.append(Helper(self._folder, "bench.record_feed", (encoded,)))
+                processes.append(Helper(self._folder, "bench.recording.feed", (encoded,)))
             for process in processes:
                 process.ready()
             yield

@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from daemon.recorder import quality_limits as limits
-from daemon.recorder.quality_finding import Verdict
-from daemon.recorder.quality_scene import Scene
+from daemon.recorder.quality import limits
+from daemon.recorder.quality.finding import Verdict
+from daemon.recorder.quality.scene import Scene
 from daemon.recorder.transaction import SIDECAR
 
 log = logging.getLogger(__name__)

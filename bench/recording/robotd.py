@@ -1,7 +1,7 @@
 """robotd's side of `bench record`: its recorder process as the supervisor starts it, fed by others.
 
 The recorder reads the rings of a loop and two cameras that are processes of their own
-(`bench.record_feed`), is told what to do through the supervisor's own channel, and writes journals and
+(`bench.recording.feed`), is told what to do through the supervisor's own channel, and writes journals and
 a dataset to the disk. What it costs is what the system says of that process, publishing included.
 """
 
@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 import zmq
 
-from bench.record_feeders import Feeders
-from bench.record_judge import Verdict, judge
-from bench.record_scene import CAMERAS, FPS, HEIGHT, WIDTH, all_positions, count_in
+from bench.recording.feeders import Feeders
+from bench.recording.judge import Verdict, judge
+from bench.recording.scene import CAMERAS, FPS, HEIGHT, WIDTH, all_positions, count_in
 from bench.rig import Helper, Rig
 from config.loader import load
 from config.schema import Camera, Config

@@ -5,9 +5,9 @@ LeRobot's timestamps are row / fps whatever happened, so nothing of this can be 
 
 import numpy as np
 
-from daemon.recorder import quality_limits as limits
-from daemon.recorder.quality_finding import Finding, longest
-from daemon.recorder.quality_rows import EpisodeRows, Floats
+from daemon.recorder.quality import limits
+from daemon.recorder.quality.finding import Finding, longest
+from daemon.recorder.quality.rows import EpisodeRows, Floats
 from robotd.clock import NS_PER_MS, NS_PER_S
 
 _BUSY = "Close other programs, record smaller pictures, or look: robotd health"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.crash_fork import serve
+from bench.crashing.fork import serve
 from daemon.recorder.info import TASKS
 from uploads.installed import prepare_environment
 from uploads.patience import Patience

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.record_scene import CAMERAS, number_in
+from bench.recording.scene import CAMERAS, number_in
 from daemon.recorder.video import decode_frames
 
 _TOLERANCE_S = 1e-4  # LeRobot's: a row without a frame so near cannot be loaded

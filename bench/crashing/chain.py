@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from bench import crash_check
-from bench.crash_disk import EVERYTHING, WRITES, Strike
-from bench.crash_fork import Outcome, Zygote
-from bench.crash_ledger import Ledger
-from bench.crash_life import Order, said, survived, world_parts
+from bench.crashing import check as crash_check
+from bench.crashing.disk import EVERYTHING, WRITES, Strike
+from bench.crashing.fork import Outcome, Zygote
+from bench.crashing.ledger import Ledger
+from bench.crashing.life import Order, said, survived, world_parts
 
 KINDS = {
     "sigkill": 0.26,

@@ -1,4 +1,4 @@
-"""LeRobot's side of `bench record`: `python -m bench.record_lerobot OPTIONS`, its dataset writer in a process.
+"""LeRobot's side of `bench record`: `python -m bench.recording.lerobot OPTIONS`, its dataset writer in a process.
 
 LeRobot 0.6.1's `LeRobotDataset`, with the arguments of `lerobot-record`, gets the newest pictures of
 the same two cameras 30 times a second and a state that says which they were. The loop around it is
@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from bench.record_scene import CAMERAS, HEIGHT, WIDTH
+from bench.recording.scene import CAMERAS, HEIGHT, WIDTH
 from robotd.clock import NS_PER_S
 from robotd.frames import Frame, FrameRingReader
 

@@ -1,6 +1,6 @@
 """Files that would be written past `os`: Python's own and pyarrow's, made to go through it.
 
-So that `bench.crash_disk`, which stands in for `os`, sees every change.
+So that `bench.crashing.disk`, which stands in for `os`, sees every change.
 """
 
 import io

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.crash_world import FPS
+from bench.crashing.world import FPS
 
 SAVED, OPEN, AWAY = "in the dataset", "offered", "away"
 LOST_ROWS = FPS

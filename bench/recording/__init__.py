@@ -1,0 +1,1 @@
+"""The parts of robotd bench record: robotd's recorder and LeRobot's writer on the same pictures."""
