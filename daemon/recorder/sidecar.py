@@ -52,8 +52,8 @@ def stage_sidecar(
         if says and not about.exists():
             raise StateError(
                 f"Nothing is known of episode {pick.episode} beside its frames.",
-                "robotd did not record it, or its robotd folder was removed.",
-                "Only episodes that robotd recorded have a label; a task (--task) any may get.",
+                "Another program recorded it, or its robotd folder was removed.",
+                "Only episodes of robotd's have a label; any may get a task (--task).",
             )
         if not source.is_dir():
             continue

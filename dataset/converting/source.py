@@ -78,7 +78,7 @@ def read_source(root: Path) -> Source:
         raise DatasetError(
             f"{root} is a LeRobot dataset of version {version}.",
             "It was made by a LeRobot older than 2.0, or newer than this robotd.",
-            f"robotd converts {VERSION} and {', '.join(OLD_VERSIONS)}.",
+            f"Versions {VERSION} and {', '.join(OLD_VERSIONS)} can be converted; others only by LeRobot.",
         )
     convention = convention_of(root)
     specs = [page.get("spec", {}) for page in episode_pages(root)]
