@@ -1,5 +1,6 @@
 """What a person notices of an encoder that stands still or fails: words and counts, never a wait."""
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -148,7 +149,9 @@ def test_an_encoder_far_behind_is_said_and_its_pictures_are_counted(
     rows(bench, FPS)
     kept = bench.done(channel.Keep)
     assert kept["frames"] == 12 * FPS
-    assert f"{status.repeated} repeated" in bench.status.episodes[-1].note
+    said = re.search(r"(\d+) repeated", bench.status.episodes[-1].note)
+    # A picture that came late while the machine was busy is one more.
+    assert said is not None and int(said.group(1)) >= status.repeated
     bench.done(channel.Close)
     assert read_info(bench.root).lengths == (12 * FPS,)
 

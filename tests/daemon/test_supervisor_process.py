@@ -251,7 +251,7 @@ def test_the_simulated_arm_arms_moves_and_is_parked_when_the_daemon_is_stopped(
             version = robot.request(Teleop(source="scripted"))["handover_version"]
             pose = [joint.applied_rad for joint in robot.status().joints]
             goal = (pose[0] + 0.2, *pose[1:])
-            for _ in range(45):
+            for _ in range(75):
                 robot.request(Goal(source="scripted", handover_version=version, goal_rad=goal))
                 time.sleep(1 / 30)
             moved = robot.status()

@@ -152,6 +152,7 @@ def test_its_calibration_finds_the_range_of_every_joint(
         for number, name in enumerate(JOINTS, start=1)
     }
     bus.write_calibration(calibration)
-    assert bus.is_calibrated
+    # The SDK takes a reply that came late for that of its next read: on a busy machine, ask again.
+    assert any(bus.is_calibrated for _ in range(3))
     bus.disconnect()
     plant.world.ask(msg.Hand(target_rad=None, arm="leader"))
