@@ -14,6 +14,7 @@ import msgspec
 import zmq
 
 from robotd import errors, messages, paths
+from robotd.endpoints import Endpoints
 from robotd.estop import EstopCounter
 
 
@@ -87,9 +88,8 @@ class Robot:
         self.instance = instance
         self.runtime = paths.runtime_dir(instance.name)
         self.timeout_s = timeout_s
-        self._context = zmq.Context()
         # A request to a daemon that is gone must not keep its program from ending.
-        self._context.setsockopt(zmq.LINGER, 0)
+        self._endpoints = Endpoints(self)
         self._ids = itertools.count(1)
         self._socket = self._dealer()
         self._state: zmq.Socket[bytes] | None = None
@@ -108,12 +108,9 @@ class Robot:
 
     def close(self) -> None:
         """Close the connection. Changes nothing on the robot."""
-        self._socket.close(linger=0)
-        if self._state is not None:
-            self._state.close(linger=0)
+        self._endpoints.close()
         if self._estop is not None:
             self._estop.close()
-        self._context.term()
 
     def request(
         self, request: messages.AnyRequest, timeout_s: float | None = None
@@ -140,7 +137,7 @@ class Robot:
             data: dict[str, Any] = reply.data
             return data
         # An answer may still come: a fresh socket keeps it from being taken for the next one.
-        self._socket.close(linger=0)
+        self._endpoints.drop(self._socket)
         self._socket = self._dealer()
         raise errors.DaemonError(
             f"{self.instance.name} did not answer within {limit_s:g} s.",
@@ -155,7 +152,7 @@ class Robot:
     def watch(self, timeout_s: float = 1.0) -> messages.Status | None:
         """The next published state, or None when none came within `timeout_s`."""
         if self._state is None:
-            self._state = self._context.socket(zmq.SUB)
+            self._state = self._endpoints.open(zmq.SUB)
             self._state.setsockopt(zmq.CONFLATE, 1)  # newest wins: a slow watcher never lags
             self._state.setsockopt(zmq.SUBSCRIBE, b"")
             self._state.connect(f"ipc://{self.runtime / messages.STATE_SOCKET}")
@@ -171,7 +168,7 @@ class Robot:
         return self._estop.press()
 
     def _dealer(self) -> "zmq.Socket[bytes]":
-        dealer = self._context.socket(zmq.DEALER)
+        dealer = self._endpoints.open(zmq.DEALER)
         dealer.connect(f"ipc://{self.runtime / messages.API_SOCKET}")
         return dealer
 

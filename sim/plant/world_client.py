@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from robotd.endpoints import Endpoints
 from robotd.errors import DaemonError
 from sim.plant import world_messages as msg
 from sim.plant.server_paths import PLANT_FOLDER, WORLD_SOCKET
@@ -19,12 +20,11 @@ class WorldClient:
     def __init__(self, runtime: Path, timeout_ms: int = 2_000) -> None:
         self._address = f"ipc://{runtime / PLANT_FOLDER / WORLD_SOCKET}"
         self._timeout_ms = timeout_ms
-        self._context = zmq.Context()
+        self._endpoints = Endpoints(self)
         self._socket = self._connect()
 
     def _connect(self) -> "zmq.Socket[bytes]":
-        socket = self._context.socket(zmq.REQ)
-        socket.setsockopt(zmq.LINGER, 0)
+        socket = self._endpoints.open(zmq.REQ)
         socket.setsockopt(zmq.RCVTIMEO, self._timeout_ms)
         socket.connect(self._address)
         return socket
@@ -39,7 +39,7 @@ class WorldClient:
             data = self._socket.recv()
         except zmq.Again:
             # A REQ socket that lost its answer can send nothing more.
-            self._socket.close()
+            self._endpoints.drop(self._socket)
             self._socket = self._connect()
             raise DaemonError(
                 f"The plant did not answer within {self._timeout_ms} ms at {self._address}.",
@@ -82,5 +82,4 @@ class WorldClient:
 
     def close(self) -> None:
         """Let go of the socket."""
-        self._socket.close()
-        self._context.term()
+        self._endpoints.close()
