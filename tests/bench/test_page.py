@@ -68,7 +68,7 @@ def test_every_kind_of_run_has_its_place_on_the_page(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.count("| control | 40.0 | 1 | 0.1 | 9 |") == 1
     assert text.count("| own, wire zero, read 2 bytes |") == 1
-    assert text.count("| LeRobot 0.6.1, default |") == 2
+    assert text.count("| LeRobot 0.6.1, default | 7 |") == 2
     begins = [line for line in PAGE.read_text().splitlines() if line.startswith("#")]
     assert [line for line in text.splitlines() if line.startswith("#")] == begins
 
