@@ -260,7 +260,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def test_the_service_manager_hears_ready_and_no_watchdog_while_control_does_not_tick(
     daemon: Daemon,
 ) -> None:
-    daemon.until(lambda status: status.joints[0].age_ms < 100)
+    daemon.until(lambda status: bool(status.joints) and status.joints[0].age_ms < 100)
     assert "READY=1" in [text for _, text in daemon.notified.said]
     began_s = time.monotonic()
     time.sleep(1.0)
