@@ -18,7 +18,7 @@ from robotd import __version__
 from robotd.commands import CommandSpec
 from robotd.errors import RobotdError
 
-ROOMS = ("daemon", "dataset", "uploads", "tui", "sim", "learning", "bench")
+ROOMS = ("daemon", "policies", "dataset", "uploads", "tui", "sim", "learning", "bench")
 
 
 def commands() -> dict[str, CommandSpec]:
