@@ -1,0 +1,12 @@
+"""What all tests share: how properties are searched.
+
+A shared machine stands still for a second now and then, so no example has a time of its own. The
+gate judges a change and not its luck: there the examples are the same in every run. Anywhere else
+they are new ones each time.
+"""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("gate", settings.get_profile("search"), derandomize=True)
+settings.load_profile("search")
