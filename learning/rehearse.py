@@ -29,7 +29,7 @@ from daemon.rehearsals import (
 )
 from learning.rehearsal_report import keep, now, of_shadow, plain, show
 from policies.border import IMAGES, robot_features
-from policies.folder import read_folder
+from policies.checkpoint.folder import read_folder
 from policies.recording import RecordedActions, read_recorded_actions
 from robotd.client import Robot, choose_instance, running_instances
 from robotd.errors import StateError

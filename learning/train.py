@@ -25,7 +25,7 @@ from robotd.paths import cache_dir, lerobot_home
 from robotd.policy_channel import Load
 from sim.tasks.spec import TaskSpec, load_task
 
-SIDECAR = "robotd_ckpt.json"  # policies.evidence reads fps, units and joints from it
+SIDECAR = "robotd_ckpt.json"  # policies.checkpoint.evidence reads fps, units and joints from it
 PRETRAINED = "pretrained_model"
 _NORMALIZATION = '{"VISUAL":"MEAN_STD","STATE":"MEAN_STD","ENV":"MEAN_STD","ACTION":"MEAN_STD"}'
 _LEAST_LEARNING_RATE = 1e-5

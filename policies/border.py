@@ -15,7 +15,7 @@ from config.joints import ARM_JOINTS, joint_names
 from config.schema import Config
 from drivers.calibration import Calibration, NormMode, load_robot_calibration
 from drivers.joint_map import JointMap
-from policies.evidence import Units
+from policies.checkpoint.evidence import Units
 from robotd.layouts import ENVIRONMENT_STATE_SIZE
 
 Array = npt.NDArray[np.float64]

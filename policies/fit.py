@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE, RobotFeatures
-from policies.evidence import Evidence, names_differ
-from policies.folder import CheckpointFolder
+from policies.checkpoint.evidence import Evidence, names_differ
+from policies.checkpoint.folder import CheckpointFolder
 from robotd.errors import CheckpointError
 
 

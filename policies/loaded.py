@@ -12,7 +12,7 @@ import numpy.typing as npt
 from config.schema import Config
 from drivers.calibration import Calibration
 from policies.border import IMAGES, Border, RobotFeatures, robot_features
-from policies.checkpoint import Checkpoint, load_checkpoint
+from policies.checkpoint.loading import Checkpoint, load_checkpoint
 from policies.executor import Executor, ExecutorSettings
 from policies.fit import Fit, fit
 from policies.observation import Observation

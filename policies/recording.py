@@ -12,8 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.border import ACTION
-from policies.evidence import UNITS, Units, converted, dataset_units, joint_names, names_differ
-from policies.folder import read_json
+from policies.checkpoint.evidence import (
+    UNITS,
+    Units,
+    converted,
+    dataset_units,
+    joint_names,
+    names_differ,
+)
+from policies.checkpoint.folder import read_json
 from robotd import paths
 from robotd.errors import CheckpointError, DatasetError
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from config.schema import Config
 from policies.border import load_calibrations
-from policies.digests import FileDigests
+from policies.checkpoint.digests import FileDigests
 from policies.link import RuntimeLink
 from policies.loaded import LoadedPolicy, frame_stale_ns, load_policy, row_stride
 from policies.observation import Observation, build_observation

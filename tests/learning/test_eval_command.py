@@ -12,7 +12,7 @@ from daemon.cli.main import main
 from learning import command
 from learning.evaluate import evaluate_policy, results_json
 from learning.world import lockstep_config, lockstep_world
-from policies.evidence import Sidecar, write_sidecar
+from policies.checkpoint.evidence import Sidecar, write_sidecar
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
 from sim.tasks.spec import load_task

@@ -22,7 +22,7 @@ from drivers.joint_map import JointMap
 from learning import rehearsal_plant, rehearse
 from learning.rehearsal_plant import RehearsedRobot, rehearse_replay, rehearsed_robot
 from learning.world import LockStepWorld
-from policies.evidence import Sidecar, write_sidecar
+from policies.checkpoint.evidence import Sidecar, write_sidecar
 from policies.recording import RecordedActions
 from robotd.errors import CalibrationError
 from robotd.policy_channel import Ready
@@ -156,7 +156,7 @@ def test_the_verdict_of_the_plant_is_kept_where_the_daemon_of_the_real_robot_loo
     assert rehearsal["chunks"] > 0 and rehearsal["successes"] is None
     assert not rehearsal["evidence"] and "front" in rehearsal["why_evidence"]
     assert rehearsal["passed"] or (rehearsal["what"] and rehearsal["likely"] and rehearsal["do"])
-    from policies.folder import read_folder
+    from policies.checkpoint.folder import read_folder
 
     loaded = Ready(
         path=str(policy),

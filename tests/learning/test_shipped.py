@@ -9,8 +9,8 @@ import pytest
 
 import policies
 from learning.train import ActRecipe, Provenance, ship, train_command
-from policies.evidence import find_evidence
-from policies.folder import read_folder
+from policies.checkpoint.evidence import find_evidence
+from policies.checkpoint.folder import read_folder
 
 SHIPPED = Path(policies.__file__).parent / "shipped" / "so101_block_in_bowl_act"
 SIX_MB = 6_000_000

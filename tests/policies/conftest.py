@@ -11,7 +11,7 @@ import pytest
 
 from config import loader
 from config.schema import Camera, Config
-from policies.evidence import Sidecar, write_sidecar
+from policies.checkpoint.evidence import Sidecar, write_sidecar
 
 CHUNK = 12
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")

@@ -16,10 +16,10 @@ from safetensors.torch import load_file, save_file
 from config.schema import Config
 from drivers.units import units_of
 from policies.border import load_calibrations, robot_features
-from policies.checkpoint import load_checkpoint
-from policies.evidence import SIDECAR, Sidecar, find_evidence, write_sidecar
+from policies.checkpoint.evidence import SIDECAR, Sidecar, find_evidence, write_sidecar
+from policies.checkpoint.folder import read_folder
+from policies.checkpoint.loading import load_checkpoint
 from policies.fit import fit
-from policies.folder import read_folder
 from policies.loaded import load_policy
 from robotd.errors import CheckpointError
 from robotd.policy_channel import Load

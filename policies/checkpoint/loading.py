@@ -15,9 +15,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from policies.evidence import Evidence, find_evidence
+from policies.checkpoint.evidence import Evidence, find_evidence
+from policies.checkpoint.folder import WEIGHTS, CheckpointFolder, read_folder
 from policies.extra import extra_missing
-from policies.folder import WEIGHTS, CheckpointFolder, read_folder
 from robotd.errors import CheckpointError
 
 _NAMED = 6  # tensors named in an error; the rest is counted

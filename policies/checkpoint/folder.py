@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from policies.digests import FileDigests
+from policies.checkpoint.digests import FileDigests
 from policies.extra import extra_missing
 from robotd.errors import CheckpointError
 

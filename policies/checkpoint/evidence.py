@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from drivers.units import units_of
-from policies.folder import TRAINING, CheckpointFolder, Stats, read_json
+from policies.checkpoint.folder import TRAINING, CheckpointFolder, Stats, read_json
 from robotd import paths
 from robotd.errors import CheckpointError
 
