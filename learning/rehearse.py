@@ -29,6 +29,7 @@ from daemon.rehearsals import (
 )
 from learning.rehearsal_report import keep, now, of_shadow, plain, show
 from policies.border import IMAGES, robot_features
+from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.folder import read_folder
 from policies.recording import RecordedActions, read_recorded_actions
 from robotd.client import Robot, choose_instance, running_instances
@@ -169,9 +170,9 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
         likely = "It is not trained enough, or was trained on another scene."
         do = "Count over more seeds: robotd eval. Choose another step of the training run."
     subject = Subject(
-        sha256=policy.checkpoint.folder.sha256(),
-        fps=policy.checkpoint.evidence.fps,
-        units=policy.checkpoint.evidence.units,
+        sha256=policy.model.sha256(FileDigests()),
+        fps=policy.model.evidence.fps,
+        units=policy.model.evidence.units,
         n_action_steps=policy.settings.n_action_steps,
         ensemble=args.ensemble,
         rename=renames(args.rename),
@@ -183,7 +184,7 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
         why_evidence=means.why,
         at=now(),
         robot=own.name,
-        subject=str(policy.checkpoint.folder.path),
+        subject=policy.model.interface.name,
         task=args.task,
         seconds=ran.seconds,
         chunks=ran.chunks,

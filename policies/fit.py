@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE, RobotFeatures
 from policies.checkpoint.evidence import Evidence, names_differ
-from policies.checkpoint.folder import CheckpointFolder
+from policies.model import Interface
 from robotd.errors import CheckpointError
 
 
@@ -35,23 +35,23 @@ class Fit:
 
 
 def fit(
-    folder: CheckpointFolder, evidence: Evidence, robot: RobotFeatures, rename: Mapping[str, str]
+    model: Interface, evidence: Evidence, robot: RobotFeatures, rename: Mapping[str, str]
 ) -> Fit:
     """Match the checkpoint's features with the robot's, or raise CheckpointError naming each one.
 
     `rename` maps a key of the checkpoint to one of the robot; camera names may stand for their
     whole keys (`front=overhead`).
     """
-    renamed = {_whole_key(a, folder.inputs): _whole_key(b, robot.keys) for a, b in rename.items()}
+    renamed = {_whole_key(a, model.inputs): _whole_key(b, robot.keys) for a, b in rename.items()}
     problems = [
         f"--rename {key}=…: the checkpoint has no input {key}"
         for key in renamed
-        if key not in folder.inputs
+        if key not in model.inputs
     ]
     inputs: dict[str, str] = {}
-    free = [key for key in robot.keys if key not in {renamed.get(k, k) for k in folder.inputs}]
+    free = [key for key in robot.keys if key not in {renamed.get(k, k) for k in model.inputs}]
     mappable = False
-    for key, feature in folder.inputs.items():
+    for key, feature in model.inputs.items():
         source = renamed.get(key, key)
         if source not in robot.keys:
             candidates = [k for k in free if robot.shape(k) == feature.shape]
@@ -64,7 +64,7 @@ def fit(
             )
         else:
             inputs[key] = source
-    action = folder.outputs.get(ACTION)
+    action = model.outputs.get(ACTION)
     if action is None:
         problems.append("it has no output `action`")
     elif action.shape != (len(robot.joints),):
@@ -74,9 +74,9 @@ def fit(
     if problems:
         lines = "".join(f"\n    - {problem}" for problem in problems)
         raise CheckpointError(
-            f"{folder.path} does not fit this robot:{lines}",
+            f"{model.name} does not fit this robot:{lines}",
             "It was trained on another robot, with other cameras, or under other names.",
-            _what_to_do(folder, free, mappable),
+            _what_to_do(model, free, mappable),
         )
     return Fit(inputs)
 
@@ -95,9 +95,9 @@ def _missing(source: str, candidates: list[str]) -> str:
     return f"it wants {source}, which this robot has not{like}"
 
 
-def _what_to_do(folder: CheckpointFolder, free: list[str], mappable: bool) -> str:
+def _what_to_do(model: Interface, free: list[str], mappable: bool) -> str:
     if mappable:
-        wanted = next(k for k in folder.inputs if k not in (STATE, ENVIRONMENT))
+        wanted = next(k for k in model.inputs if k not in (STATE, ENVIRONMENT))
         example = next((k for k in free if k.startswith(IMAGES)), free[0])
         return (
             f"If it only has another name, map it: --rename {wanted}={example} "

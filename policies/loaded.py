@@ -12,9 +12,9 @@ import numpy.typing as npt
 from config.schema import Config
 from drivers.calibration import Calibration
 from policies.border import IMAGES, Border, RobotFeatures, robot_features
-from policies.checkpoint.loading import Checkpoint, load_checkpoint
 from policies.executor import Executor, ExecutorSettings
 from policies.fit import Fit, fit
+from policies.model import Model, ModelOptions, load_model
 from policies.observation import Observation
 from policies.plan import parse_ensemble
 from robotd.clock import NS_PER_MS, NS_PER_S
@@ -38,7 +38,7 @@ def frame_stale_ns(config: Config) -> int:
 class LoadedPolicy:
     """The policy as a `policies.runner.Predictor`, with how it is to be played."""
 
-    checkpoint: Checkpoint
+    model: Model
     fit: Fit
     border: Border
     robot: RobotFeatures
@@ -49,15 +49,15 @@ class LoadedPolicy:
     @property
     def step_ns(self) -> int:
         """The policy's own time step."""
-        return round(NS_PER_S / self.checkpoint.evidence.fps)
+        return round(NS_PER_S / self.model.evidence.fps)
 
     def reset(self) -> None:
         """A new episode: empty queues, processors without memory."""
-        self.checkpoint.reset()
+        self.model.reset()
 
     def predict(self, observation: Observation) -> npt.NDArray[np.float64]:
         """One chunk [T, joints] in radians."""
-        return _predict(self.checkpoint, self.fit, self.border, observation.values, self.task)
+        return _predict(self.model, self.fit, self.border, observation.values, self.task)
 
     def executor(self) -> Executor:
         """A fresh executor that plays this policy as it was asked for."""
@@ -74,26 +74,25 @@ def load_policy(
     """
     ensemble = parse_ensemble(request.ensemble)
     robot = robot_features(config)
-    checkpoint = load_checkpoint(
+    model = load_model(
         Path(request.path),
-        fps=request.fps,
-        units=request.units,
-        device=config.policy.device,
-        threads=threads,
+        ModelOptions(
+            fps=request.fps, units=request.units, device=config.policy.device, threads=threads
+        ),
     )
-    fitted = fit(checkpoint.folder, checkpoint.evidence, robot, request.rename)
-    border = Border(config, calibrations, checkpoint.evidence.units)
-    inference_ns = _warm_up(checkpoint, fitted, border, robot, request.task)
+    fitted = fit(model.interface, model.evidence, robot, request.rename)
+    border = Border(config, calibrations, model.evidence.units)
+    inference_ns = _warm_up(model, fitted, border, robot, request.task)
     row_ns = NS_PER_S * row_stride(config) // config.control.tick_hz
     steps = request.n_action_steps
     if steps is None:
         # Ensembling lives from many overlapping chunks: as often as the machine can.
-        own = min(config.policy.n_action_steps, checkpoint.n_action_steps)
+        own = min(config.policy.n_action_steps, model.n_action_steps)
         steps = 1 if ensemble else own
     settings = ExecutorSettings(
         source=Source.POLICY,
         joints=len(robot.joints),
-        n_action_steps=max(1, min(steps, checkpoint.chunk)),
+        n_action_steps=max(1, min(steps, model.chunk)),
         row_ns=row_ns,
         first_delay_ns=inference_ns
         + int(config.twin.verdict_budget_ms * NS_PER_MS)
@@ -102,26 +101,24 @@ def load_policy(
         ensemble=ensemble,
         late_passes=config.twin.late_rule == "pass",
     )
-    return LoadedPolicy(checkpoint, fitted, border, robot, settings, request.task, inference_ns)
+    return LoadedPolicy(model, fitted, border, robot, settings, request.task, inference_ns)
 
 
 def _predict(
-    checkpoint: Checkpoint,
+    model: Model,
     fitted: Fit,
     border: Border,
     values: Mapping[str, npt.NDArray[Any]],
     task: str,
 ) -> npt.NDArray[np.float64]:
     named = {key: values[source] for key, source in fitted.inputs.items()}
-    actions = checkpoint.predict(named, task)
+    actions = model.predict(named, task)
     if not np.isfinite(actions).all():
         return actions  # no unit can be given to it; the executor refuses it by name
     return border.actions_rad(actions)
 
 
-def _warm_up(
-    checkpoint: Checkpoint, fitted: Fit, border: Border, robot: RobotFeatures, task: str
-) -> int:
+def _warm_up(model: Model, fitted: Fit, border: Border, robot: RobotFeatures, task: str) -> int:
     """Predict from an average observation; returns the time of a warm chunk in nanoseconds.
 
     The first prediction pays for lazy initialisation, so the second one is timed.
@@ -132,16 +129,16 @@ def _warm_up(
         if source.startswith(IMAGES):
             values[source] = np.full((shape[1], shape[2], 3), 127, np.uint8)
         else:
-            mean = checkpoint.folder.stats.get(key, {}).get("mean", np.zeros(shape))
+            mean = model.means.get(key, np.zeros(shape))
             values[source] = np.asarray(mean, np.float32).reshape(shape)
-    actions = _predict(checkpoint, fitted, border, values, task)
+    actions = _predict(model, fitted, border, values, task)
     began_ns = time.monotonic_ns()
-    _predict(checkpoint, fitted, border, values, task)
+    _predict(model, fitted, border, values, task)
     inference_ns = time.monotonic_ns() - began_ns
-    wanted = (checkpoint.chunk, len(robot.joints))
+    wanted = (model.chunk, len(robot.joints))
     if actions.shape != wanted or not np.isfinite(actions).all():
         raise CheckpointError(
-            f"{checkpoint.folder.path} gave a chunk of shape {actions.shape} with "
+            f"{model.interface.name} gave a chunk of shape {actions.shape} with "
             f"{np.count_nonzero(~np.isfinite(actions))} values that are no numbers; "
             f"{wanted} finite ones were expected.",
             "Training diverged, or the statistics of its processors are wrong.",

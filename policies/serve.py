@@ -113,23 +113,23 @@ class PolicyServer:
         fit, cameras = policy.fit, self._config.cameras
         periods_ns = {name: round(NS_PER_S / cameras[name].fps) for name in fit.cameras}
         self._inputs = RowInputs(self._link, periods_ns, self._clock, told=fit.environment)
-        evidence, folder = policy.checkpoint.evidence, policy.checkpoint.folder
+        model, evidence = policy.model, policy.model.evidence
         self._link.report(self._clock.now_ns(), None, 0, ready=True, finished=False)
         self._process.send(
             Ready(
                 id=request.id,
-                path=str(folder.path),
-                kind=folder.kind,
+                path=model.interface.name,
+                kind=model.kind,
                 fps=evidence.fps,
                 fps_source=evidence.fps_source,
                 units=evidence.units,
                 units_source=evidence.units_source,
-                chunk=policy.checkpoint.chunk,
+                chunk=model.chunk,
                 n_action_steps=policy.settings.n_action_steps,
                 inference_ms=policy.inference_ns / 1e6,
                 told=policy.fit.told,
                 cameras=policy.fit.cameras,
-                sha256=folder.sha256(FileDigests(progress=self._hashing)),
+                sha256=model.sha256(FileDigests(progress=self._hashing)),
             )
         )
 

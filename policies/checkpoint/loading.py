@@ -5,27 +5,34 @@ weights in place. Here the tensors in the file and those of the model must be th
 torch and LeRobot are imported when a checkpoint is loaded, not before.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from sys import stderr
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, find_evidence
 from policies.checkpoint.folder import WEIGHTS, CheckpointFolder, read_folder
 from policies.extra import extra_missing
+from policies.model import Interface, Timings
 from robotd.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from policies.rtc import Leftover
 
 _NAMED = 6  # tensors named in an error; the rest is counted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Checkpoint:
-    """A loaded policy. `predict` is the only way through it."""
+    """A loaded policy of LeRobot's, as a `policies.model.Model`. `predict` is the only way through
+    it."""
 
     folder: CheckpointFolder
     evidence: Evidence
@@ -33,6 +40,27 @@ class Checkpoint:
     policy: Any
     preprocess: Any
     postprocess: Any
+    timings: Timings = field(default_factory=Timings)
+    raw: npt.NDArray[np.float64] | None = None
+
+    @property
+    def kind(self) -> str:
+        """LeRobot's word for it, from config.json."""
+        return self.folder.kind
+
+    @property
+    def interface(self) -> Interface:
+        """Its features, as in config.json."""
+        return Interface(str(self.folder.path), self.folder.inputs, self.folder.outputs)
+
+    @property
+    def means(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """The averages that its normaliser was saved with."""
+        return {key: stats["mean"] for key, stats in self.folder.stats.items() if "mean" in stats}
+
+    def sha256(self, digests: FileDigests) -> str:
+        """The hash of every file that decides what the policy does."""
+        return self.folder.sha256(digests)
 
     @property
     def chunk(self) -> int:
@@ -51,7 +79,14 @@ class Checkpoint:
         self.preprocess.reset()
         self.postprocess.reset()
 
-    def predict(self, values: Mapping[str, npt.NDArray[Any]], task: str) -> npt.NDArray[np.float64]:
+    def predict(
+        self,
+        values: Mapping[str, npt.NDArray[Any]],
+        task: str,
+        *,
+        noise: npt.NDArray[np.float32] | None = None,
+        leftover: "Leftover | None" = None,
+    ) -> npt.NDArray[np.float64]:
         """One chunk [T, A] in the checkpoint's units, un-normalised; returns when it is computed.
 
         `values` has the checkpoint's own keys: float32 vectors, uint8 pictures [H, W, 3].
@@ -59,13 +94,28 @@ class Checkpoint:
         import torch
         from lerobot.policies.utils import prepare_observation_for_inference
 
+        began_ns = time.monotonic_ns()
         # LeRobot writes its tensors into the dictionary, and torch wants arrays it may write to.
         own = {key: np.array(value) for key, value in values.items()}
         batch = prepare_observation_for_inference(own, torch.device(self.device), task)
         with torch.no_grad():
-            chunk = self.postprocess(self.policy.predict_action_chunk(self.preprocess(batch)))
-        # Copying to the host waits for the device, so the caller may time this call.
-        return cast(npt.NDArray[np.float64], chunk[0].to("cpu", torch.float64).numpy())
+            ready = self.preprocess(batch)
+            self._wait(torch)
+            prepared_ns = time.monotonic_ns()
+            chunk = self.policy.predict_action_chunk(ready)
+            self._wait(torch)
+            inferred_ns = time.monotonic_ns()
+            actions = self.postprocess(chunk)[0].to("cpu", torch.float64).numpy()
+        self.raw = chunk[0].to("cpu", torch.float64).numpy()
+        self.timings = Timings(
+            prepared_ns - began_ns, inferred_ns - prepared_ns, time.monotonic_ns() - inferred_ns
+        )
+        return cast(npt.NDArray[np.float64], actions)
+
+    def _wait(self, torch: Any) -> None:
+        """Until the device has done what it was told: without it a clock times the telling."""
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize(self.device)
 
 
 def load_checkpoint(

@@ -136,9 +136,7 @@ def test_the_policy_is_reset_once_at_each_handover(
     policy: LoadedPolicy, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resets: list[int] = []
-    monkeypatch.setattr(
-        type(policy.checkpoint.policy), "reset", lambda _self: resets.append(world.version)
-    )
+    monkeypatch.setattr(type(policy.model), "reset", lambda _self: resets.append(world.version))
     world = World(policy, config)
     world.run(50)
     world.state = State.HOLDING

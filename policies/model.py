@@ -1,0 +1,156 @@
+"""What the rest of robotd asks of a policy, whatever framework it comes from.
+
+A `Model` takes values under its own keys and gives one chunk in its own units, un-normalised. How
+the robot's values get there is the fit's business (`policies/fit.py`), how chunks are played the
+executor's. LeRobot's policies, Pi0 in robotd's own torch and a server elsewhere are three of them;
+`load_model` tells them apart by what the checkpoint holds, never by its path.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from policies.checkpoint.digests import FileDigests
+from policies.checkpoint.evidence import Evidence
+from policies.checkpoint.folder import Feature
+
+if TYPE_CHECKING:
+    from policies.rtc import Leftover
+
+Dtype = Literal["auto", "bf16", "f32"]
+Compile = Literal["auto", "off", "graphs", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """How long the parts of one prediction took, in nanoseconds of the monotonic clock.
+
+    `infer_ns` is the model's own forward with the device synchronised; `preprocess_ns` is all that
+    comes before it (pictures, tokens, normalisation), `post_ns` all that comes after.
+    """
+
+    preprocess_ns: int = 0
+    infer_ns: int = 0
+    post_ns: int = 0
+
+    @property
+    def overhead_ns(self) -> int:
+        """What robotd adds to the model's own forward."""
+        return self.preprocess_ns + self.post_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A model's own inputs and outputs by key, and its name (folder or URL) for people."""
+
+    name: str
+    inputs: Mapping[str, Feature]
+    outputs: Mapping[str, Feature]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How a model is to be loaded; what a person did not say is found or left to the default.
+
+    `fps` and `units` override the evidence. `device` is torch's word, `auto` the GPU where there is
+    one; `threads` are torch's on the CPU. The rest is for Pi0: `tokenizer` a file or folder,
+    `dtype` auto (bf16 on a GPU, f32 on the CPU), `num_steps` the Euler steps, `compile` what is
+    done to make a GPU fast, `seed` that of the noise (None: another in every process).
+    """
+
+    fps: float | None = None
+    units: str = ""
+    device: str = "auto"
+    threads: int = 1
+    tokenizer: str = ""
+    dtype: Dtype = "auto"
+    num_steps: int = 10
+    compile: Compile = "auto"
+    seed: int | None = None
+
+
+class Model(Protocol):
+    """A loaded policy."""
+
+    @property
+    def kind(self) -> str:
+        """LeRobot's word: act, pi0, pi05, smolvla, …"""
+        ...
+
+    @property
+    def interface(self) -> Interface:
+        """What it takes and gives."""
+        ...
+
+    @property
+    def evidence(self) -> Evidence:
+        """Its time step, units and joints, each with where that is known from."""
+        ...
+
+    @property
+    def means(self) -> Mapping[str, npt.NDArray[np.float64]]:
+        """The average of each input vector in training, where known: an observation to warm up."""
+        ...
+
+    @property
+    def chunk(self) -> int:
+        """How many actions a prediction has."""
+        ...
+
+    @property
+    def n_action_steps(self) -> int:
+        """How many actions of a chunk it was meant to be played before the next."""
+        ...
+
+    @property
+    def timings(self) -> Timings:
+        """Of the last `predict`."""
+        ...
+
+    @property
+    def raw(self) -> npt.NDArray[np.float64] | None:
+        """The last chunk [T, A_model] in the model's own normalised space; None where it has none
+        (then there is nothing for real-time chunking to hold on to)."""
+        ...
+
+    def reset(self) -> None:
+        """Forget the episode."""
+        ...
+
+    def predict(
+        self,
+        values: Mapping[str, npt.NDArray[Any]],
+        task: str,
+        *,
+        noise: npt.NDArray[np.float32] | None = None,
+        leftover: "Leftover | None" = None,
+    ) -> npt.NDArray[np.float64]:
+        """One chunk [T, A] in the model's units, un-normalised; returns when it is computed.
+
+        `values` has the model's own keys: float32 vectors, uint8 pictures [H, W, 3]. `noise`
+        [T, A_model] is what a flow policy starts from (drawn by itself if None), `leftover` what is
+        still to be played of the chunk before (real-time chunking); a model that has neither
+        ignores them.
+        """
+        ...
+
+    def sha256(self, digests: FileDigests) -> str:
+        """The hash of what decides its actions; empty where that is not known (a server)."""
+        ...
+
+
+def load_model(source: str | Path, options: ModelOptions) -> Model:
+    """Load a checkpoint. Raises CheckpointError for whatever is wrong with it or the device."""
+    from policies.checkpoint.loading import load_checkpoint
+
+    return load_checkpoint(
+        Path(source),
+        fps=options.fps,
+        units=options.units,
+        device=options.device,
+        threads=options.threads,
+    )
