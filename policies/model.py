@@ -9,7 +9,7 @@ executor's. LeRobot's policies, Pi0 in robotd's own torch and a server elsewhere
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,7 @@ import numpy.typing as npt
 from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence
 from policies.checkpoint.folder import Feature
-
-if TYPE_CHECKING:
-    from policies.rtc import Leftover
+from policies.rtc import Leftover, RawChunk
 
 Dtype = Literal["auto", "bf16", "f32"]
 Compile = Literal["auto", "off", "graphs", "full"]
@@ -112,9 +110,9 @@ class Model(Protocol):
         ...
 
     @property
-    def raw(self) -> npt.NDArray[np.float64] | None:
-        """The last chunk [T, A_model] in the model's own normalised space; None where it has none
-        (then there is nothing for real-time chunking to hold on to)."""
+    def raw(self) -> RawChunk | None:
+        """The last chunk as the model said it, in its own normalised space; None where that is not
+        known (then there is nothing for real-time chunking to hold on to)."""
         ...
 
     def reset(self) -> None:
@@ -127,7 +125,7 @@ class Model(Protocol):
         task: str,
         *,
         noise: npt.NDArray[np.float32] | None = None,
-        leftover: "Leftover | None" = None,
+        leftover: Leftover | None = None,
     ) -> npt.NDArray[np.float64]:
         """One chunk [T, A] in the model's units, un-normalised; returns when it is computed.
 

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from sys import stderr
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,8 @@ from policies.checkpoint.evidence import Evidence, find_evidence
 from policies.checkpoint.folder import WEIGHTS, CheckpointFolder, read_folder
 from policies.extra import extra_missing
 from policies.model import Interface, Timings
+from policies.rtc import Leftover, RawChunk
 from robotd.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from policies.rtc import Leftover
 
 _NAMED = 6  # tensors named in an error; the rest is counted
 
@@ -41,7 +39,7 @@ class Checkpoint:
     preprocess: Any
     postprocess: Any
     timings: Timings = field(default_factory=Timings)
-    raw: npt.NDArray[np.float64] | None = None
+    raw: RawChunk | None = None
 
     @property
     def kind(self) -> str:
@@ -85,7 +83,7 @@ class Checkpoint:
         task: str,
         *,
         noise: npt.NDArray[np.float32] | None = None,
-        leftover: "Leftover | None" = None,
+        leftover: Leftover | None = None,
     ) -> npt.NDArray[np.float64]:
         """One chunk [T, A] in the checkpoint's units, un-normalised; returns when it is computed.
 
@@ -106,7 +104,7 @@ class Checkpoint:
             self._wait(torch)
             inferred_ns = time.monotonic_ns()
             actions = self.postprocess(chunk)[0].to("cpu", torch.float64).numpy()
-        self.raw = chunk[0].to("cpu", torch.float64).numpy()
+        self.raw = RawChunk(chunk[0].to("cpu", torch.float32).numpy())
         self.timings = Timings(
             prepared_ns - began_ns, inferred_ns - prepared_ns, time.monotonic_ns() - inferred_ns
         )
