@@ -12,7 +12,7 @@ means the same for every joint. Arithmetic only, so `guided` takes torch, jax an
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -35,19 +35,47 @@ class Schedule(Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class RawChunk:
+    """What a model said, as it said it: `actions` [T, A] in model space, before un-normalising.
+
+    `state` [A] is the pose that delta actions are relative to, in the actions' units before
+    normalising; None where actions are absolute.
+    """
+
+    actions: Array
+    state: Array | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Leftover:
     """What is left of the chunk before, seen from the new observation.
 
-    Row k of `actions` [K, A] is due k steps after it, as `Model.raw` gave it. The first
-    `delay_steps` rows will have been consumed before the new chunk takes over; at `horizon` rows
-    the pull has faded.
+    Row k of `actions` [K, A] (model space) is due k steps after it. The first `delay_steps` rows
+    will have been consumed before the new chunk takes over; at `horizon` rows the pull has faded.
+    `state` as in `RawChunk`: where it is given, `rebased` has to be called before use.
     """
 
-    actions: npt.NDArray[np.float64]
+    actions: Array
     delay_steps: int
     horizon: int
     schedule: Schedule = Schedule.LINEAR
     max_weight: float = MAX_WEIGHT
+    state: Array | None = None
+
+    def rebased(self, state_now: Array, delta: npt.NDArray[np.bool_], scale: Array) -> "Leftover":
+        """The same motion as deltas from another pose.
+
+        `state_now` [A] is the new observation's, in the units of `state`; `delta` [A] says which
+        actions are deltas; `scale` [A] is what one unit of model space is in those units (std +
+        eps, or (q99 - q01 + eps) / 2). A leftover without a `state` is returned as it is.
+        """
+        if self.state is None:
+            return self
+        width = len(delta)
+        actions = np.array(self.actions, np.float32)
+        moved = (self.state[:width] - state_now[:width]) / scale[:width]
+        actions[:, :width] += np.where(delta, moved, 0.0)
+        return replace(self, actions=actions, state=None)
 
     def pull(self, length: int, width: int) -> "Pull":
         """What `guided` needs for chunks of [length, width]: once per chunk, not per step."""
@@ -66,44 +94,6 @@ class Pull(NamedTuple):
     target: Any
     weights: Any
     max_weight: float
-
-
-def from_zero(
-    actions: npt.NDArray[Any],
-    state: npt.NDArray[Any],
-    delta: npt.NDArray[np.bool_],
-    scale: npt.NDArray[Any],
-) -> npt.NDArray[np.float64]:
-    """Deltas from a pose as deltas from the zero pose, in model space [T, A]: what a `Model.raw` is,
-    so that a leftover of one observation means the same at another.
-
-    `state` [A] is the pose in the actions' units before normalising, `delta` [A] says which actions
-    are deltas, `scale` [A] what one unit of model space is in those units (std + eps, or
-    (q99 - q01 + eps) / 2). What lies beyond the width of `delta` (padding) is left alone.
-    """
-    return _moved(actions, state, delta, scale)
-
-
-def from_pose(
-    actions: npt.NDArray[Any],
-    state: npt.NDArray[Any],
-    delta: npt.NDArray[np.bool_],
-    scale: npt.NDArray[Any],
-) -> npt.NDArray[np.float64]:
-    """The inverse of `from_zero`: a leftover's actions as deltas from the new observation's pose."""
-    return _moved(actions, -np.asarray(state), delta, scale)
-
-
-def _moved(
-    actions: npt.NDArray[Any],
-    state: npt.NDArray[Any],
-    delta: npt.NDArray[np.bool_],
-    scale: npt.NDArray[Any],
-) -> npt.NDArray[np.float64]:
-    width = len(delta)
-    moved = np.array(actions, np.float64)
-    moved[:, :width] += np.where(delta, state[:width] / scale[:width], 0.0)
-    return moved
 
 
 def prefix_weights(delay_steps: int, horizon: int, length: int, schedule: Schedule) -> Array:
