@@ -8,13 +8,14 @@ there, and for the units from the statistics where these leave no doubt.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
 
 from drivers.units import units_of
-from policies.checkpoint.folder import TRAINING, CheckpointFolder, Stats, read_json
+from policies.checkpoint.folder import TRAINING, read_json
+from policies.checkpoint.norms import Stats
 from robotd import paths
 from robotd.errors import CheckpointError
 
@@ -26,24 +27,126 @@ _OURS = {"units": ("", *UNITS), "gripper": ("percent_open",), "actions": ("absol
 Units = Literal["degrees", "range_m100_100"]
 
 
+class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """How a camera looked when the policy was trained; zero or empty: not known.
+
+    `crop` is left, top, width, height in pixels of the picture; `rotation_deg` is clockwise.
+    """
+
+    fov_deg: float = 0.0
+    width: int = 0
+    height: int = 0
+    crop: tuple[int, ...] = ()
+    rotation_deg: int = 0
+
+
+class NormSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """How states and actions are normalised where that is not the framework's own way."""
+
+    mode: Literal["MEAN_STD", "QUANTILES"]
+    eps: float
+
+
+class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
+    """The dataset of the training, by hub name, and its revision."""
+
+    dataset: str
+    revision: str = ""
+
+
+class Probed(msgspec.Struct, frozen=True, kw_only=True):
+    """The last probe of these weights: on which data, what it found, when (ISO 8601, UTC)."""
+
+    dataset_sha: str
+    verdict: str
+    at: str
+
+
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """`robotd_ckpt.json`: what robotd knows of a checkpoint that LeRobot does not write down.
+    """`robotd_ckpt.json`: what robotd knows of a checkpoint that nobody else writes down.
 
     `joints` are the names of the action in its order, with `.pos`. `dataset` says what it was
-    trained on, for people.
+    trained on, for people; `training` says it for programs. The rest is what weights cannot tell:
+
+    - `horizon` (actions of a chunk), `prompt_tokens`, `vision_heads` and `lora_alpha` of a Pi0;
+    - `asset_id`: which of openpi's statistics are this robot's;
+    - `image_pad`: how pictures were padded; `norm`: the formula; `units_in`, `units_out`: of state
+      and action where an embodiment says more than `units`; `delta_mask`: actions relative to the
+      state; `cameras`: how each one looked.
+
+    Keys of others in the file are ignored, and kept by `amend_sidecar`.
     """
 
     schema: int = 1
-    fps: float
-    units: Units
+    fps: float | None = None
+    units: Units | Literal[""] = ""
     joints: tuple[str, ...] = ()
     dataset: str = ""
+    horizon: int = 0
+    prompt_tokens: int = 0
+    vision_heads: int = 0
+    lora_alpha: float | None = None
+    asset_id: str = ""
+    image_pad: Literal["", "openpi", "lerobot04", "lerobot03"] = ""
+    norm: NormSetup | None = None
+    units_in: str = ""
+    units_out: str = ""
+    delta_mask: tuple[bool, ...] = ()
+    cameras: Mapping[str, CameraSetup] = {}
+    training: TrainedOn | None = None
+    probe: Probed | None = None
+
+
+def read_sidecar(folder: Path) -> Sidecar:
+    """What `robotd_ckpt.json` in a checkpoint says; an empty one where there is none.
+
+    Raises CheckpointError.
+    """
+    path = folder / SIDECAR
+    if not path.exists():
+        return Sidecar()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Sidecar)
+    except (OSError, msgspec.DecodeError) as error:
+        raise CheckpointError(
+            f"{path} cannot be used: {error}.",
+            "It was edited by hand.",
+            'It is JSON like {"fps": 30, "units": "degrees"} (or "range_m100_100").',
+        ) from error
+
+
+def amend_sidecar(folder: Path, **changes: Any) -> None:
+    """Change some keys of a checkpoint's sidecar, or begin one; whatever else it has stays."""
+    path = folder / SIDECAR
+    content = read_json(path) if path.exists() else {"schema": 1}
+    amended = {**content, **changes}
+    msgspec.convert(msgspec.to_builtins(amended), type=Sidecar)  # nothing unreadable is written
+    partial = path.with_name(f".{SIDECAR}.partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(amended), indent=2) + b"\n")
+    partial.replace(path)
 
 
 def write_sidecar(folder: Path, sidecar: Sidecar) -> None:
     """Put `robotd_ckpt.json` into a checkpoint folder: by whoever knows its dataset."""
-    content = msgspec.json.format(msgspec.json.encode(sidecar), indent=2)
+    said = {
+        name: value
+        for name, value in msgspec.structs.asdict(sidecar).items()
+        if name in ("schema", "fps", "units", "joints", "dataset") or value != getattr(_EMPTY, name)
+    }
+    content = msgspec.json.format(msgspec.json.encode(said), indent=2)
     (folder / SIDECAR).write_bytes(content + b"\n")
+
+
+_EMPTY = Sidecar()
+
+
+class Described(Protocol):
+    """A checkpoint as evidence needs it: where it lies, and its statistics by feature."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def stats(self) -> Mapping[str, Stats]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +173,7 @@ class _Found:
     joints: tuple[str, ...] = ()
 
 
-def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Evidence:
+def find_evidence(folder: Described, fps: float | None, units: str) -> Evidence:
     """What is known of the checkpoint. `fps` and `units` are what a person said (or not).
 
     Raises CheckpointError where the rate or the units stay unknown.
@@ -113,18 +216,8 @@ def find_evidence(folder: CheckpointFolder, fps: float | None, units: str) -> Ev
 
 
 def _sidecar(folder: Path) -> list[_Found]:
-    path = folder / SIDECAR
-    if not path.exists():
-        return []
-    try:
-        sidecar = msgspec.json.decode(path.read_bytes(), type=Sidecar)
-    except msgspec.DecodeError as error:
-        raise CheckpointError(
-            f"{path} cannot be used: {error}.",
-            "It was edited by hand.",
-            'It needs "fps" (a number) and "units" ("degrees" or "range_m100_100").',
-        ) from error
-    return [_Found(SIDECAR, sidecar.fps, sidecar.units, sidecar.joints)]
+    said = read_sidecar(folder)
+    return [_Found(SIDECAR, said.fps, said.units, said.joints)]
 
 
 def _dataset(folder: Path) -> list[_Found]:

@@ -13,28 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from policies.checkpoint.digests import FileDigests
-from policies.extra import extra_missing
+from policies.checkpoint.norms import POSTPROCESSOR, PREPROCESSOR, Stats, problems, read_normalisers
+from policies.checkpoint.tensors import WEIGHTS, read_safetensors_header
 from robotd.errors import CheckpointError
 
 CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
 TRAINING = "train_config.json"
-PREPROCESSOR = "policy_preprocessor.json"
-POSTPROCESSOR = "policy_postprocessor.json"
-
-_NORMALISERS = ("normalizer_processor", "unnormalizer_processor")
-_NEEDED_STATS = {
-    "MEAN_STD": ("mean", "std"),
-    "MIN_MAX": ("min", "max"),
-    "QUANTILES": ("q01", "q99"),
-    "QUANTILE10": ("q10", "q90"),
-}
-
-Stats = dict[str, npt.NDArray[np.float64]]
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -100,7 +86,7 @@ def read_folder(path: Path) -> CheckpointFolder:
         kind=kind,
         inputs=_features(path, config, "input_features"),
         outputs=_features(path, config, "output_features"),
-        tensors=read_safetensors_header(path / WEIGHTS),
+        tensors={n: i.shape for n, i in read_safetensors_header(path / WEIGHTS).items()},
         stats=stats,
     )
 
@@ -155,78 +141,18 @@ def _features(path: Path, config: dict[str, Any], key: str) -> dict[str, Feature
     return features
 
 
-def read_safetensors_header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the tensors, after checking that every byte of them is there.
-
-    Format: u64 header length, JSON header with `data_offsets` into the rest of the file.
-    """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if 2 <= length <= size - 8 else None
-    except (OSError, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise _damaged(path, "has no readable header")
-    header.pop("__metadata__", None)
-    end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
-    if 8 + length + end != size:
-        raise _damaged(path, f"has {size} bytes, its header promises {8 + length + end}")
-    return {name: tuple(entry["shape"]) for name, entry in header.items()}
-
-
-def _damaged(path: Path, how: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} {how}.",
-        "It is missing, its download or copy was cut short, or git-lfs left a pointer.",
-        "Copy the checkpoint again and compare the file's size.",
-    )
-
-
 def _stats(path: Path, name: str) -> dict[str, Stats]:
     """The statistics of one pipeline's normaliser, checked against what its modes need."""
     found: dict[str, Stats] = {}
-    for step in read_json(path / name).get("steps", []):
-        if step.get("registry_name") not in _NORMALISERS:
-            continue
-        state_file = step.get("state_file")
-        flat = _load_stats(path / state_file) if state_file else {}
-        for key, value in flat.items():
-            feature, _, stat = key.rpartition(".")
-            found.setdefault(feature, {})[stat] = value
-        _check_stats(path / name, step.get("config", {}), found)
+    for step in read_normalisers(path, name, read_json(path / name)):
+        found.update(step.stats)
+        for key, kind in step.types.items():
+            if step.undoes == (kind == "ACTION"):
+                _check(path / name, key, step.modes.get(kind, "IDENTITY"), step.stats.get(key, {}))
     return found
 
 
-def _load_stats(path: Path) -> Stats:
-    try:
-        from safetensors.numpy import load_file
-    except ImportError as error:
-        raise extra_missing(error) from error
-    read_safetensors_header(path)
-    return {key: np.asarray(value, np.float64) for key, value in load_file(path).items()}
-
-
-def _check_stats(path: Path, config: dict[str, Any], found: dict[str, Stats]) -> None:
-    undoes = path.name == POSTPROCESSOR
-    norm_map = config.get("norm_map", {})
-    for key, feature in config.get("features", {}).items():
-        if undoes != (feature["type"] == "ACTION"):
-            continue
-        needed = _NEEDED_STATS.get(norm_map.get(feature["type"], "IDENTITY"), ())
-        for stat in needed:
-            value = found.get(key, {}).get(stat)
-            if value is None:
-                raise CheckpointError(
-                    f"{path} normalises {key} but has no {stat} for it.",
-                    "The policy was saved without its dataset's statistics; LeRobot would pass "
-                    "the numbers through unchanged and the arm would move to wrong places.",
-                    "Save the processors again with make_pre_post_processors(dataset_stats=…).",
-                )
-            if not np.isfinite(value).all():
-                raise CheckpointError(
-                    f"{path}: the {stat} of {key} is not a finite number.",
-                    "The statistics were never computed, or the dataset holds NaN.",
-                    "Compute the dataset's statistics again and save the processors.",
-                )
+def _check(file: Path, key: str, mode: str, stats: Stats) -> None:
+    for problem in problems(key, mode, stats, str(file), visual=False):
+        if problem.fatal:
+            raise CheckpointError(problem.what, problem.likely, problem.do)

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, find_evidence
-from policies.checkpoint.folder import WEIGHTS, CheckpointFolder, read_folder
+from policies.checkpoint.folder import CheckpointFolder, read_folder
+from policies.checkpoint.tensors import WEIGHTS
 from policies.extra import extra_missing
 from policies.model import Interface, Timings
 from policies.rtc import Leftover, RawChunk
