@@ -6,7 +6,7 @@ torch and LeRobot are imported when a checkpoint is loaded, not before.
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,16 +16,15 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from policies import rtc_lerobot
 from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, find_evidence
 from policies.checkpoint.folder import CheckpointFolder, read_folder
-from policies.checkpoint.tensors import WEIGHTS
+from policies.checkpoint.lerobot_model import fill, make_policy
 from policies.extra import extra_missing
 from policies.model import Interface, Timings
 from policies.rtc import Leftover, RawChunk
 from robotd.errors import CheckpointError
-
-_NAMED = 6  # tensors named in an error; the rest is counted
 
 
 @dataclass(slots=True)
@@ -40,7 +39,11 @@ class Checkpoint:
     preprocess: Any
     postprocess: Any
     timings: Timings = field(default_factory=Timings)
-    raw: RawChunk | None = None
+
+    @property
+    def raw(self) -> RawChunk | None:
+        """None: a leftover cannot be handed to LeRobot's policies here, so none goes on from it."""
+        return None
 
     @property
     def kind(self) -> str:
@@ -101,15 +104,22 @@ class Checkpoint:
             ready = self.preprocess(batch)
             self._wait(torch)
             prepared_ns = time.monotonic_ns()
-            chunk = self.policy.predict_action_chunk(ready)
+            chunk = self.policy.predict_action_chunk(ready, **self._going_on(leftover))
             self._wait(torch)
             inferred_ns = time.monotonic_ns()
             actions = self.postprocess(chunk)[0].to("cpu", torch.float64).numpy()
-        self.raw = RawChunk(chunk[0].to("cpu", torch.float32).numpy())
+        if rtc_lerobot.can_be_guided(self.policy):
+            self.raw = rtc_lerobot.raw_chunk(self.preprocess, chunk[0])
         self.timings = Timings(
             prepared_ns - began_ns, inferred_ns - prepared_ns, time.monotonic_ns() - inferred_ns
         )
         return cast(npt.NDArray[np.float64], actions)
+
+    def _going_on(self, leftover: Leftover | None) -> dict[str, Any]:
+        """What a flow policy of LeRobot's is told of a leftover; nothing for any other."""
+        if leftover is None or not rtc_lerobot.can_be_guided(self.policy):
+            return {}
+        return rtc_lerobot.arguments(self.policy, self.preprocess, leftover)
 
     def _wait(self, torch: Any) -> None:
         """Until the device has done what it was told: without it a clock times the telling."""
@@ -139,8 +149,12 @@ def load_checkpoint(
     torch.set_num_threads(threads)
     device = _device(torch, device)
     with redirect_stdout(stderr):  # LeRobot prints while it loads; stdout may be a program's
-        policy = _load_policy(folder, device)
+        policy = make_policy(folder.path, folder.kind, device)
+        fill(folder.path, folder.kind, policy)
+        policy = policy.to(device).eval()
         preprocess, postprocess = _load_processors(folder, policy.config, device)
+    if rtc_lerobot.can_be_guided(policy):
+        rtc_lerobot.enable(policy)
     checkpoint = Checkpoint(folder, evidence, device, policy, preprocess, postprocess)
     checkpoint.reset()
     return checkpoint
@@ -168,90 +182,6 @@ def _import_torch() -> Any:
     except ImportError as error:
         raise extra_missing(error) from error
     return torch
-
-
-def _load_policy(folder: CheckpointFolder, device: str) -> Any:
-    from lerobot.configs import PreTrainedConfig
-    from lerobot.policies.factory import get_policy_class
-    from lerobot.policies.pretrained import PreTrainedPolicy
-
-    try:
-        config = PreTrainedConfig.from_pretrained(str(folder.path))
-        config.device = device
-        if hasattr(config, "pretrained_backbone_weights"):
-            # They would be downloaded only to be overwritten by the checkpoint's own.
-            config.pretrained_backbone_weights = None
-        policy_class = get_policy_class(config.type)
-        own_loader = policy_class.from_pretrained.__func__
-        if own_loader is PreTrainedPolicy.from_pretrained.__func__:
-            policy = policy_class(config)
-        else:
-            policy = policy_class.from_pretrained(str(folder.path), config=config)
-    except CheckpointError:
-        raise
-    except Exception as error:
-        # draccus, torch and transformers raise types of their own; all of them mean: not loadable.
-        raise CheckpointError(
-            f"LeRobot cannot make the {folder.kind} policy of {folder.path}: {error}",
-            "The checkpoint was written by another LeRobot release, or needs an extra of it.",
-            "robotd runs LeRobot 0.6.1: save the checkpoint with that release.",
-        ) from error
-    _fill(folder, policy)
-    return policy.to(device).eval()
-
-
-def _fill(folder: CheckpointFolder, policy: Any) -> None:
-    """Put the file's tensors into the model, all of them and nothing else."""
-    from safetensors.torch import load_file
-
-    stored: dict[str, Any] = load_file(str(folder.path / WEIGHTS))
-    model = policy.state_dict()
-    shared = _duplicates(model, stored)
-    missing = [name for name in model if name not in stored and name not in shared]
-    extra = [name for name in stored if name not in model]
-    reshaped = [n for n in stored if n in model and stored[n].shape != model[n].shape]
-    infinite = [n for n, t in stored.items() if t.is_floating_point() and not t.isfinite().all()]
-    problems = [
-        f"{what}: {_listed(names)}"
-        for what, names in (
-            ("missing", missing),
-            ("unknown", extra),
-            ("of another shape", reshaped),
-            ("not finite", infinite),
-            ("all one value", [name for name, tensor in stored.items() if _all_equal(tensor)]),
-        )
-        if names
-    ]
-    if problems:
-        raise CheckpointError(
-            f"The weights in {folder.path / WEIGHTS} are not those of the {folder.kind} policy in "
-            f"its config.json ({'; '.join(problems)}).",
-            "The file was damaged or edited, training diverged (NaN), or config.json belongs to "
-            "another checkpoint.",
-            "Copy the checkpoint again, or choose an earlier step of the training run.",
-        )
-    policy.load_state_dict(stored | {name: stored[same] for name, same in shared.items()})
-
-
-def _all_equal(tensor: Any) -> bool:
-    """Whether a matrix holds one value only: it was never initialised (norms and biases may)."""
-    return bool(tensor.ndim >= 2 and tensor.numel() > 1 and tensor.min() == tensor.max())
-
-
-def _duplicates(model: Mapping[str, Any], stored: Mapping[str, Any]) -> dict[str, str]:
-    """Names that share their memory with a stored one: safetensors keeps only one of them."""
-    by_memory = {model[n].data_ptr(): n for n in stored if n in model and model[n].numel()}
-    return {
-        name: by_memory[tensor.data_ptr()]
-        for name, tensor in model.items()
-        if name not in stored and tensor.numel() and tensor.data_ptr() in by_memory
-    }
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _load_processors(folder: CheckpointFolder, config: Any, device: str) -> tuple[Any, Any]:
