@@ -4,7 +4,7 @@ A session on the simulated arm in a loop: sway and record for six seconds, keep 
 away, hold for two. Two cameras of 640x480 at 30 Hz are encoded (see `drivers.cameras.synthetic`).
 Each process is looked at once a round, in the hold. The first third (at most ten minutes) does not count: until then
 rings, caches and the session's list of fifty episodes fill. What a process grew by meanwhile is told beside its slope.
-A fault of the arm (on a busy machine the simulated line may be silent for a moment) is told and cleared, and the work goes on.
+A fault of the arm (on a busy machine the simulated line may be silent for a moment) is told, cleared, and work goes on.
 """
 
 import argparse
