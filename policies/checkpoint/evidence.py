@@ -25,12 +25,14 @@ CONVENTION = "robotd/convention.json"
 UNITS = ("degrees", "range_m100_100")
 _OURS = {"units": ("", *UNITS), "gripper": ("percent_open",), "actions": ("absolute",)}
 Units = Literal["degrees", "range_m100_100"]
+_SAME_RATE = 0.01  # steps a second
 
 
 class CameraSetup(msgspec.Struct, frozen=True, kw_only=True):
     """How a camera looked when the policy was trained; zero or empty: not known.
 
-    `crop` is left, top, width, height in pixels of the picture; `rotation_deg` is clockwise.
+    `fov_deg` is vertical, of the picture as it is shown; `crop` is left, top, width, height in
+    pixels of the camera's mode; `rotation_deg` is clockwise.
     """
 
     fov_deg: float = 0.0
@@ -45,6 +47,7 @@ class NormSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     mode: Literal["MEAN_STD", "QUANTILES"]
     eps: float
+    formula: Literal["", "openpi", "lerobot"] = ""
 
 
 class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +73,11 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
     - `horizon` (actions of a chunk), `prompt_tokens`, `vision_heads` and `lora_alpha` of a Pi0;
     - `asset_id`: which of openpi's statistics are this robot's;
-    - `image_pad`: how pictures were padded; `norm`: the formula; `units_in`, `units_out`: of state
-      and action where an embodiment says more than `units`; `delta_mask`: actions relative to the
-      state; `cameras`: how each one looked.
+    - `embodiment`: the robot and convention (`config/embodiments`);
+    - `image_pad`: how pictures were padded; `state_text`: how a Pi0.5's prompt tells the state (not
+      at all, as it is, or filled up to the model's size first); `norm`: the formula;
+    - `units_in`, `units_out`: of state and action where an embodiment says more than `units`;
+      `delta_mask`: actions relative to the state; `cameras`: how each one looked.
 
     Keys of others in the file are ignored, and kept by `amend_sidecar`.
     """
@@ -87,8 +92,10 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     vision_heads: int = 0
     lora_alpha: float | None = None
     asset_id: str = ""
-    image_pad: Literal["", "openpi", "lerobot04", "lerobot03"] = ""
+    image_pad: Literal["", "openpi", "lerobot06", "lerobot04", "lerobot03"] = ""
+    state_text: Literal["", "none", "plain", "padded"] = ""
     norm: NormSetup | None = None
+    embodiment: str = ""
     units_in: str = ""
     units_out: str = ""
     delta_mask: tuple[bool, ...] = ()
@@ -173,45 +180,81 @@ class _Found:
     joints: tuple[str, ...] = ()
 
 
-def find_evidence(folder: Described, fps: float | None, units: str) -> Evidence:
-    """What is known of the checkpoint. `fps` and `units` are what a person said (or not).
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the witnesses say, as far as they do: None and "" where nobody does."""
 
-    Raises CheckpointError where the rate or the units stay unknown.
+    fps: float | None = None
+    fps_source: str = ""
+    units: str = ""
+    units_source: str = ""
+    joints: tuple[str, ...] = ()
+
+
+def gather(folder: Described, fps: float | None = None, units: str = "") -> Known:
+    """What is known of the checkpoint's rate, units and joints; `fps` and `units` were said.
+
+    Raises CheckpointError for a sidecar that cannot be read, and a dataset no arm can play.
     """
     witnesses = [_Found("asked for", fps, units)]
     witnesses += _sidecar(folder.path)
     witnesses += _dataset(folder.path)
     rate = next((w for w in witnesses if w.fps is not None), None)
-    if rate is not None and rate.fps is not None and not 0 < rate.fps < 1000:
+    named = next((w for w in witnesses if w.units), None)
+    proved = "" if named else units_of(folder.stats.get("action", {}))
+    return Known(
+        fps=rate.fps if rate else None,
+        fps_source=rate.source if rate else "",
+        units=named.units if named else proved,
+        units_source=named.source if named else "statistics of the action" if proved else "",
+        joints=next((w.joints for w in witnesses if w.joints), ()),
+    )
+
+
+def find_evidence(folder: Described, fps: float | None, units: str) -> Evidence:
+    """What is known of the checkpoint. `fps` and `units` are what a person said (or not).
+
+    Raises CheckpointError where the rate or the units stay unknown.
+    """
+    known = gather(folder, fps, units)
+    if known.fps is not None and not 0 < known.fps < 1000:
         raise CheckpointError(
-            f"{rate.fps:g} is no number of steps a second ({rate.source}).",
+            f"{known.fps:g} is no number of steps a second ({known.fps_source}).",
             "It was mistyped, or the file that says it was edited.",
             "Say the fps of the dataset it was trained on: --fps 30.",
         )
-    if rate is None or rate.fps is None:
+    if known.fps is None:
         raise CheckpointError(
             f"Nothing says at how many steps a second {folder.path} was trained.",
             f"Its training dataset is not on this machine and there is no {SIDECAR}; "
             "LeRobot does not write the rate into a checkpoint.",
             "Say it: --fps 30 (the fps of the dataset it was trained on).",
         )
-    named = next((w for w in witnesses if w.units), None)
-    known = named.units if named else units_of(folder.stats.get("action", {}))
-    if known not in UNITS:
+    told = gather(folder) if fps is not None else known
+    if told.fps is not None and abs(known.fps - told.fps) > _SAME_RATE:
+        raise CheckpointError(
+            f"{folder.path} was trained at {told.fps:g} steps a second ({told.fps_source}), and "
+            f"--fps says {known.fps:g}.",
+            "A chunk's actions are moments of the training's clock; at another rate they are "
+            "another motion, faster or slower than anything it learned.",
+            f"Leave out --fps; to play it at another speed say --time-scale "
+            f"{known.fps / told.fps:.2g}.",
+        )
+    if known.units not in UNITS:
         raise CheckpointError(
             f"Nothing says in which units {folder.path} speaks"
-            + (f" ({known!r} is not known)." if known else "."),
+            + (f" ({known.units!r} is not known)." if known.units else "."),
             "Its actions stay within ±100, which fits degrees and LeRobot's ±100 range alike.",
             "Say it: --units degrees or --units range_m100_100 (LeRobot since 0.4 records degrees "
             f"unless told otherwise); or for good, in {SIDECAR} beside its config.json: "
-            f'{{"fps": {rate.fps:g}, "units": "degrees"}}.',
+            f'{{"fps": {known.fps:g}, "units": "degrees"}}.',
         )
     return Evidence(
-        fps=float(rate.fps),
-        fps_source=rate.source,
-        units="degrees" if known == "degrees" else "range_m100_100",
-        units_source=named.source if named else "statistics of the action",
-        joints=next((w.joints for w in witnesses if w.joints), ()),
+        fps=float(known.fps),
+        fps_source=known.fps_source,
+        units="degrees" if known.units == "degrees" else "range_m100_100",
+        units_source=known.units_source,
+        joints=known.joints,
     )
 
 
@@ -222,25 +265,30 @@ def _sidecar(folder: Path) -> list[_Found]:
 
 def _dataset(folder: Path) -> list[_Found]:
     """What the training dataset says, if it is on this machine."""
-    if not (folder / TRAINING).exists():
+    root = training_root(folder)
+    if root is None:
         return []
+    if numbers := converted(root):
+        raise CheckpointError(
+            f"{folder} was trained on {root}, which was converted: {numbers}.",
+            "Its actions are not what an arm of robotd is sent.",
+            "Train on the dataset that this one was made from, or on a conversion of "
+            "units and camera names alone.",
+        )
+    info = read_json(root / "meta/info.json")
+    joints = joint_names(info.get("features", {}).get("action", {}))
+    return [_Found(f"dataset {root}", info.get("fps"), dataset_units(root), joints)]
+
+
+def training_root(folder: Path) -> Path | None:
+    """The dataset that a LeRobot checkpoint was trained on, if it is on this machine."""
+    if not (folder / TRAINING).exists():
+        return None
     dataset = read_json(folder / TRAINING).get("dataset") or {}
     roots = [Path(dataset["root"])] if dataset.get("root") else []
     if dataset.get("repo_id"):
         roots.append(paths.lerobot_home() / str(dataset["repo_id"]))
-    for root in roots:
-        if (root / "meta/info.json").exists():
-            if numbers := converted(root):
-                raise CheckpointError(
-                    f"{folder} was trained on {root}, which was converted: {numbers}.",
-                    "Its actions are not what an arm of robotd is sent.",
-                    "Train on the dataset that this one was made from, or on a conversion of "
-                    "units and camera names alone.",
-                )
-            info = read_json(root / "meta/info.json")
-            joints = joint_names(info.get("features", {}).get("action", {}))
-            return [_Found(f"dataset {root}", info.get("fps"), dataset_units(root), joints)]
-    return []
+    return next((root for root in roots if (root / "meta/info.json").exists()), None)
 
 
 def joint_names(feature: Mapping[str, Any]) -> tuple[str, ...]:
