@@ -16,7 +16,9 @@ from policies.checkpoint.folder import Feature
 from policies.checkpoint.norms import Assets, Norm, Normaliser, Stats
 from policies.checkpoint.orbax import OrbaxParams
 from policies.checkpoint.pi0_layout import (
+    EMBEDDING,
     KV_HEADS,
+    LM_HEAD,
     Pi0Dims,
     Pi0Kind,
     canonical_name,
@@ -93,7 +95,10 @@ class Container:
     def sizes(self) -> layout.Sizes:
         """The symbols of the table, from the shapes and what the sidecar says."""
         known = {} if self.framework == "openpi-jax" else {"K": KV_HEADS}
-        sizes = layout.solve(self.rows, self.shapes, known)
+        shapes = self.shapes
+        if LM_HEAD in shapes:  # of the tied pair a file may keep either
+            shapes.setdefault(EMBEDDING, shapes[LM_HEAD])
+        sizes = layout.solve(self.rows, shapes, known)
         if self.sidecar.vision_heads:
             sizes.setdefault("h", self.sidecar.vision_heads)
         return sizes
