@@ -1,0 +1,1 @@
+"""The verbs of `robotd ckpt` that work on a folder."""

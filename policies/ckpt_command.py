@@ -1,0 +1,34 @@
+"""`robotd ckpt VERB …`: checkpoints as files, before any of them moves an arm.
+
+A verb is a line in `VERBS`; its module has `configure(parser)` and `run(args) -> int`, and imports
+what is heavy (torch, tensorstore, fsspec) in `run`.
+"""
+
+import argparse
+from importlib import import_module
+
+VERBS: dict[str, tuple[str, str]] = {
+    "inspect": (
+        "what a checkpoint is, and where that is known from",
+        "policies.checkpoint.verbs.inspect",
+    ),
+    "verify": (
+        "every tensor and statistic looked at; exit 2 with the fix",
+        "policies.checkpoint.verbs.verify",
+    ),
+    "stats": ("a copy with the statistics it should have", "policies.checkpoint.verbs.stats"),
+    "convert": ("a copy for LeRobot or openpi, LoRA merged", "policies.checkpoint.verbs.convert"),
+}
+"""Name -> (summary, module)."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, (summary, module) in VERBS.items():
+        verb = verbs.add_parser(name, help=summary, description=summary)
+        verb.set_defaults(verb_module=module)
+        import_module(module).configure(verb)
+
+
+def run(args: argparse.Namespace) -> int:
+    return int(import_module(args.verb_module).run(args))
