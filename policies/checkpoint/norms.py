@@ -38,7 +38,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
 """LeRobot's modes and the statistics each of them needs."""
 
 OPENPI_NAMES = {"state": STATE, "actions": ACTION}
-_NORMALISERS = ("normalizer_processor", "unnormalizer_processor")
+NORMALISERS = ("normalizer_processor", "unnormalizer_processor")
 _BUFFER = (
     "normalize_inputs.buffer_",
     "normalize_targets.buffer_",
@@ -105,7 +105,7 @@ def read_normalisers(folder: Path, file: str, content: Mapping[str, Any]) -> lis
     """The normalising steps of a saved pipeline (`content` of its JSON). Raises CheckpointError."""
     found = []
     for step in content.get("steps", []):
-        if step.get("registry_name") not in _NORMALISERS:
+        if step.get("registry_name") not in NORMALISERS:
             continue
         config = step.get("config", {})
         state_file = step.get("state_file") or ""

@@ -140,7 +140,8 @@ def _normalisers(folder: Path) -> tuple[Normaliser, ...]:
 def _lerobot_norm(
     kind: str, config: Mapping[str, Any], normalisers: tuple[Normaliser, ...], sidecar: Sidecar
 ) -> Norm:
-    modes, eps, source = {}, norms.LEROBOT_EPS, ""
+    modes: dict[str, str] = {}
+    eps, source = norms.LEROBOT_EPS, ""
     for normaliser in normalisers:
         modes.update(normaliser.modes)
         eps, source = normaliser.eps, normaliser.file
@@ -158,7 +159,8 @@ def _said(norm: Norm, sidecar: Sidecar) -> Norm:
     if sidecar.norm is None:
         return norm
     modes = {**norm.modes, "STATE": sidecar.norm.mode, "ACTION": sidecar.norm.mode}
-    return Norm(modes, sidecar.norm.eps, norm.formula, "robotd_ckpt.json")
+    formula = sidecar.norm.formula or norm.formula
+    return Norm(modes, sidecar.norm.eps, formula, "robotd_ckpt.json")
 
 
 def _features(folder: Path, config: Mapping[str, Any], key: str) -> dict[str, Feature]:

@@ -1,6 +1,6 @@
 """The weights of a Pi0 under one naming, from any container, or an error: never a random weight."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +85,7 @@ def load_pi0_tensors(container: "Container") -> dict[str, Any]:
     )
     tensors: dict[str, Any] = {}
     if isinstance(container.store, OrbaxParams):
-        for name, array in to_torch(container.tensors, _merged_reader(container)):
+        for name, array in to_torch(container.tensors, merged_reader(container)):
             tensors[name] = as_torch(array)
     else:
         for stored in container.tensors:
@@ -103,7 +103,8 @@ def load_pi0_tensors(container: "Container") -> dict[str, Any]:
     return tensors
 
 
-def _merged_reader(container: "Container") -> Any:
+def merged_reader(container: "Container") -> Callable[[str], npt.NDArray[Any]]:
+    """Reads one of JAX's arrays with its adapter, if it has one, merged."""
     store, halves = container.store, lora.adapters(container.tensors)
 
     def read(name: str) -> npt.NDArray[Any]:

@@ -101,6 +101,35 @@ def _damaged(path: Path, how: str) -> CheckpointError:
     )
 
 
+def write_safetensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    """Write torch tensors, one at a time: needs no memory beside them. Replaces `path` at the end."""
+    codes = {name: code for code, name in _SAFETENSORS.items()}
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in tensors.items():
+        size = tensor.numel() * tensor.element_size()
+        dtype = codes[str(tensor.dtype).removeprefix("torch.")]
+        offsets = [end, end + size]
+        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": offsets}
+        end += size
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the format wants the numbers aligned
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in tensors.values():
+            file.write(_raw(tensor))
+    partial.replace(path)
+
+
+def _raw(tensor: Any) -> Any:
+    """The bytes of a tensor as numpy sees them; numpy has no bfloat16."""
+    import torch
+
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    return flat.view(torch.uint8).numpy().data if flat.numel() else b""
+
+
 class SafetensorsStore:
     """A safetensors file, open: `infos` says what is in it, `read` gives one torch tensor."""
 
