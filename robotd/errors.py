@@ -64,6 +64,10 @@ class CheckpointError(RobotdError):
     """A policy checkpoint that cannot be loaded or does not fit this robot."""
 
 
+class PolicyServerError(CheckpointError):
+    """The machine that computes a policy is away, too slow, or refuses."""
+
+
 class StateError(RobotdError):
     """A request that the present state does not allow."""
 
