@@ -176,8 +176,17 @@ class Policy(_Section, frozen=True, kw_only=True):
     """How chunks are played."""
 
     n_action_steps: Annotated[int, Meta(ge=1, le=1000)]
+    mode: Literal["auto", "chunk", "ensemble", "rtc"]
     crossfade_ms: Annotated[float, Meta(ge=0, le=5000)]
+    rtc_horizon: Annotated[int, Meta(ge=0, le=128)]
+    rtc_schedule: Literal["linear", "exp", "ones", "zeros"]
+    rtc_max_weight: Annotated[float, Meta(gt=0, le=1000)]
     device: Name
+    dtype: Literal["auto", "bf16", "f32"]
+    num_steps: Annotated[int, Meta(ge=0, le=100)]
+    compile: Literal["auto", "off", "graphs", "full"]
+    tokenizer: str
+    seed: Annotated[int, Meta(ge=0)] | None
 
 
 class Recording(_Section, frozen=True, kw_only=True):

@@ -37,8 +37,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     fps: float
     units: str
     n_action_steps: int = 0
-    ensemble: str = ""
+    mode: str = ""
     rename: dict[str, str] = {}
+    embodiment: str = ""
+    time_scale: float = 1.0
+    changed: str = ""
 
 
 def rehearsal_key(config: Config, calibrations: Sequence[str], subject: Subject) -> str:

@@ -134,8 +134,13 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
         n_action_steps=args.n_action_steps,
         fps=args.fps,
         units=args.units,
+        mode=args.mode,
         ensemble=args.ensemble,
         rename=renames(args.rename),
+        embodiment=args.embodiment,
+        time_scale=args.time_scale,
+        gripper_bias=args.gripper_bias,
+        gripper_clip=args.gripper_clip,
     )
     print("Loading the policy …", flush=True)
     policy = load_here(request, robot.config, robot.by_id)
@@ -174,8 +179,11 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
         fps=policy.model.evidence.fps,
         units=policy.model.evidence.units,
         n_action_steps=policy.settings.n_action_steps,
-        ensemble=args.ensemble,
+        mode=policy.settings.mode.words,
         rename=renames(args.rename),
+        embodiment=policy.embodiment[0],
+        time_scale=policy.played.time_scale,
+        changed=policy.played.words,
     )
     rehearsal = Rehearsal(
         kind="plant",

@@ -8,6 +8,8 @@ the twin's answers; it says which observation to infer from, and what to propose
   arm when replanning is faster than checking);
 - the next chunk is asked for early enough, by measured delay, that its plan is approved before the
   present one runs out;
+- in real-time chunking it is told what will have been played of the present one by then, counted in
+  actions that control really consumed, not by a clock's estimate;
 - a chunk that came too late is dropped, never squeezed in.
 """
 
@@ -19,8 +21,10 @@ from typing import Any
 
 import numpy as np
 
-from policies.plan import Array, Chunk, Ensemble, crossfaded, ensembled, times_left
-from robotd.clock import NS_PER_S
+from policies.modes import PLAIN, Mode
+from policies.plan import Array, Chunk, crossfaded, ensembled, times_left
+from policies.rtc import Leftover
+from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.layouts import PLAN_WAYPOINTS
 from robotd.states import Source, Verdict
 
@@ -33,7 +37,7 @@ class Refusal(Enum):
     """Why a chunk became no plan."""
 
     NOT_FINITE = "an action is not a finite number"
-    WRONG_SHAPE = "the chunk has another number of joints than the robot"
+    WRONG_SHAPE = "the chunk has another number of joints than the robot, or no action"
     OLD_HANDOVER = "its observation is not newer than the hand-over"
     LATE = "inference took longer than the chunk lasts"
 
@@ -55,7 +59,7 @@ class ExecutorSettings:
     row_ns: int
     first_delay_ns: int
     crossfade_ns: int = 0
-    ensemble: Ensemble | None = None
+    mode: Mode = PLAIN
     late_passes: bool = False
     followed: bool = True
 
@@ -117,8 +121,12 @@ class Executor:
         self._chunks: deque[Chunk] = deque(maxlen=PLAN_WAYPOINTS)
         self._asked: Proposal | None = None
         self._asked_ns = 0
+        self._asked_chunk: Chunk | None = None
         self._approved: Proposal | None = None
+        self._approved_chunk: Chunk | None = None
+        self._taken_up = False  # control was seen to follow the approved plan
         self._delays_ns: deque[int] = deque(maxlen=_DELAYS_KEPT)
+        self._consumed: deque[int] = deque(maxlen=_DELAYS_KEPT)
         self._verdicts_ns: deque[int] = deque(maxlen=_DELAYS_KEPT)
 
     # --- whose turn it is -------------------------------------------------------------------------
@@ -137,8 +145,8 @@ class Executor:
         self.unanswered = False
         self._waiting = None
         self._chunks.clear()
-        self._asked = None
-        self._approved = None
+        self._asked = self._approved = None
+        self._asked_chunk = self._approved_chunk = None
 
     # --- when to think ----------------------------------------------------------------------------
 
@@ -179,13 +187,57 @@ class Executor:
     def _judge(self, chunk: Chunk, now_ns: int) -> Refusal | None:
         if chunk.handover_version != self.version or chunk.observation_ns <= self._handover_ns:
             return Refusal.OLD_HANDOVER
-        if chunk.actions_rad.ndim != 2 or chunk.actions_rad.shape[1] != self.settings.joints:
+        actions = chunk.actions_rad
+        if actions.ndim != 2 or not len(actions) or actions.shape[1] != self.settings.joints:
             return Refusal.WRONG_SHAPE
         if not np.isfinite(chunk.actions_rad).all():
             return Refusal.NOT_FINITE
         if chunk.end_ns + chunk.step_ns <= now_ns + self.verdict_ns:
             return Refusal.LATE
         return None
+
+    # --- real-time chunking -----------------------------------------------------------------------
+
+    def leftover(self, observation_ns: int) -> Leftover | None:
+        """What the next chunk has to go on from: the rest of the newest one that was not refused,
+        from an observation on. None in another mode, or where nothing is left."""
+        rtc, chunk = self.settings.mode.rtc, self._asked_chunk or self._approved_chunk
+        if rtc is None or chunk is None or not self.settings.followed:
+            return None
+        actions = chunk.raw_from(observation_ns)
+        if actions is None:
+            return None
+        delay = self.delay_steps(chunk.step_ns)
+        return Leftover(
+            actions.astype(np.float32),
+            delay_steps=delay,
+            horizon=delay + rtc.horizon,
+            schedule=rtc.schedule,
+            max_weight=rtc.max_weight,
+            state=None if chunk.raw is None else chunk.raw.state,
+        )
+
+    def delay_steps(self, step_ns: int) -> int:
+        """How many actions of the present chunk are consumed between an observation and the moment
+        control takes up the chunk made from it: the most of the last eight times. Before the first
+        it is reckoned from the delay."""
+        return max(self._consumed, default=math.ceil(self.delay_ns / step_ns) + 1)
+
+    @property
+    def awaited_id(self) -> int | None:
+        """The approved plan that control was not yet seen to follow; `taken_up` is to be told."""
+        return None if self._approved is None or self._taken_up else self._approved.id
+
+    def taken_up(self, plan_id: int, waypoint: int) -> int:
+        """Control follows the plan, and began with that waypoint of it: how many actions of its
+        chunk were past by then. 0 for a plan that was not awaited."""
+        plan = self._approved
+        if plan is None or plan.id != plan_id or self._taken_up:
+            return 0
+        self._taken_up = True
+        first = (plan.start_ns - plan.observation_ns) // plan.step_ns
+        self._consumed.append(first + max(0, waypoint) + 1)
+        return self._consumed[-1]
 
     # --- what to propose --------------------------------------------------------------------------
 
@@ -197,12 +249,13 @@ class Executor:
         if self._asked is not None:
             if now_ns - self._asked_ns < _ANSWER_TIMEOUT_NS:
                 return None
-            self._asked = None
+            self._asked = self._asked_chunk = None
             self.unanswered = True
         chunk = self._waiting
         if chunk is None or self.version is None:
             return None
         self._waiting = None
+        self._asked_chunk = None
         times_ns = times_left(chunk, now_ns)
         if len(times_ns) == 0:
             self._due_ns = now_ns
@@ -218,28 +271,32 @@ class Executor:
             goals_rad=goals,
         )
         self._asked_ns = now_ns
+        self._asked_chunk = chunk
         return self._asked
 
     def _goals(self, chunk: Chunk, times_ns: Any, now_ns: int, applied_rad: Array) -> Array:
         while self._chunks and self._chunks[0].end_ns < now_ns:
             self._chunks.popleft()
-        if self.settings.ensemble is None:
+        if self.settings.mode.ensemble is None:
             new_rad = chunk.at(times_ns)[0]
         else:
             self._chunks.append(chunk)
-            new_rad = ensembled(self._chunks, times_ns, self.settings.ensemble)
+            new_rad = ensembled(self._chunks, times_ns, self.settings.mode.ensemble)
         if self.starved(now_ns) or self._approved is None:
             old_rad = np.broadcast_to(applied_rad, new_rad.shape)
         else:
             old_rad = self._approved.at(times_ns)
         seam_ns = now_ns + self.verdict_ns
-        return crossfaded(old_rad, new_rad, times_ns, seam_ns, self.settings.crossfade_ns)
+        # In real-time chunking what is under way stays exactly as it is, faded or not.
+        fade_ns = max(self.settings.crossfade_ns, int(self.settings.mode.rtc is not None))
+        return crossfaded(old_rad, new_rad, times_ns, seam_ns, fade_ns)
 
     def answer(self, plan_id: int, verdict: Verdict, now_ns: int) -> bool:
         """The twin has judged a plan; whether it was the one asked for. Any other is ignored."""
         asked = self._asked
         if asked is None or asked.id != plan_id:
             return False
+        chunk, self._asked_chunk = self._asked_chunk, None
         self._asked = None
         self.unanswered = False
         self.last_verdict = verdict
@@ -249,10 +306,11 @@ class Executor:
             self._chunks.clear()
             return True
         if verdict is Verdict.PASS or (verdict is Verdict.LATE and self.settings.late_passes):
-            self._approved = asked
+            self._approved, self._approved_chunk = asked, chunk
+            self._taken_up = False
             return True
         # Control now sees a plan it may not follow, and holds: think again from what comes next.
-        self._approved = None
+        self._approved = self._approved_chunk = None
         self._waiting = None
         self._chunks.clear()
         self._due_ns = now_ns
@@ -268,4 +326,17 @@ class Executor:
         """Whether the arm is ours and nothing approved is left to follow: control holds."""
         return self.version is not None and (
             self._approved is None or now_ns >= self._approved.end_ns
+        )
+
+    def starvation(self, now_ns: int) -> str:
+        """Why the arm holds though its last plan was approved: for a person. Empty while a plan is
+        followed, before the first one, and where the twin refused the last."""
+        plan, chunk = self._approved, self._approved_chunk
+        if plan is None or chunk is None or now_ns < plan.end_ns:
+            return ""
+        lasts_ms = len(chunk.actions_rad) * chunk.step_ns / NS_PER_MS
+        return (
+            "the plan ran out before the next chunk was approved, and the arm holds: the slowest of "
+            f"the last took {self.delay_ns / NS_PER_MS:.0f} ms from picture to verdict, a chunk "
+            f"lasts {lasts_ms:.0f} ms"
         )

@@ -8,12 +8,15 @@ because policy and replay write them in turns while others have them open.
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from policies.executor import Proposal
 from policies.runner import Answer, Inference
 from robotd.frames import Frame, FrameRingReader
 from robotd.late import LateFile
-from robotd.layouts import ENVIRONMENT_STATE, POLICY, plan_layout, tick_layout
-from robotd.shm import RingReader, SlotReader, SlotWriter
+from robotd.latency import CHUNK, CHUNKS_KEPT
+from robotd.layouts import ENVIRONMENT_STATE, POLICY, TICKS_KEPT, plan_layout, tick_layout
+from robotd.shm import RingReader, RingWriter, SlotReader, SlotWriter
 from robotd.states import PlanReason, Verdict
 
 
@@ -36,6 +39,8 @@ class RuntimeLink:
         self._cameras: dict[str, LateFile[FrameRingReader]] = {}
         self._proposals = SlotWriter(runtime / "proposal", plans, take_over=True)
         self._policy = SlotWriter(runtime / "policy", POLICY, take_over=True)
+        self._chunks: RingWriter | None = None
+        self._chunks_path = runtime / "chunks"
         self._answered = 0
 
     def latest(self) -> dict[str, Any] | None:
@@ -54,6 +59,19 @@ class RuntimeLink:
             if tick is not None and tick["index"] % self._stride == 0:
                 return tick
         return None
+
+    def first_followed(self, plan_id: int) -> dict[str, Any] | None:
+        """The first tick in which control followed that plan, of those that are kept; None while
+        the newest does not follow it."""
+        ring, first = self._ticks.get(), None
+        if ring is None:
+            return None
+        for index in range(ring.count - 1, max(-1, ring.count - TICKS_KEPT), -1):
+            tick = ring.read(index)
+            if tick is None or tick["plan_id"] != plan_id:
+                break
+            first = tick
+        return first
 
     def answer(self) -> Answer | None:
         """The twin's newest verdict, once."""
@@ -84,9 +102,20 @@ class RuntimeLink:
             self._cameras[camera] = LateFile(self._runtime / f"frames-{camera}", FrameRingReader)
         return self._cameras[camera].get()
 
+    def drawn_camera(self, camera: str) -> dict[str, str]:
+        """What the simulation says of a camera that it draws; nothing of a real one."""
+        path = self._runtime / "plant" / f"camera-{camera}.json"
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, str]) if path.exists() else {}
+
     def propose(self, proposal: Proposal) -> None:
         """Hand a plan to the twin."""
         self._proposals.write(proposal.record())
+
+    def chunk(self, record: dict[str, Any]) -> None:
+        """Append one chunk's latency budget. The ring is made with the first."""
+        if self._chunks is None:
+            self._chunks = RingWriter(self._chunks_path, CHUNK, CHUNKS_KEPT)
+        self._chunks.append(record)
 
     def report(
         self, now_ns: int, inference: Inference | None, chunks: int, *, ready: bool, finished: bool
@@ -110,5 +139,7 @@ class RuntimeLink:
         self._environment.close()
         for camera in self._cameras.values():
             camera.close()
+        if self._chunks is not None:
+            self._chunks.close()
         self._proposals.close()
         self._policy.close()

@@ -12,13 +12,18 @@ import numpy.typing as npt
 from config.schema import Config
 from drivers.calibration import Calibration
 from policies.border import IMAGES, Border, RobotFeatures, robot_features
+from policies.embodied import EmbodiedModel, for_robot
 from policies.executor import Executor, ExecutorSettings
+from policies.failing import loading_failed
 from policies.fit import Fit, fit
-from policies.model import Model, ModelOptions, load_model
+from policies.model import Model, ModelOptions, Timings, load_model
+from policies.modes import choose
 from policies.observation import Observation
-from policies.plan import parse_ensemble
+from policies.playing import Played, played
+from policies.remote import RemoteModel
+from policies.rtc import Leftover, RawChunk
 from robotd.clock import NS_PER_MS, NS_PER_S
-from robotd.errors import CheckpointError
+from robotd.errors import CheckpointError, RobotdError
 from robotd.frames import PICTURE_WAIT_NS
 from robotd.policy_channel import Load
 from robotd.states import Source
@@ -45,19 +50,54 @@ class LoadedPolicy:
     settings: ExecutorSettings
     task: str
     inference_ns: int  # of one warm chunk
+    played: Played = Played()
 
     @property
     def step_ns(self) -> int:
-        """The policy's own time step."""
-        return round(NS_PER_S / self.model.evidence.fps)
+        """The policy's own time step, at the speed it is played."""
+        return self.played.step_ns(self.model.evidence.fps)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files lie; None for a server elsewhere."""
+        folder = Path(self.model.interface.name)
+        return folder if folder.is_dir() else None
+
+    @property
+    def cameras(self) -> Mapping[str, str]:
+        """The training's name of each camera it looks through, and this robot's."""
+        if isinstance(self.model, EmbodiedModel):
+            return self.model.cameras
+        seen = {k: s for k, s in self.fit.inputs.items() if s.startswith(IMAGES)}
+        return {key.removeprefix(IMAGES): own.removeprefix(IMAGES) for key, own in seen.items()}
+
+    @property
+    def embodiment(self) -> tuple[str, str]:
+        """The convention it was trained in and where that is known from; empty: its own keys."""
+        if isinstance(self.model, EmbodiedModel):
+            return self.model.chosen.name, f"({self.model.chosen.source})"
+        return "", ""
 
     def reset(self) -> None:
         """A new episode: empty queues, processors without memory."""
         self.model.reset()
 
-    def predict(self, observation: Observation) -> npt.NDArray[np.float64]:
-        """One chunk [T, joints] in radians."""
-        return _predict(self.model, self.fit, self.border, observation.values, self.task)
+    @property
+    def raw(self) -> RawChunk | None:
+        """The last chunk as the model said it."""
+        return self.model.raw
+
+    @property
+    def timings(self) -> Timings:
+        """The parts of the last `predict`."""
+        return self.model.timings
+
+    def predict(
+        self, observation: Observation, leftover: Leftover | None = None
+    ) -> npt.NDArray[np.float64]:
+        """One chunk [T, joints] in radians, going on from `leftover` where the model can."""
+        values = observation.values
+        return _predict(self.model, self.fit, self.border, values, self.task, leftover, self.played)
 
     def executor(self) -> Executor:
         """A fresh executor that plays this policy as it was asked for."""
@@ -72,23 +112,41 @@ def load_policy(
     Raises CheckpointError for a checkpoint that is damaged, does not say its rate or units, does
     not fit the robot, or gives something that is no action.
     """
-    ensemble = parse_ensemble(request.ensemble)
     robot = robot_features(config)
+    asked = played(request, robot.joints)
     model = load_model(
-        Path(request.path),
+        request.path,
         ModelOptions(
-            fps=request.fps, units=request.units, device=config.policy.device, threads=threads
+            fps=request.fps,
+            units=request.units,
+            device=config.policy.device,
+            threads=threads,
+            embodiment=request.embodiment,
+            tokenizer=request.tokenizer or config.policy.tokenizer,
+            dtype=config.policy.dtype,
+            num_steps=config.policy.num_steps,
+            compile=config.policy.compile,
+            seed=config.policy.seed,
         ),
     )
-    fitted = fit(model.interface, model.evidence, robot, request.rename)
+    model, rename = for_robot(model, robot, request.rename)
+    if isinstance(model, RemoteModel):
+        model.introduce(robot, request.rename)
+    fitted = fit(model.interface, model.evidence, robot, rename)
     border = Border(config, calibrations, model.evidence.units)
-    inference_ns = _warm_up(model, fitted, border, robot, request.task)
+    try:
+        inference_ns = _warm_up(model, fitted, border, robot, request.task)
+    except RobotdError:
+        raise
+    except Exception as error:  # out of memory, a processor that does not fit: whatever it raises
+        raise loading_failed(error) from error
+    mode = choose(request.mode, request.ensemble, config.policy, guidable=model.raw is not None)
     row_ns = NS_PER_S * row_stride(config) // config.control.tick_hz
     steps = request.n_action_steps
     if steps is None:
         # Ensembling lives from many overlapping chunks: as often as the machine can.
         own = min(config.policy.n_action_steps, model.n_action_steps)
-        steps = 1 if ensemble else own
+        steps = own if mode.ensemble is None else 1
     settings = ExecutorSettings(
         source=Source.POLICY,
         joints=len(robot.joints),
@@ -98,10 +156,10 @@ def load_policy(
         + int(config.twin.verdict_budget_ms * NS_PER_MS)
         + (PICTURE_WAIT_NS if fitted.cameras else 0),
         crossfade_ns=int(config.policy.crossfade_ms * NS_PER_MS),
-        ensemble=ensemble,
+        mode=mode,
         late_passes=config.twin.late_rule == "pass",
     )
-    return LoadedPolicy(model, fitted, border, robot, settings, request.task, inference_ns)
+    return LoadedPolicy(model, fitted, border, robot, settings, request.task, inference_ns, asked)
 
 
 def _predict(
@@ -110,12 +168,15 @@ def _predict(
     border: Border,
     values: Mapping[str, npt.NDArray[Any]],
     task: str,
+    leftover: Leftover | None = None,
+    asked: Played = Played(),
 ) -> npt.NDArray[np.float64]:
     named = {key: values[source] for key, source in fitted.inputs.items()}
-    actions = model.predict(named, task)
-    if not np.isfinite(actions).all():
+    actions = model.predict(named, task, leftover=leftover)
+    fits = actions.ndim == 2 and actions.shape[1] == border.joints
+    if not fits or not np.isfinite(actions).all():
         return actions  # no unit can be given to it; the executor refuses it by name
-    return border.actions_rad(actions)
+    return border.actions_rad(asked.change(actions))
 
 
 def _warm_up(model: Model, fitted: Fit, border: Border, robot: RobotFeatures, task: str) -> int:

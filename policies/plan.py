@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from policies.rtc import RawChunk
 from robotd.errors import CheckpointError
 from robotd.layouts import PLAN_WAYPOINTS
 
@@ -30,7 +31,8 @@ class Chunk:
     """What a policy said: action k is meant for `observation_ns + k * step_ns`.
 
     `actions_rad` is [T, A] float64 in the model frame. `handover_version` is the hand-over that was
-    in force at the observation.
+    in force at the observation. `raw` is the same chunk as the model said it, where real-time
+    chunking can hold on to it.
     """
 
     id: int
@@ -38,6 +40,7 @@ class Chunk:
     observation_ns: int
     step_ns: int
     actions_rad: Array
+    raw: RawChunk | None = None
 
     @property
     def end_ns(self) -> int:
@@ -49,17 +52,36 @@ class Chunk:
 
         Between two actions the path is straight. What is not covered is clamped to the ends.
         """
-        steps = (times_ns - self.observation_ns) / self.step_ns
-        nearest = np.rint(steps)
-        steps = np.where(np.abs(steps - nearest) < _SNAP, nearest, steps)
-        last = len(self.actions_rad) - 1
-        covered = (steps >= 0) & (steps <= last)
-        steps = np.clip(steps, 0, last)
-        below = np.floor(steps).astype(np.int64)
-        above = np.minimum(below + 1, last)
-        part = (steps - below)[:, None]
-        path = self.actions_rad[below] * (1.0 - part) + self.actions_rad[above] * part
+        steps = _snapped((times_ns - self.observation_ns) / self.step_ns)
+        covered = (steps >= 0) & (steps <= len(self.actions_rad) - 1)
+        path = _between(self.actions_rad, steps)
         return path, covered
+
+    def raw_from(self, observation_ns: int) -> Array | None:
+        """What is left of the chunk at an observation, in model space: row k is due k steps after
+        it, [K, A_model]. None where nothing is left or the model's own words are not known."""
+        if self.raw is None:
+            return None
+        past = (observation_ns - self.observation_ns) / self.step_ns
+        steps = _snapped(past + np.arange(len(self.raw.actions), dtype=np.float64))
+        left = steps[(steps >= 0) & (steps <= len(self.raw.actions) - 1)]
+        return _between(np.asarray(self.raw.actions, np.float64), left) if len(left) else None
+
+
+def _snapped(steps: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    nearest = np.rint(steps)
+    return np.where(np.abs(steps - nearest) < _SNAP, nearest, steps)
+
+
+def _between(rows: Array, steps: npt.NDArray[np.float64]) -> Array:
+    """The rows at fractional `steps` [N], straight between two, clamped to the ends: [N, A]."""
+    last = len(rows) - 1
+    steps = np.clip(steps, 0, last)
+    below = np.floor(steps).astype(np.int64)
+    above = np.minimum(below + 1, last)
+    part = (steps - below)[:, None]
+    path: Array = rows[below] * (1.0 - part) + rows[above] * part
+    return path
 
 
 @dataclass(frozen=True, slots=True)

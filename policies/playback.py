@@ -8,8 +8,10 @@ out of it.
 import numpy as np
 import numpy.typing as npt
 
+from policies.model import Timings
 from policies.observation import Observation
 from policies.plan import Chunk
+from policies.rtc import Leftover, RawChunk
 from robotd.trajectory import rest_to_rest
 
 APPLIED = "applied_rad"
@@ -66,7 +68,17 @@ class Playback:
         if self._path is not None:
             self._reached_ns = max(self._reached_ns, until_ns - self._origin_ns)
 
-    def predict(self, observation: Observation) -> Array:
+    @property
+    def raw(self) -> RawChunk | None:
+        """Nothing: a recording goes on as it was recorded."""
+        return None
+
+    @property
+    def timings(self) -> Timings:
+        """None worth telling: no model is asked."""
+        return Timings()
+
+    def predict(self, observation: Observation, leftover: Leftover | None = None) -> Array:
         """The window [T, joints] in radians that begins at the observation."""
         at_ns = observation.deadline_ns
         if self._path is None:

@@ -13,10 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.executor import Executor, Proposal, Refusal
+from policies.failing import inference_failed
+from policies.latency import LatencyBook
+from policies.model import Timings
 from policies.observation import NotObservedError, NotYetObservedError, Observation
 from policies.plan import Chunk
+from policies.rtc import Leftover, RawChunk
 from robotd.clock import Clock
-from robotd.errors import CheckpointError
+from robotd.errors import CheckpointError, PolicyServerError, RobotdError
 from robotd.states import PlanReason, State, Verdict
 
 
@@ -32,11 +36,24 @@ class Predictor(Protocol):
         """A new episode begins. Called once per hand-over, before its first `predict`."""
         ...
 
-    def predict(self, observation: Observation) -> npt.NDArray[np.float64]:
+    def predict(
+        self, observation: Observation, leftover: Leftover | None = None
+    ) -> npt.NDArray[np.float64]:
         """One chunk [T, joints] in radians, action k for `deadline_ns + k * step_ns`.
 
-        Values that are not finite are passed on as they are: the executor refuses them.
+        `leftover` is what it has to go on from, where it can. Values that are not finite are passed
+        on as they are: the executor refuses them.
         """
+        ...
+
+    @property
+    def raw(self) -> RawChunk | None:
+        """The last chunk as the model said it; None where nothing can go on from it."""
+        ...
+
+    @property
+    def timings(self) -> Timings:
+        """The parts of the last `predict`."""
         ...
 
 
@@ -72,6 +89,9 @@ Observe = Callable[[Mapping[str, Any]], Observation]
 Raises NotYetObservedError when it has to be asked for again, NotObservedError when there is none.
 """
 
+FirstFollowed = Callable[[int], Mapping[str, Any] | None]
+"""The first tick in which control followed the plan of that id; None while there is none."""
+
 _UNANSWERED = "the twin does not answer; past the last approved plan the arm holds"
 _NO_ACTIONS = (Refusal.NOT_FINITE, Refusal.WRONG_SHAPE)
 
@@ -82,6 +102,8 @@ class Runner:
     `latency_ns` None: a chunk is there when `predict` returned, by the clock. A number: the chunk
     appears that much after its observation was taken, whatever `predict` cost (lock-step).
     `first_chunk_id` must be above every id that was ever used in the runtime folder.
+    `first_followed` None: every tick comes by `step` (lock-step), so the first is not missed.
+    `latency` has where each chunk's time went.
     """
 
     def __init__(
@@ -93,8 +115,10 @@ class Runner:
         *,
         first_chunk_id: int = 1,
         latency_ns: int | None = None,
+        first_followed: FirstFollowed | None = None,
     ) -> None:
         self.executor = executor
+        self.latency = LatencyBook()
         self.chunks = 0
         self.inference: Inference | None = None
         self.trouble = ""
@@ -103,6 +127,7 @@ class Runner:
         self._state = state
         self._next_id = first_chunk_id
         self._latency_ns = latency_ns
+        self._first_followed = first_followed
         self._looking: Mapping[str, Any] | None = None  # the row whose pictures are on their way
         self._thinking: tuple[int, Chunk] | None = None
 
@@ -119,6 +144,7 @@ class Runner:
         """
         if tick["state"] != self._state:
             self.executor.stop()
+            self.latency.forget()
             self._looking = self._thinking = None
             self.trouble = ""
             return None
@@ -126,23 +152,43 @@ class Runner:
         if version != self.executor.version:
             self._predictor.reset()
             self.executor.hand_over(version, int(tick["handover_ns"]))
+            self.latency.forget()
             self._looking = self._thinking = None
         if answer is not None:
             self._judged(answer)
+        if self.executor.awaited_id is not None:
+            self._watch(self.executor.awaited_id, tick)
         if self._thinking is None and self._looking is None and row is not None:
             wanted = self.executor.wants(int(row["deadline_ns"]))
             self._looking = row if wanted and row["handover_version"] == version else None
         if self._looking is not None:
             self._think(self._looking, int(tick["handover_ns"]), observe)
         self._think_to_the_end()
-        proposal = self.executor.propose(self._clock.now_ns(), np.asarray(tick["applied_rad"]))
+        now_ns = self._clock.now_ns()
+        proposal = self.executor.propose(now_ns, np.asarray(tick["applied_rad"]))
+        if proposal is not None:
+            self.latency.proposed(proposal.id, now_ns)
         if self.executor.unanswered:
             self.trouble = _UNANSWERED
+        elif not self.trouble:
+            self.trouble = self.executor.starvation(now_ns)
         return proposal
 
     def _judged(self, answer: Answer) -> None:
-        if self.executor.answer(answer.plan_id, answer.verdict, self._clock.now_ns()):
+        now_ns = self._clock.now_ns()
+        if self.executor.answer(answer.plan_id, answer.verdict, now_ns):
             self.trouble = answer.words
+            self.latency.judged(answer.plan_id, answer.verdict, now_ns)
+
+    def _watch(self, plan_id: int, tick: Mapping[str, Any]) -> None:
+        """See when control takes up an approved plan, and how far it was by then."""
+        if tick["plan_id"] != plan_id:
+            return
+        first = self._first_followed(plan_id) if self._first_followed is not None else tick
+        if first is None or first["plan_index"] < 0:
+            return
+        consumed = self.executor.taken_up(plan_id, int(first["plan_index"]))
+        self.latency.written(plan_id, int(first["write_ns"]), consumed)
 
     def _think(self, row: Mapping[str, Any], handover_ns: int, observe: Observe) -> None:
         try:
@@ -156,8 +202,21 @@ class Runner:
         self._looking = None
         if observation.oldest_ns <= handover_ns:
             return  # a picture from before the hand-over; the next row has a newer one
+        leftover = self.executor.leftover(observation.deadline_ns)
         began_ns = self._clock.now_ns()
-        actions_rad = self._predictor.predict(observation)
+        try:
+            actions_rad = self._predictor.predict(observation, leftover)
+        except PolicyServerError as error:
+            if self.executor.starved(self._clock.now_ns()):
+                raise  # a run that stands does not go on by itself when a server comes back
+            self.trouble = error.what  # while something approved is left, it is tried again
+            return
+        except RobotdError:
+            raise
+        except (
+            Exception
+        ) as error:  # torch, a server, a processor: whatever they raise ends in words
+            raise inference_failed(error) from error
         ended_ns = self._clock.now_ns()
         chunk = Chunk(
             self._next_id,
@@ -165,11 +224,18 @@ class Runner:
             observation.deadline_ns,
             self._predictor.step_ns,
             actions_rad,
+            self._predictor.raw,
         )
         self._next_id += 1
         self.chunks += 1
         inference_ns = ended_ns - began_ns if self._latency_ns is None else self._latency_ns
         self.inference = Inference(chunk.id, inference_ns, began_ns - observation.oldest_ns)
+        parts = self._predictor.timings
+        if self._latency_ns is not None:
+            parts = Timings(infer_ns=inference_ns)
+        self.latency.predicted(
+            chunk.id, observation.oldest_ns, began_ns, began_ns + inference_ns, parts
+        )
         self._thinking = (began_ns + inference_ns, chunk)
 
     def _think_to_the_end(self) -> None:

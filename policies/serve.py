@@ -13,7 +13,9 @@ from typing import Any
 
 from config.schema import Config
 from policies.border import load_calibrations
+from policies.camera_contract import compare
 from policies.checkpoint.digests import FileDigests
+from policies.failing import give_back_memory
 from policies.link import RuntimeLink
 from policies.loaded import LoadedPolicy, frame_stale_ns, load_policy, row_stride
 from policies.observation import Observation, build_observation
@@ -21,7 +23,7 @@ from policies.process import PlanProcess, read_config
 from policies.row_inputs import RowInputs
 from policies.runner import Runner
 from policies.shadow import Shadow
-from robotd.clock import NS_PER_S, MonotonicClock
+from robotd.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robotd.errors import RobotdError, StateError
 from robotd.policy_channel import (
     POLICY_SOCKET,
@@ -36,6 +38,7 @@ from robotd.states import State
 
 _BUSY_WAIT_MS = 2  # while it is the policy's turn: a quarter of a tick at 120 Hz
 _IDLE_WAIT_MS = 20
+_SIGN_NS = 250 * NS_PER_MS  # how often the policy slot says that this process is alive
 
 
 class PolicyServer:
@@ -55,6 +58,7 @@ class PolicyServer:
         self._told_trouble = ""
         self._hashed_percent = 0
         self._reported = 0
+        self._reported_ns = 0
         self._busy = False
         self._load_id = 0
         self._inputs: RowInputs | None = None
@@ -80,9 +84,10 @@ class PolicyServer:
 
     def _unload(self) -> None:
         """From here on nothing is proposed: neither by a checkpoint that failed nor by the one
-        before it."""
+        before it. Its memory is given back first: two large policies do not fit side by side."""
         self._policy = self._runner = self._shadow = None
         self._busy = False
+        give_back_memory()
 
     def _refuse_in_motion(self) -> None:
         tick = self._link.latest()
@@ -109,12 +114,14 @@ class PolicyServer:
             State.POLICY,
             # Above every id that an earlier process of this boot can have used.
             first_chunk_id=self._clock.now_ns() // 1_000_000,
+            first_followed=self._link.first_followed,
         )
         fit, cameras = policy.fit, self._config.cameras
         periods_ns = {name: round(NS_PER_S / cameras[name].fps) for name in fit.cameras}
         self._inputs = RowInputs(self._link, periods_ns, self._clock, told=fit.environment)
         model, evidence = policy.model, policy.model.evidence
         self._link.report(self._clock.now_ns(), None, 0, ready=True, finished=False)
+        seen = compare(policy, self._config, self._link.drawn_camera)
         self._process.send(
             Ready(
                 id=request.id,
@@ -129,6 +136,13 @@ class PolicyServer:
                 inference_ms=policy.inference_ns / 1e6,
                 told=policy.fit.told,
                 cameras=policy.fit.cameras,
+                mode=policy.settings.mode.words,
+                embodiment=policy.embodiment[0],
+                embodiment_source=policy.embodiment[1],
+                time_scale=policy.played.time_scale,
+                changed=policy.played.words,
+                camera_differences=tuple(each.words for each in seen),
+                camera_do=seen[0].do if seen else "",
                 sha256=model.sha256(FileDigests(progress=self._hashing)),
             )
         )
@@ -165,11 +179,12 @@ class PolicyServer:
             proposal = runner.step(tick, row, self._observe, self._link.answer())
             if proposal is not None:
                 self._link.propose(proposal)
-        if runner.chunks != self._reported:
-            self._reported = runner.chunks
-            self._link.report(
-                self._clock.now_ns(), runner.inference, runner.chunks, ready=True, finished=False
-            )
+        now_ns = self._clock.now_ns()
+        if runner.chunks != self._reported or now_ns - self._reported_ns >= _SIGN_NS:
+            self._reported, self._reported_ns = runner.chunks, now_ns
+            self._link.report(now_ns, runner.inference, runner.chunks, ready=True, finished=False)
+        for record in runner.latency.take():
+            self._link.chunk(record)
         if runner.trouble != self._told_trouble:
             self._told_trouble = runner.trouble
             self._process.send(Trouble(reason=runner.trouble))

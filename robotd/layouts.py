@@ -14,6 +14,7 @@
 | plan       | slot | twin              | control                            |
 | twin       | slot | twin              | control, supervisor, TUI           |
 | policy     | slot | policy, replay    | supervisor, TUI, recorder          |
+| chunks     | ring | policy            | supervisor, recorder (`latency.py`)|
 | frames-<n> | ring | camera n          | recorder, policy, TUI              |
 
 All stamps are CLOCK_MONOTONIC nanoseconds (or the virtual clock's in lock-step). Joint arrays are

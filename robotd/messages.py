@@ -99,27 +99,36 @@ class Goal(Request, frozen=True, kw_only=True, tag="goal"):
 class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
     """Load a checkpoint folder in the policy process and warm it up. Moves nothing.
 
-    Newest wins: an earlier load that is not answered yet is refused with a StateError.
+    Newest wins: an earlier load that is not answered yet is refused with a StateError. The fields
+    are those of `robotd.policy_channel.Load`.
     """
 
     path: str
     task: str = ""
     n_action_steps: int | None = None
     fps: int | None = None
+    mode: str = ""
     ensemble: str = ""
     rename: dict[str, str] = {}
     units: str = ""
+    embodiment: str = ""
+    tokenizer: str = ""
+    time_scale: float = 1.0
+    gripper_bias: float = 0.0
+    gripper_clip: str = ""
 
 
 class RunPolicy(Request, frozen=True, kw_only=True, tag="run_policy"):
     """Give the arm to the loaded policy; the policy is reset first.
 
     After `seconds` the arm holds, whatever became of the client; None: no limit. A real arm is only
-    given to a policy that was rehearsed (`robotd rehearse`), or with `unrehearsed`.
+    given to a policy that was rehearsed (`robotd rehearse`), or with `unrehearsed`; no arm to one
+    whose probe failed (`robotd probe`), or with `despite_probe`.
     """
 
     seconds: float | None = None
     unrehearsed: bool = False
+    despite_probe: bool = False
 
 
 class Shadow(Request, frozen=True, kw_only=True, tag="shadow"):

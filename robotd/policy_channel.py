@@ -11,6 +11,9 @@ import msgspec
 POLICY_SOCKET = "policy.sock"
 REPLAY_SOCKET = "replay.sock"
 
+MODES = ("auto", "chunk", "ensemble", "rtc")
+"""How chunks can be played (`policies.modes`)."""
+
 
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="load"):
     """Supervisor to policy: load this checkpoint folder and warm it up.
@@ -18,8 +21,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="loa
     `id` comes back in what is said of this load, so that the answer to an earlier one is not taken
     for it. What was loaded before is gone from the moment this arrives, whatever becomes of it.
     `n_action_steps` None: the configuration's. `fps` None: from the checkpoint's evidence. `units`
-    empty: likewise. `ensemble`: "", "newest" or "oldest", optionally with a coefficient
-    ("newest:0.01"). `rename` maps keys of the checkpoint to keys of the robot.
+    empty: likewise. `mode`: one of `MODES`, empty for the configuration's. `ensemble`: "", "newest"
+    or "oldest", optionally with a coefficient ("newest:0.01"). `rename` maps keys of the checkpoint
+    to keys of the robot.
+
+    `embodiment` names the convention of a Pi0 (empty: it is known from the checkpoint), `tokenizer`
+    the file or folder of its tokenizer (empty: the configuration's, else looked for). `time_scale`
+    0.5 plays chunks at half the speed they were trained at. `gripper_bias` percent of its opening are
+    added to the gripper's goals, which `gripper_clip` (LOW:HIGH) then bounds.
     """
 
     id: int = 0
@@ -27,9 +36,15 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="loa
     task: str = ""
     n_action_steps: int | None = None
     fps: int | None = None
+    mode: str = ""
     ensemble: str = ""
     rename: dict[str, str] = {}
     units: str = ""
+    embodiment: str = ""
+    tokenizer: str = ""
+    time_scale: float = 1.0
+    gripper_bias: float = 0.0
+    gripper_clip: str = ""
 
 
 class ShadowOrder(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="shadow"):
@@ -56,8 +71,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     """Process to supervisor: the arm can be given to it now. `id` is that of its `Load`.
 
     `told` names what the policy is told that a camera would have to see, `cameras` those that it
-    looks through; `sha256` is that of the files that decide what it does, or of a recording's
-    actions; `inference_ms` that of one warm chunk.
+    looks through, `mode` how its chunks are played, in words; `sha256` is that of the files that
+    decide what it does, or of a recording's actions; `inference_ms` that of one warm chunk.
+
+    `embodiment` is the convention of a Pi0, `time_scale` how fast chunks are played, `changed` what is
+    changed in its actions; `camera_differences` how this robot's cameras are not
+    those of the training, `camera_do` what to do about the first.
     """
 
     id: int = 0
@@ -73,6 +92,13 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     told: str = ""
     cameras: tuple[str, ...] = ()
     sha256: str = ""
+    mode: str = ""
+    embodiment: str = ""
+    embodiment_source: str = ""
+    time_scale: float = 1.0
+    changed: str = ""
+    camera_differences: tuple[str, ...] = ()
+    camera_do: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="failed"):
@@ -102,6 +128,7 @@ class Shadowed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
 
     `chunks` were judged, `refused` of them not passed (counted by reason in `reasons`) and `late`
     not judged in time. `inference_ms` is the median, the other two are the largest so far.
+    `reach_deg` is how far a chunk goes and `jump_deg` how far from the arm it begins (`policies.reach`).
     """
 
     number: int
@@ -112,6 +139,8 @@ class Shadowed(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=
     inference_ms: float
     inference_max_ms: float
     observation_age_max_ms: float
+    reach_deg: float = 0.0
+    jump_deg: float = 0.0
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="finished"):

@@ -153,9 +153,20 @@ class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_verdict_ms: float = 0.0
 
 
+class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one stage of a chunk takes, over the newest 256 that were followed."""
+
+    p50_ms: float = 0.0
+    p95_ms: float = 0.0
+    max_ms: float = 0.0
+
+
 class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The loaded policy. `phase`: none, loading, ready, running, failed.
 
+    `mode` is how its chunks are played (chunk, ensemble newest:0.01, rtc), `n_action_steps` how many
+    actions of one before the next. `latency` has the stages of `robotd.latency.STAGES` once a chunk
+    was followed: from the exposure of the oldest picture to the first goal written.
     `error`, `likely` and `do` are the three parts of why it failed; while it runs, `error` alone
     says why no plan can be made now.
     """
@@ -171,9 +182,20 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     )
     rehearsal: str = ""  # the same in words
     rehearsal_do: str = ""  # what is missing; empty when it passed
+    probed: str = ""  # pass, warn, fail or missing: does it do what people did (robotd probe)?
+    probe: str = ""  # the same in words
+    probe_do: str = ""  # what is missing or mends it; empty when it passed
     inference_ms: float = 0.0
     observation_age_ms: float = 0.0
     chunks: int = 0
+    mode: str = ""
+    n_action_steps: int = 0
+    latency: dict[str, StageLatency] = {}
+    embodiment: str = ""  # of a Pi0, and where that is known from
+    time_scale: float = 1.0  # 0.5: chunks are played at half the speed they were trained at
+    changed: str = ""  # what is changed in its actions
+    camera_differences: tuple[str, ...] = ()  # how this robot's cameras are not the training's
+    camera_do: str = ""  # what to do about the first
     error: str = ""
     likely: str = ""
     do: str = ""
@@ -202,7 +224,8 @@ class ShadowStatus(msgspec.Struct, frozen=True, kw_only=True):
     `chunks` were judged by the twin, `refused` of them not passed (by reason in `reasons`), `late`
     not judged in time; `late` ones count as neither. `trouble` says why no chunk is made now.
     `finished`: its time was over and its verdict is kept; `passed` says how, and the three parts
-    why not. `failed`: it broke off and nothing is kept.
+    why not. `failed`: it broke off and nothing is kept. `reach_deg` is how far the furthest joint goes
+    in a chunk, `jump_deg` how far from the arm a chunk begins; the medians.
     """
 
     phase: str = "none"
@@ -216,6 +239,8 @@ class ShadowStatus(msgspec.Struct, frozen=True, kw_only=True):
     inference_ms: float = 0.0
     inference_max_ms: float = 0.0
     observation_age_max_ms: float = 0.0
+    reach_deg: float = 0.0
+    jump_deg: float = 0.0
     trouble: str = ""
     passed: bool = False
     key: str = ""

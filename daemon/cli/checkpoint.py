@@ -1,6 +1,8 @@
 """The options that say which policy is to be loaded and how, and the request they make."""
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -9,13 +11,21 @@ from robotd.client import Robot
 from robotd.errors import CheckpointError, StateError
 from robotd.messages import LoadPolicy, PolicyStatus
 from robotd.paths import absolute
+from robotd.policy_channel import MODES
 
 UNITS = ("degrees", "range_m100_100")
 _LOAD_TIMEOUT_S = 180.0
 
 
-def add_policy_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """`--policy` and what a checkpoint may be silent about."""
+def add_policy_options(
+    parser: argparse.ArgumentParser, *, required: bool, several: bool = False
+) -> None:
+    """`--policy` and what a checkpoint may be silent about.
+
+    `several`: what decides how chunks are played may be given more than once, with commas between
+    (`--n-action-steps 10,20`); its value is then a list, or the default where nothing was given.
+    """
+    kind = _several if several else _one
     parser.add_argument("--policy", required=required, help="a LeRobot pretrained_model folder")
     parser.add_argument("--fps", type=int, help="the policy's rate, when the checkpoint is silent")
     parser.add_argument(
@@ -24,9 +34,16 @@ def add_policy_options(parser: argparse.ArgumentParser, *, required: bool) -> No
         default="",
         help="of the joints, when a checkpoint or dataset is silent",
     )
-    parser.add_argument("--n-action-steps", type=int, help="actions played of each chunk")
+    parser.add_argument("--n-action-steps", type=kind(int), help="actions played of each chunk")
+    parser.add_argument(
+        "--mode",
+        choices=MODES,
+        default="",
+        help="how chunks follow one another (default: policy.mode of the configuration)",
+    )
     parser.add_argument(
         "--ensemble",
+        type=kind(str),
         default="",
         metavar="newest|oldest[:COEFFICIENT]",
         help="temporal ensembling: which chunk counts most",
@@ -38,6 +55,53 @@ def add_policy_options(parser: argparse.ArgumentParser, *, required: bool) -> No
         metavar="CHECKPOINT_KEY=ROBOT_KEY",
         help="which of the robot's features a checkpoint's feature means; may be repeated",
     )
+    parser.add_argument(
+        "--embodiment",
+        default="",
+        metavar="NAME|FILE",
+        help="the convention a Pi0 was trained in (so101, so101-radians, …), when nothing tells",
+    )
+    parser.add_argument(
+        "--tokenizer",
+        default="",
+        metavar="FILE|FOLDER",
+        help="PaliGemma's tokenizer for a Pi0, where it is neither beside it nor in a cache",
+    )
+    parser.add_argument(
+        "--time-scale",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="play chunks at another speed than they were trained at (0.5: half as fast)",
+    )
+    parser.add_argument(
+        "--gripper-bias",
+        type=kind(float),
+        default=0.0,
+        metavar="PERCENT",
+        help="added to the gripper's goals (-5 grips harder)",
+    )
+    parser.add_argument(
+        "--gripper-clip",
+        type=kind(str),
+        default="",
+        metavar="LOW:HIGH",
+        help="bounds of the gripper's goals, percent open",
+    )
+
+
+def _one[T](kind: Callable[[str], T]) -> Callable[[str], Any]:
+    return kind
+
+
+def _several[T](kind: Callable[[str], T]) -> Callable[[str], Any]:
+    """Values with commas between; `none` is the empty one of words."""
+
+    def values(text: str) -> list[T]:
+        return [kind("" if word.strip() == "none" else word.strip()) for word in text.split(",")]
+
+    values.__name__ = f"list of {kind.__name__}"  # what argparse calls a value that is none
+    return values
 
 
 def load_policy(robot: Robot, args: argparse.Namespace) -> PolicyStatus:
@@ -51,15 +115,41 @@ def load_policy(robot: Robot, args: argparse.Namespace) -> PolicyStatus:
         n_action_steps=args.n_action_steps,
         fps=args.fps,
         units=args.units,
+        mode=args.mode,
         ensemble=args.ensemble,
         rename=renames(args.rename),
+        embodiment=args.embodiment,
+        tokenizer=absolute(args.tokenizer) if args.tokenizer else "",
+        time_scale=args.time_scale,
+        gripper_bias=args.gripper_bias,
+        gripper_clip=args.gripper_clip,
     )
     loaded = msgspec.convert(robot.request(request, timeout_s=_LOAD_TIMEOUT_S), PolicyStatus)
     if not getattr(args, "json", False):
-        print(f"  {loaded.kind} at {loaded.fps:g} fps")
+        print(
+            f"  {loaded.kind} at {loaded.fps:g} fps, played as {loaded.mode}, "
+            f"{loaded.n_action_steps} actions of each chunk"
+        )
         if loaded.told:
             print(f"  it is told: {loaded.told}")
+        for line in played_differently(loaded):
+            print(f"  {line}")
     return loaded
+
+
+def played_differently(loaded: PolicyStatus) -> list[str]:
+    """What a person has to know before a policy moves the arm: each is one line."""
+    lines = []
+    if loaded.embodiment:
+        lines.append(f"as {loaded.embodiment}")
+    if loaded.time_scale != 1.0:
+        lines.append(f"at {loaded.time_scale:g} times the speed it was trained at")
+    if loaded.changed:
+        lines.append(f"changed: {loaded.changed}")
+    lines += [f"camera {difference}" for difference in loaded.camera_differences]
+    if loaded.camera_do:
+        lines.append(f"  do: {loaded.camera_do}")
+    return lines
 
 
 def add_unrehearsed(parser: argparse.ArgumentParser) -> None:

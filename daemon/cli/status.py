@@ -8,7 +8,8 @@ from daemon.cli.main import add_json, add_name
 from daemon.selftest import record as selftest
 from robotd import paths
 from robotd.client import Robot, running_instances
-from robotd.messages import Status
+from robotd.latency import STAGES
+from robotd.messages import PolicyStatus, Status
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +65,7 @@ def text(status: Status) -> str:
         )
     if twin.refused_ago_s is not None:
         lines.append(f"  not passed {twin.refused_ago_s:.0f} s ago: {twin.last_reason}")
+    lines += _policy(status.policy)
     recording = status.recording
     if recording.phase != "closed":
         lines.append(
@@ -71,6 +73,26 @@ def text(status: Status) -> str:
             f"{recording.episodes_kept} of {recording.episodes_wanted} kept"
         )
     return "\n".join(lines)
+
+
+def _policy(policy: PolicyStatus) -> list[str]:
+    """The loaded policy, and where the time of its chunks goes."""
+    if policy.phase == "none":
+        return []
+    how = f", {policy.mode}, {policy.n_action_steps} actions a chunk" if policy.mode else ""
+    lines = [f"  policy {policy.phase}: {policy.kind or policy.path}{how}"]
+    if policy.error:
+        lines.append(f"    {policy.error}")
+    if policy.latency:
+        stages = (
+            f"{stage} {policy.latency[stage].p50_ms:.1f}"
+            for stage in STAGES
+            if stage in policy.latency
+        )
+        total = policy.latency["total"]
+        lines.append(f"    p50 ms: {', '.join(stages)}")
+        lines.append(f"    picture to goal: p95 {total.p95_ms:.1f}, most {total.max_ms:.1f} ms")
+    return lines
 
 
 def _paths(name: str | None, as_json: bool) -> int:

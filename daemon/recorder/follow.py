@@ -5,18 +5,20 @@ they appear and opened again when they were replaced. Nothing here waits.
 """
 
 import struct
-from collections import deque
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from robotd.frames import Frame, FrameRingReader
 from robotd.late import LateFile
+from robotd.latency import CHUNK, stages_us
 from robotd.layouts import ENVIRONMENT_STATE, tick_layout
 from robotd.shm import RingReader, SlotReader
 
 _INDEX = struct.Struct("<Q")  # the first field of a tick record
 _HISTORY = 128  # world states kept: two seconds at the plant's 60 Hz
+_CHUNKS = 128  # chunks kept: four seconds where every row has a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,38 @@ class FrameFollower:
         """Width and height in pixels; None before the first picture."""
         reader = self._file.get()
         return None if reader is None else (reader.width, reader.height)
+
+
+class ChunkFollower:
+    """Where the time of the policy's chunks went, for as long as a row may still speak of them."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = LateFile(path, lambda path: RingReader(path, CHUNK))
+        self._next = 0
+        self._stages_us: OrderedDict[int, tuple[int, ...]] = OrderedDict()
+
+    def stages_us(self, chunk_id: int) -> tuple[int, ...]:
+        """The stages (`robotd.latency.STAGES`) of a chunk; empty where they are not known (yet)."""
+        if chunk_id < 0:
+            return ()
+        if chunk_id not in self._stages_us:
+            self._take()
+        return self._stages_us.get(chunk_id, ())
+
+    def _take(self) -> None:
+        if self._file.look():
+            self._next = 0
+        ring = self._file.reader
+        if ring is None:
+            return
+        for index in range(max(self._next, ring.count - _CHUNKS), ring.count):
+            record = ring.read(index)
+            stages = None if record is None else stages_us(record)
+            if record is not None and stages is not None:
+                self._stages_us[record["id"]] = tuple(stages.values())
+        self._next = ring.count
+        while len(self._stages_us) > _CHUNKS:
+            self._stages_us.popitem(last=False)
 
 
 class WorldFollower:

@@ -10,7 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from config.schema import Camera, Config
-from daemon.recorder.follow import FrameFollower, RowTick, TickFollower, WorldFollower
+from daemon.recorder.follow import (
+    ChunkFollower,
+    FrameFollower,
+    RowTick,
+    TickFollower,
+    WorldFollower,
+)
 from daemon.recorder.journal import Frames
 from daemon.recorder.rows import JOINTS_PER_ARM, Body, make_row
 from daemon.recorder.schema import Row
@@ -41,6 +47,7 @@ class Intake:
         self._ticks = TickFollower(runtime / "ticks", joints, body.ticks_per_row)
         self._cameras = {name: FrameFollower(runtime / f"frames-{name}") for name in config.cameras}
         self._world = WorldFollower(runtime / "plant" / "environment_state")
+        self._chunks = ChunkFollower(runtime / "chunks")
         self._waiting: deque[RowTick] = deque()
         self._last_capture_ns: dict[str, int] = {}
         self._pictures_before: dict[str, Frame] = {}
@@ -164,7 +171,12 @@ class Intake:
             self._body, row_tick.tick, task, pictures, self._last_capture_ns, world
         )
         source, takeover = self._takeovers.of(Source(row_tick.tick["source"]))
-        evidence = replace(row.evidence, source=source, intervention_id=takeover)
+        evidence = replace(
+            row.evidence,
+            source=source,
+            intervention_id=takeover,
+            chunk_latency_us=self._chunks.stages_us(row.evidence.chunk_id),
+        )
         row = replace(row, evidence=evidence)
         self._last_capture_ns = dict(evidence.capture_ns)
         self.repeated += sum(row.evidence.repeated.values())

@@ -160,7 +160,9 @@ class Evidence:
     scripted are people's and scripts' goals, policy a policy's, correction a person's hand in a
     policy's run; `intervention_id` numbers such corrections within an episode, -1 outside of one.
     `chunk_id` is -1 where no policy chunk was running. `read_age_ns` is the age of the oldest joint
-    position, `command_age_ns` that of the newest goal (-1: none was given); how old a picture was is
+    position, `command_age_ns` that of the newest goal (-1: none was given); `chunk_latency_us` has
+    the stages (`robotd.latency.STAGES`) of that chunk's way from picture to first goal, empty where
+    none is known; how old a picture was is
     `deadline_ns - capture_ns`. `missed_ticks` counts since control started.
     """
 
@@ -179,6 +181,7 @@ class Evidence:
     command_age_ns: int = -1
     limited_by_joint: tuple[int, ...] = ()
     intervention_id: int = -1
+    chunk_latency_us: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

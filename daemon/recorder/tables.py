@@ -56,6 +56,7 @@ def evidence_schema(spec: EpisodeSpec) -> pa.Schema:
         pa.field("command_age_ns", pa.int64()),
         pa.field("limited_by_joint", pa.list_(pa.int64())),
         pa.field("intervention_id", pa.int64()),
+        pa.field("chunk_latency_us", pa.list_(pa.int64())),
     ]
     for camera in spec.cameras:
         fields.append(pa.field(f"capture_ns/{camera.name}", pa.int64()))
@@ -80,6 +81,7 @@ def evidence_batch(spec: EpisodeSpec, rows: Sequence[Row]) -> pa.RecordBatch:
         "command_age_ns": [each.command_age_ns for each in every],
         "limited_by_joint": [each.limited_by_joint for each in every],
         "intervention_id": [each.intervention_id for each in every],
+        "chunk_latency_us": [each.chunk_latency_us for each in every],
     }
     for camera in spec.cameras:
         columns[f"capture_ns/{camera.name}"] = [each.capture_ns.get(camera.name) for each in every]

@@ -14,6 +14,7 @@ from config.schema import Config
 from daemon.control.realtime import resident_mb
 from daemon.supervisor.children import Children
 from daemon.supervisor.control_link import FrameWatch, LateSlot, ReportSlot, TickWatch
+from daemon.supervisor.latency_watch import LatencyWatch
 from daemon.supervisor.status import twin_status
 from daemon.supervisor.timing_watch import TimingWatch
 from robotd import layouts
@@ -38,6 +39,7 @@ class Observed:
         self.twin = TwinStatus()
         self.twin_finding = (0, -1)  # what the mirror finds wrong, a `Fault`, and at which joint
         self.policy_slot: dict[str, Any] | None = None
+        self.latency = LatencyWatch(runtime / "chunks")
         self.realtime: dict[str, Any] = {}
         self.timing = TimingWatch(runtime / "timing", joint_names(config))
         self.control_rss_mb = 0.0
@@ -90,6 +92,7 @@ class Observed:
         self.twin = twin_status(self._config, twin, now_ns)
         self.twin_finding = (0, -1) if twin is None else (twin["finding"], twin["finding_joint"])
         self.policy_slot = self._policy.read()
+        self.latency.look()
         if now_ns - self._slow_ns > _SLOW_NS or not self.realtime:
             self._slow_ns = now_ns
             self._refresh_slow()

@@ -56,6 +56,16 @@ def deaf() -> DaemonError:
     )
 
 
+def silent(seconds: float) -> DaemonError:
+    """The process lives and gives no sign while the arm is its."""
+    return DaemonError(
+        f"The policy process has given no sign for {seconds:.0f} s; it was ended, the arm holds.",
+        "It hangs in the middle of a chunk: the GPU's driver, a server that does not answer, or a "
+        "machine that is far too busy.",
+        "Look: robotd logs policy; nvidia-smi. Then load the policy again.",
+    )
+
+
 def ended(name: str, word: str, last_words: Sequence[str]) -> DaemonError:
     """The process is gone."""
     return DaemonError(

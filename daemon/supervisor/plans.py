@@ -16,6 +16,7 @@ import msgspec
 import zmq
 
 from config.schema import Config
+from daemon.probes import Probed, ProbeStore, probe_key, probed, refuse_failed
 from daemon.rehearsals import Standing
 from daemon.supervisor.blueprint import policy_spec, replay_spec
 from daemon.supervisor.children import Children
@@ -30,13 +31,14 @@ from daemon.supervisor.plan_refusals import (
     no_policy,
     no_twin,
     not_armed,
+    silent,
     superseded,
 )
 from daemon.supervisor.recording import named_error
 from daemon.supervisor.rehearsed import RobotRehearsals, refuse_unrehearsed
 from daemon.supervisor.shadowing import ShadowDesk
 from robotd import messages, policy_channel
-from robotd.clock import Clock
+from robotd.clock import NS_PER_MS, NS_PER_S, Clock
 from robotd.errors import RobotdError
 from robotd.messages import PolicyStatus, ReplayStatus
 from robotd.states import RequestKind, Source, State
@@ -46,6 +48,8 @@ log = logging.getLogger(__name__)
 POLICY, REPLAY = "policy", "replay"
 _LOAD_S = 180.0  # torch alone takes 10 s from a cold disk
 _REPLAY_S = 30.0
+_SILENT_NS = 5 * NS_PER_S  # four signs a second; a machine that swaps is not killed for it
+_SILENT_CHUNKS = 10  # and as many times what a warm chunk takes
 
 
 class PlanDesk:
@@ -75,8 +79,11 @@ class PlanDesk:
         }
         self._status = PolicyStatus()
         self._rehearsals = rehearsals
+        self._clock = clock
         self._ready: policy_channel.Ready | None = None
         self._key = ""  # of the loaded policy's rehearsals
+        self._probes = ProbeStore(rehearsals.store.folder.with_name("probes"))
+        self._probe_key = ""  # of the loaded policy's probes
         self.shadow = ShadowDesk(
             config.name, rehearsals.store, observed, clock, self._lines[POLICY].send
         )
@@ -104,9 +111,15 @@ class PlanDesk:
             task=request.task,
             n_action_steps=request.n_action_steps,
             fps=request.fps,
+            mode=request.mode,
             ensemble=request.ensemble,
             rename=request.rename,
             units=request.units,
+            embodiment=request.embodiment,
+            tokenizer=request.tokenizer,
+            time_scale=request.time_scale,
+            gripper_bias=request.gripper_bias,
+            gripper_clip=request.gripper_clip,
         )
         if not self._lines[POLICY].send(policy_channel.encode(load)):
             self._fail(POLICY, deaf())
@@ -129,6 +142,8 @@ class PlanDesk:
         self._need_twin()
         if not self._rehearsals.simulated and not request.unrehearsed:
             refuse_unrehearsed(self.look_up())
+        if not request.despite_probe:
+            refuse_failed(self._probed())
         return self._motion.ask(RequestKind.POLICY, Source.POLICY)
 
     def begin_shadow(self, request: messages.Shadow) -> Data:
@@ -148,7 +163,15 @@ class PlanDesk:
                 rehearsal=found.words,
                 rehearsal_do=found.do,
             )
+        if self._status.phase == "ready" and (about := self._probed()) is not None:
+            self._status = msgspec.structs.replace(
+                self._status, probed=about.outcome, probe=about.words, probe_do=about.do
+            )
         return found
+
+    def _probed(self) -> Probed | None:
+        """How the loaded policy's probe ended; another process may have kept one meanwhile."""
+        return probed(self._probes, self._probe_key, self._status.path)
 
     def _need_policy(self) -> policy_channel.Ready:
         if self._status.phase != "ready" or self._ready is None:
@@ -200,6 +223,7 @@ class PlanDesk:
         """Take what both processes said, and the arm from one that does not play."""
         for name in self._lines:
             self._listen(name)
+        self._end_silent()
         self._take_back()
         if self.shadow.step(self._status.error):
             self.look_up()
@@ -244,7 +268,11 @@ class PlanDesk:
     def _loaded(self, ready: policy_channel.Ready) -> None:
         self.sha256 = ready.sha256
         self._ready = ready
-        self._key = self._rehearsals.key(ready, self._asked.ensemble, self._asked.rename)
+        self._key = self._rehearsals.key(ready, self._asked.rename)
+        self._probe_key = probe_key(
+            ready.sha256, ready.fps, ready.units, self._asked.rename, ready.embodiment
+        )
+        self._observed.latency.forget()
         self._status = PolicyStatus(
             phase="ready",
             path=ready.path,
@@ -253,6 +281,13 @@ class PlanDesk:
             told=ready.told,
             cameras=ready.cameras,
             inference_ms=ready.inference_ms,
+            mode=ready.mode,
+            n_action_steps=ready.n_action_steps,
+            embodiment=" ".join(filter(None, (ready.embodiment, ready.embodiment_source))),
+            time_scale=ready.time_scale,
+            changed=ready.changed,
+            camera_differences=ready.camera_differences,
+            camera_do=ready.camera_do,
         )
         self.look_up()
 
@@ -269,6 +304,23 @@ class PlanDesk:
                 ended(name, child.word, words),
             )
         self._take_back()
+
+    def _end_silent(self) -> None:
+        """End a policy process that has the arm and hangs: control holds by itself, but nobody
+        would say why, and a load would wait for it in vain."""
+        slot, tick = self._observed.policy_slot, self._observed.fresh_tick()
+        ready = self._ready
+        if slot is None or tick is None or ready is None or tick["state"] != State.POLICY:
+            return
+        if self._status.phase != "ready":
+            return
+        # Not before the hand-over: until then it may have been busy with nothing.
+        since_ns = max(int(slot["stamp_ns"]), int(tick["handover_ns"]))
+        silent_ns = self._clock.now_ns() - since_ns
+        patience_ns = _SILENT_NS + _SILENT_CHUNKS * int(ready.inference_ms * NS_PER_MS)
+        if silent_ns > patience_ns:
+            self._fail(POLICY, silent(silent_ns / NS_PER_S))
+            self._children.kill(POLICY)
 
     def _take_back(self) -> None:
         """Hold, once per hand-over, when the arm is given to a process that does not play."""
@@ -296,6 +348,7 @@ class PlanDesk:
             inference_ms=slot["inference_us"] / 1000 or self._status.inference_ms,
             observation_age_ms=slot["observation_age_us"] / 1000,
             chunks=slot["chunks"],
+            latency=self._observed.latency.stages,
         )
 
     def close(self) -> None:
@@ -339,7 +392,7 @@ class PlanDesk:
     def _forget_policy(self, status: PolicyStatus) -> None:
         self._failure.pop(POLICY, None)
         self.shadow.policy_is_gone(superseded(f"The shadow of {self._status.path}"))
-        self.sha256 = self._key = ""
+        self.sha256 = self._key = self._probe_key = ""
         self._ready = None
         self._status = status
 

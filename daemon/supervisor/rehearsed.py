@@ -27,7 +27,7 @@ class RobotRehearsals:
         self._config = config
         self._calibrations = [fingerprint(each.calibration) for each in maps]
 
-    def key(self, ready: Ready, ensemble: str = "", rename: dict[str, str] | None = None) -> str:
+    def key(self, ready: Ready, rename: dict[str, str] | None = None) -> str:
         """The hash of what a process has loaded, played as it was asked for."""
         replay = ready.kind == "replay"
         subject = Subject(
@@ -35,8 +35,11 @@ class RobotRehearsals:
             fps=float(ready.fps),
             units=ready.units,
             n_action_steps=0 if replay else ready.n_action_steps,
-            ensemble=ensemble,
+            mode="" if replay else ready.mode,
             rename=rename or {},
+            embodiment=ready.embodiment,
+            time_scale=ready.time_scale,
+            changed=ready.changed,
         )
         return rehearsal_key(self._config, self._calibrations, subject)
 

@@ -21,6 +21,7 @@ from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, find_evidence
 from policies.checkpoint.folder import CheckpointFolder, read_folder
 from policies.checkpoint.lerobot_model import fill, make_policy
+from policies.device import choose_device
 from policies.extra import extra_missing
 from policies.model import Interface, Timings
 from policies.rtc import Leftover, RawChunk
@@ -147,7 +148,7 @@ def load_checkpoint(
     evidence = find_evidence(folder, fps, units)
     torch = _import_torch()
     torch.set_num_threads(threads)
-    device = _device(torch, device)
+    device = choose_device(torch, device)
     with redirect_stdout(stderr):  # LeRobot prints while it loads; stdout may be a program's
         policy = make_policy(folder.path, folder.kind, device)
         fill(folder.path, folder.kind, policy)
@@ -158,21 +159,6 @@ def load_checkpoint(
     checkpoint = Checkpoint(folder, evidence, device, policy, preprocess, postprocess)
     checkpoint.reset()
     return checkpoint
-
-
-def _device(torch: Any, wanted: str) -> str:
-    """Torch's name of the device, after trying it. Raises CheckpointError."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=wanted)
-    except (RuntimeError, AssertionError) as error:  # what torch raises without CUDA or with a typo
-        raise CheckpointError(
-            f"There is no device {wanted!r} to run the policy on: {error}",
-            "The GPU is not there, its driver is too old for this torch, or the name is wrong.",
-            "Set policy.device to auto or cpu, or look at nvidia-smi.",
-        ) from error
-    return wanted
 
 
 def _import_torch() -> Any:

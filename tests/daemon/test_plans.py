@@ -32,7 +32,9 @@ class Robot:
         self.asked: list[RequestKind] = []
         self.state, self.version = State.HOLDING, 1
         self.children: dict[str, Any] = {}
-        self.policy_slot = None
+        self.policy_slot: dict[str, Any] | None = None
+        self.handover_ns = 0
+        self.latency = SimpleNamespace(forget=lambda: None, stages={})
         self.twin = SimpleNamespace(alive=True)
         config = load(simulated=True).config
         self.clock = VirtualClock()
@@ -75,7 +77,11 @@ class Robot:
         return self.tick()
 
     def tick(self) -> dict[str, Any]:
-        return {"state": int(self.state), "handover_version": self.version}
+        return {
+            "state": int(self.state),
+            "handover_version": self.version,
+            "handover_ns": self.handover_ns,
+        }
 
     # as Motion
     def ask(self, kind: RequestKind, _source: object) -> Any:
@@ -360,3 +366,34 @@ def test_a_policy_process_that_reads_nothing_is_said_so(robot: Robot) -> None:
         pending = robot.loads("A" * 1000)
     with pytest.raises(DaemonError, match="takes no messages"):
         pending.poll()
+
+
+def test_a_policy_process_that_hangs_with_the_arm_is_ended_with_a_reason_and_the_arm_held(
+    robot: Robot,
+) -> None:
+    """Control holds by itself when plans run out; this says why, and lets a load begin anew."""
+    robot.has_loaded()
+    robot.policy_slot = slot(robot.clock.now_ns())
+    robot.give_to(State.POLICY)
+    robot.handover_ns = robot.clock.now_ns()
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 4 * NS_PER_S)
+    robot.desk.receive()
+    assert robot.desk.status.phase == "running"  # a busy machine is not a dead one
+    robot.policy_slot = slot(robot.clock.now_ns())
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 4 * NS_PER_S)
+    robot.desk.receive()
+    assert robot.desk.status.phase == "running"
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 2 * NS_PER_S)
+    robot.desk.receive()
+    status = robot.desk.status
+    assert status.phase == "failed"
+    assert "no sign" in status.error and status.likely and status.do
+    assert robot.asked[-1] is RequestKind.HOLD
+    assert not robot.children[POLICY].running
+    robot.give_to(State.HOLDING)
+    robot.has_loaded("B")  # by a new process
+    assert robot.children[POLICY].running
+
+
+def slot(stamp_ns: int) -> dict[str, Any]:
+    return {"stamp_ns": stamp_ns, "inference_us": 0, "observation_age_us": 0, "chunks": 3}

@@ -72,7 +72,7 @@ def test_a_verdict_is_not_found_for_another_checkpoint_calibration_or_robot() ->
         key(fps=30.0),
         key(units="range_m100_100"),
         key(n_action_steps=20),
-        key(ensemble="newest"),
+        key(mode="ensemble newest:0.01"),
         key(rename={"a": "b"}),
         key(prints=(before,)),
         key(prints=(fingerprint(calibration),)),

@@ -355,26 +355,25 @@ def test_a_replay_that_dies_leaves_an_arm_that_holds(daemon: Daemon) -> None:
     assert sensor.fastest_rad_s < SINKING_RAD_S
 
 
-def test_a_policy_that_freezes_or_dies_leaves_an_arm_that_stands(daemon: Daemon) -> None:
+def test_a_policy_that_freezes_or_dies_leaves_an_arm_that_holds_and_a_reason(
+    daemon: Daemon,
+) -> None:
     pytest.importorskip("torch")
     daemon.raised()
-    daemon.robot.request(LoadPolicy(path=str(ACT)), timeout_s=120)
-    for number in (signal.SIGSTOP, signal.SIGKILL):
+    for number, words in ((signal.SIGSTOP, "no sign"), (signal.SIGKILL, "ended")):
+        daemon.robot.request(LoadPolicy(path=str(ACT)), timeout_s=120)
         daemon.robot.request(RunPolicy(), timeout_s=40)
         daemon.until(lambda status: status.policy.phase == "running")
         daemon.pause(0.5, 2.0)
-        victim = daemon.hurt("policy", number)
-        if number is signal.SIGKILL:
-            daemon.until(lambda status: status.state == "holding")
-        time.sleep(PLAN_S)
+        daemon.hurt("policy", number)
+        status = daemon.until(lambda status: status.policy.phase == "failed")
+        assert words in status.policy.error and status.policy.likely and status.policy.do
+        daemon.until(lambda status: status.state == "holding")
+        time.sleep(PLAN_S if number is signal.SIGKILL else 0.5)
         with Sensor(daemon.runtime) as sensor:
             time.sleep(1.0)
         assert sensor.fastest_rad_s < STANDING_RAD_S
         assert daemon.torque() == [1] * 6
-        if number is signal.SIGSTOP:
-            os.kill(victim.pid, signal.SIGCONT)
-            daemon.robot.request(Hold())
-            daemon.until(lambda status: status.state == "holding")
 
 
 def test_a_supervisor_that_is_frozen_costs_ten_seconds_and_the_arm_is_parked(

@@ -30,7 +30,9 @@ def config(monkeypatch: pytest.MonkeyPatch) -> Config:
     )
 
 
-def make_act(folder: Path, cameras: tuple[str, ...] = (), *, environment: bool = True) -> Path:
+def make_act(
+    folder: Path, cameras: tuple[str, ...] = (), *, environment: bool = True, seed: int = 7
+) -> Path:
     """Save an ACT of the real architecture with random weights; its mean action is near 20°."""
     import torch
     from lerobot.configs.types import FeatureType, PolicyFeature
@@ -38,7 +40,7 @@ def make_act(folder: Path, cameras: tuple[str, ...] = (), *, environment: bool =
     from lerobot.policies.act.modeling_act import ACTPolicy
     from lerobot.policies.factory import make_pre_post_processors
 
-    torch.manual_seed(7)
+    torch.manual_seed(seed)
     inputs = {"observation.state": PolicyFeature(FeatureType.STATE, (6,))}
     if environment:
         inputs["observation.environment_state"] = PolicyFeature(FeatureType.ENV, (7,))

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.executor import Executor, ExecutorSettings, Proposal, Refusal
+from policies.modes import Mode, Rtc
 from policies.plan import Chunk, Ensemble
+from policies.rtc import RawChunk, Schedule
 from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.layouts import PLAN_WAYPOINTS, plan_layout
 from robotd.states import Source, Verdict
@@ -183,8 +185,9 @@ def test_chunks_of_another_robot_or_handover_are_refused() -> None:
     executor.hand_over(2, 5000)
     assert executor.offer(constant_chunk(1, 6000, 1), 6000) is Refusal.OLD_HANDOVER
     assert executor.offer(constant_chunk(1, 5000, 2), 6000) is Refusal.OLD_HANDOVER
-    wide = Chunk(1, 2, 6000, STEP_NS, np.zeros((50, 7)))
-    assert executor.offer(wide, 6000) is Refusal.WRONG_SHAPE
+    for shape in ((50, 7), (0, 6), (50,)):
+        other = Chunk(1, 2, 6000, STEP_NS, np.zeros(shape))
+        assert executor.offer(other, 6000) is Refusal.WRONG_SHAPE
 
 
 def test_after_a_refusal_of_the_twin_the_arm_holds_and_a_fresh_chunk_is_asked_for() -> None:
@@ -249,7 +252,7 @@ def test_the_goal_does_not_jump_at_a_seam() -> None:
 
 
 def test_ensembling_never_asks_a_chunk_for_times_it_does_not_cover() -> None:
-    how = replace(SETTINGS, ensemble=Ensemble("newest"), n_action_steps=1)
+    how = replace(SETTINGS, mode=Mode(ensemble=Ensemble("newest")), n_action_steps=1)
     world = World(Executor(how), 2, (5, 10), (3, 4))
     world.hand_over()
     for _ in range(600):
@@ -269,3 +272,92 @@ def test_one_cold_inference_does_not_slow_replanning_for_ever() -> None:
     for _ in range(120 * 20):
         world.tick()
     assert executor.delay_ns < 60 * NS_PER_MS
+
+
+def numbered(chunk_id: int, observation_ns: int) -> Chunk:
+    """Action k is k in the model's words."""
+    raw = RawChunk(
+        np.tile(np.arange(50, dtype=np.float32)[:, None], (1, 8)), np.ones(6, np.float32)
+    )
+    return replace(constant_chunk(chunk_id, observation_ns, 1), raw=raw)
+
+
+def guided_executor(**settings: int) -> Executor:
+    mode = Mode(rtc=Rtc(horizon=6, schedule=Schedule.EXP, max_weight=5.0))
+    executor = Executor(replace(SETTINGS, mode=mode, **settings))
+    executor.hand_over(1, 0)
+    return executor
+
+
+def play(executor: Executor, chunk: Chunk, now_ns: int) -> None:
+    assert executor.offer(chunk, now_ns) is None
+    assert executor.propose(now_ns, HELD) is not None
+    assert executor.answer(chunk.id, Verdict.PASS, now_ns)
+
+
+def test_the_next_chunk_is_told_what_is_left_from_its_own_observation_on() -> None:
+    executor = guided_executor()
+    assert executor.leftover(1000) is None  # nothing is being played
+    play(executor, numbered(1, 1000), 1000)
+    leftover = executor.leftover(1000 + 12 * STEP_NS)
+    assert leftover is not None and leftover.state is not None
+    np.testing.assert_array_equal(leftover.actions[:, 0], np.arange(12, 50))
+    assert (leftover.schedule, leftover.max_weight) == (Schedule.EXP, 5.0)
+    assert leftover.horizon == leftover.delay_steps + 6
+    # Rows and steps need not fall together: between two actions the path is straight.
+    between = executor.leftover(1000 + int(12.5 * STEP_NS))
+    assert between is not None
+    np.testing.assert_allclose(between.actions[:, 0], np.arange(12.5, 49), atol=1e-6)
+    assert executor.leftover(1000 + 50 * STEP_NS) is None  # nothing is left
+
+
+def test_a_plan_under_judgement_is_what_the_next_chunk_goes_on_from() -> None:
+    executor = guided_executor()
+    play(executor, numbered(1, 1000), 1000)
+    now_ns = 1000 + 20 * STEP_NS
+    assert executor.offer(numbered(2, now_ns), now_ns) is None
+    assert executor.propose(now_ns, HELD) is not None
+    leftover = executor.leftover(now_ns + STEP_NS)
+    assert leftover is not None and leftover.actions[0, 0] == 1
+    executor.answer(2, Verdict.REJECT, now_ns + STEP_NS)
+    assert executor.leftover(now_ns + 2 * STEP_NS) is None  # the arm holds: nothing to go on from
+
+
+def test_the_frozen_prefix_is_counted_in_actions_that_control_consumed() -> None:
+    """The clock says 60 ms, one action; control took the plan up four waypoints in."""
+    executor = guided_executor()
+    assert executor.delay_steps(STEP_NS) == 2
+    play(executor, numbered(1, 1000), 1000)
+    assert executor.awaited_id == 1
+    assert executor.taken_up(1, 4) == 5
+    assert executor.awaited_id is None
+    assert executor.taken_up(1, 9) == 0  # once is enough
+    leftover = executor.leftover(1000 + 20 * STEP_NS)
+    assert leftover is not None and leftover.delay_steps == 5
+    # The next one's plan begins three actions into its chunk, and control at its second waypoint.
+    observed_ns = 1000 + 20 * STEP_NS
+    play(executor, numbered(2, observed_ns), observed_ns + 3 * STEP_NS)
+    assert executor.taken_up(2, 1) == 5
+
+
+def test_in_real_time_chunking_what_is_under_way_is_not_touched() -> None:
+    """Whatever the guided chunk says of them: until the verdict the arm follows the old plan."""
+    executor = guided_executor(crossfade_ns=0)
+    play(executor, numbered(1, 1000), 1000)
+    executor._verdicts_ns.append(3 * STEP_NS)
+    now_ns = 1000 + 20 * STEP_NS
+    executor.offer(numbered(2, now_ns), now_ns)
+    proposal = executor.propose(now_ns, HELD)
+    assert proposal is not None
+    np.testing.assert_array_equal(proposal.goals_rad[:4], 1.0)
+    np.testing.assert_array_equal(proposal.goals_rad[4:], 2.0)
+
+
+def test_a_plan_that_ran_out_is_said_with_both_times() -> None:
+    executor = Executor(SETTINGS)
+    executor.hand_over(1, 0)
+    assert executor.starvation(10_000) == ""  # it has not begun
+    play(executor, constant_chunk(1, 1000, 1, length=10), 1000)
+    assert executor.starvation(1000 + 5 * STEP_NS) == ""
+    said = executor.starvation(1000 + 11 * STEP_NS)
+    assert "667 ms" in said and "the arm holds" in said

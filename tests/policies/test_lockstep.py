@@ -17,6 +17,7 @@ from policies.plan import parse_ensemble
 from policies.runner import Answer
 from robotd.clock import NS_PER_MS, NS_PER_S, VirtualClock
 from robotd.errors import CheckpointError
+from robotd.latency import stages_us
 from robotd.policy_channel import Load
 from robotd.states import State, Verdict
 
@@ -44,6 +45,7 @@ class World:
         self.proposals: list[tuple[int, Proposal]] = []
         self.answers = True
         self.blocks_x = 0.2
+        self.following = 0  # from the tick after the verdict, as control does
         self.runner = PolicyRunner(
             policy,
             config,
@@ -72,8 +74,13 @@ class World:
                 "handover_ns": self.handover_ns,
                 "applied_rad": (0.0,) * 6,
                 "present_position_ticks": ENCODER,
+                "plan_id": self.following,
+                "plan_index": 0 if self.following else -1,
+                "write_ns": self.clock.now_ns() + 1,
             }
             answer, self.answer = self.answer, None
+            if answer is not None:
+                self.following = answer.plan_id
             proposal = self.runner.step(tick, answer)
             if proposal is not None:
                 self.proposals.append((self.clock.now_ns(), proposal))
@@ -156,7 +163,7 @@ def test_ensembling_as_often_as_rows_come_blends_what_chunks_say(
     request = Load(path=str(saved_act), ensemble="newest:0.01")
     policy = load_policy(request, config, load_calibrations(config))
     assert policy.settings.n_action_steps == 1
-    assert policy.settings.ensemble == parse_ensemble("newest")
+    assert policy.settings.mode.ensemble == parse_ensemble("newest")
     world = World(policy, config)
     for step in range(60):
         world.blocks_x = 0.2 + 0.002 * step
@@ -185,9 +192,102 @@ def test_a_chunk_that_is_no_number_moves_nothing_and_ends_the_run_in_three_parts
 ) -> None:
     world = World(policy, config)
     poison = np.full((CHUNK, 6), np.nan)
-    monkeypatch.setattr(LoadedPolicy, "predict", lambda _self, _observation: poison)
+    monkeypatch.setattr(LoadedPolicy, "predict", lambda *_: poison)
     with pytest.raises(CheckpointError, match="not a finite number") as caught:
         world.run(100)
     assert caught.value.likely and caught.value.do
     assert not world.proposals
     assert world.runner.runner.executor.starved(world.clock.now_ns())
+
+
+@pytest.mark.parametrize("shape", [(CHUNK, 7), (CHUNK,), (0, 6)])
+def test_a_chunk_of_another_shape_moves_nothing_and_is_named(
+    policy: LoadedPolicy, config: Config, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    """From a server, or a checkpoint that was changed on the disk after it was fitted."""
+    world = World(policy, config)
+    monkeypatch.setattr(type(policy.model), "predict", lambda *_, **__: np.zeros(shape))
+    with pytest.raises(CheckpointError, match="another number of joints"):
+        world.run(100)
+    assert not world.proposals
+
+
+def test_a_gpu_without_memory_and_a_model_that_raises_end_the_run_in_three_parts(
+    policy: LoadedPolicy, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    failures = {
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."): "not enough mem",
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"): "RuntimeError: mat1 and mat2",
+    }
+    for failure, words in failures.items():
+        world = World(policy, config)
+        world.run(60)
+        proposed = len(world.proposals)
+        assert proposed
+
+        def fail(*_: object, failure: Exception = failure, **__: object) -> None:
+            raise failure
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(policy.model), "predict", fail)
+            with pytest.raises(CheckpointError, match=words) as caught:
+                world.run(200)
+        assert caught.value.likely and caught.value.do
+        assert len(world.proposals) == proposed
+
+
+def test_what_each_chunk_took_is_known_to_the_first_goal_written(
+    policy: LoadedPolicy, config: Config
+) -> None:
+    latency_ns = 150 * NS_PER_MS
+    world = World(policy, config, latency_ns)
+    world.run(600)
+    records = world.runner.runner.latency.take()
+    assert [record["id"] for record in records] == [
+        p.id for _, p in world.proposals[: len(records)]
+    ]
+    assert len(records) >= len(world.proposals) - 1
+    for record, (proposed_ns, proposal) in zip(records, world.proposals, strict=False):
+        stages = stages_us(record)
+        assert stages is not None
+        assert stages["infer"] == latency_ns // 1000
+        assert record["captured_ns"] <= proposal.observation_ns
+        assert record["proposed_ns"] == proposed_ns
+        assert record["written_ns"] > record["judged_ns"] > record["proposed_ns"]
+        parts = sum(value for stage, value in stages.items() if stage != "total")
+        assert abs(stages["total"] - parts) <= len(stages)  # rounding: no time is nobody's
+        assert record["consumed"] >= latency_ns // proposal.step_ns + 1
+
+
+def test_a_queue_that_is_popped_is_never_called_an_inference(
+    policy: LoadedPolicy, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LeRobot's `select_action` infers once in n calls and pops a queue in the others: timed by
+    the call, a policy of 50 ms looks like one of 1 ms. Here every time is that of a whole chunk."""
+    import time
+
+    own = policy.model.policy.predict_action_chunk  # type: ignore[attr-defined]
+    calls: list[int] = []
+
+    def slow(batch: object) -> object:
+        calls.append(1)
+        time.sleep(0.05)
+        return own(batch)
+
+    monkeypatch.setattr(policy.model.policy, "predict_action_chunk", slow)  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        policy.model.policy,  # type: ignore[attr-defined]
+        "select_action",
+        lambda _batch: pytest.fail("actions do not come out of a queue"),
+    )
+    values = {
+        "observation.state": policy.border.state(ENCODER),
+        "observation.environment_state": np.full(7, 0.1, np.float32),
+    }
+    for number in range(1, 6):
+        policy.predict(Observation(1, 1, 1, values))
+        assert len(calls) == number
+        assert policy.timings.infer_ns >= 50 * NS_PER_MS
+        assert policy.timings.overhead_ns > 0

@@ -1,5 +1,6 @@
 """The policy and replay processes on a made-up runtime folder: ticks in, plans out, no arm."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from config.schema import Config
 from policies.border import Border, load_calibrations
 from robotd import policy_channel
 from robotd.frames import FrameRingWriter
+from robotd.latency import CHUNK, stages_us
 from robotd.layouts import ENVIRONMENT_STATE, POLICY, plan_layout, tick_layout
 from robotd.policy_channel import (
     POLICY_SOCKET,
@@ -29,10 +31,11 @@ from robotd.policy_channel import (
     Shutdown,
     Trouble,
 )
-from robotd.shm import RingWriter, SlotReader, SlotWriter
+from robotd.shm import RingReader, RingWriter, SlotReader, SlotWriter
 from robotd.states import Source, State, Verdict
 
-from .conftest import CHUNK, ROWS, recorded_row
+from .conftest import CHUNK as ACTIONS
+from .conftest import ROWS, make_act, recorded_row
 
 TICK_NS = 1_000_000_000 // 120
 ENCODER = (2045, 2080, 2057, 1965, 2098, 2600)
@@ -64,6 +67,8 @@ class Stage:
         self.proposals: list[dict[str, Any]] = []
         self.seen = 0
         self.answers = True
+        self.following = 0
+        self.world = (0.2,) * 7
         self.messages: list[FromProcess] = []
 
     def start(self, module: str, socket: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -87,7 +92,7 @@ class Stage:
         time.sleep(1 / 120)
         self.index += 1
         now_ns = time.monotonic_ns()
-        self.environment.write({"stamp_ns": now_ns, "values": (0.2,) * 7})
+        self.environment.write({"stamp_ns": now_ns, "values": self.world})
         self.ticks.append(
             self.blank
             | {
@@ -98,6 +103,9 @@ class Stage:
                 "handover_ns": self.handover_ns,
                 "present_position_ticks": ENCODER,
                 "applied_rad": self.applied_rad,
+                "plan_id": self.following,
+                "plan_index": 0 if self.following else -1,
+                "write_ns": now_ns,
             }
         )
         proposal = self._newest_proposal()
@@ -105,6 +113,7 @@ class Stage:
             self.proposals.append(proposal)
             if self.answers:
                 self.plans.write(proposal | {"verdict": int(Verdict.PASS)})
+                self.following = proposal["id"]
         for socket in self.sockets.values():
             while socket.poll(0):
                 self.messages.append(policy_channel.decode_from_process(socket.recv()))
@@ -137,6 +146,16 @@ class Stage:
         assert record is not None
         return record
 
+    def budgets(self) -> list[dict[str, Any]]:
+        """The latency budgets of the chunks that were followed."""
+        try:
+            ring = RingReader(self.runtime / "chunks", CHUNK)
+        except FileNotFoundError:
+            return []
+        found = [ring.read(index) for index in range(ring.count)]
+        ring.close()
+        return [each for each in found if each is not None and each["written_ns"]]
+
     def close(self) -> None:
         for process in self.processes:
             if process.poll() is None:
@@ -167,7 +186,7 @@ def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handov
     stage.until(lambda: stage.heard(Ready), 120)
     ready = stage.heard(Ready)[0]
     assert ready.id == 2
-    assert (ready.kind, ready.fps, ready.units, ready.chunk) == ("act", 15, "degrees", CHUNK)
+    assert (ready.kind, ready.fps, ready.units, ready.chunk) == ("act", 15, "degrees", ACTIONS)
     assert stage.policy_slot()["ready"] and not stage.policy_slot()["chunks"]
     for _ in range(30):
         stage.tick()
@@ -185,6 +204,11 @@ def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handov
     assert ids == sorted(set(ids))
     slot = stage.policy_slot()
     assert slot["chunks"] >= 4 and 0 < slot["inference_us"] < 1_000_000
+    stage.until(stage.budgets)
+    for budget in stage.budgets():
+        stages = stages_us(budget)
+        assert budget["id"] in ids and stages is not None and stages["infer"] > 0
+        assert stages["total"] >= stages["preprocess"] + stages["infer"] + stages["post"]
 
     stage.answers = False
     count = len(stage.proposals)
@@ -233,6 +257,51 @@ def test_after_a_failed_load_nothing_is_loaded_and_superseded_loads_are_skipped(
     for _ in range(60):
         stage.tick()
     assert len(stage.proposals) == count
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_exchanged_while_the_arm_holds_and_the_old_one_plays_no_more(
+    stage: Stage, saved_act: Path, tmp_path: Path
+) -> None:
+    """One process, two checkpoints after each other; and one that says NaN in the middle of a run
+    is ended with words, after which the process takes the next."""
+    other = make_act(tmp_path / "other", environment=True, seed=8)
+    shutil.copy(saved_act / "robotd_ckpt.json", other)
+    process = stage.start("policies.serve", POLICY_SOCKET)
+    plans: dict[int, np.ndarray] = {}
+    for number, path in ((1, saved_act), (2, other)):
+        count = len(stage.proposals)
+        stage.send(POLICY_SOCKET, Load(id=number, path=str(path), mode="chunk"))
+        stage.until(lambda number=number: number in [r.id for r in stage.heard(Ready)], 120)  # type: ignore[misc]
+        assert stage.heard(Ready)[-1].mode == "chunk"
+        assert len(stage.proposals) == count  # while it loaded nothing was proposed
+        stage.give_to(State.POLICY)
+        stage.until(lambda count=count: len(stage.proposals) > count)  # type: ignore[misc]
+        plans[number] = np.asarray(stage.proposals[count]["goal_rad"])
+        stage.give_to(State.HOLDING)
+        stage.tick()
+    # The same picture of the same moment, by other weights.
+    assert np.abs(plans[1] - plans[2]).max() > 1e-3
+    before_ns = stage.policy_slot()["stamp_ns"]
+    stage.until(lambda: stage.policy_slot()["stamp_ns"] > before_ns)  # it lives, though it rests
+
+    stage.give_to(State.POLICY)
+    count = len(stage.proposals)
+    stage.until(lambda: len(stage.proposals) > count)
+    stage.world = (float("inf"),) * 7
+    stage.until(lambda: stage.heard(Failed))
+    failed = stage.heard(Failed)[0]
+    assert failed.kind == "CheckpointError" and "not a finite number" in failed.what
+    assert failed.likely and failed.do
+    count = len(stage.proposals)
+    for _ in range(30):
+        stage.tick()
+    assert len(stage.proposals) == count and process.poll() is None
+    stage.world = (0.2,) * 7
+    stage.give_to(State.HOLDING)
+    stage.tick()
+    stage.send(POLICY_SOCKET, Load(id=3, path=str(saved_act)))
+    stage.until(lambda: stage.heard(Ready)[-1].id == 3, 120)
 
 
 @pytest.mark.slow

@@ -147,6 +147,9 @@ class World:
                 "handover_version": 1,
                 "handover_ns": self.handover_ns,
                 "applied_rad": tuple(self.applied_rad),
+                "plan_id": 0 if self.plan is None else self.plan.id,
+                "plan_index": -1 if self.plan is None else 0,
+                "write_ns": now_ns,
             }
             answer = None
             if not self.twin_answers:

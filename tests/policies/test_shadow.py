@@ -7,7 +7,9 @@ import numpy.typing as npt
 import pytest
 
 from policies.executor import ExecutorSettings
+from policies.model import Timings
 from policies.observation import Observation
+from policies.rtc import Leftover
 from policies.runner import Answer
 from policies.shadow import SHADOW_VERSION, Shadow
 from robotd.clock import NS_PER_S, VirtualClock
@@ -39,7 +41,12 @@ class Policy:
     def reset(self) -> None:
         self.resets += 1
 
-    def predict(self, observation: Observation) -> npt.NDArray[np.float64]:
+    raw = None
+    timings = Timings()
+
+    def predict(
+        self, observation: Observation, leftover: Leftover | None = None
+    ) -> npt.NDArray[np.float64]:
         self.versions.add(observation.handover_version)
         return np.full((10, 6), AWAY_RAD)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from robotd.status import PolicyStatus, StageLatency
 from tui.flow import fitted
 from tui.look import Look
 from tui.verdict_lines import warnings
@@ -92,11 +93,24 @@ def _policy(view: View, width: int) -> list[Text]:
     if policy.chunks:
         text.append(f"  {policy.inference_ms:.0f} ms", style=look.text)
         text.append(f"  sees {policy.observation_age_ms:.0f} ms old", style=look.dim)
-    lines = [text]
+    lines = [text, *_latency(look, policy)]
     if policy.told:
         told = (f"{look.alert} is told {policy.told}", look.warn)
         lines += fitted([[told]], width, 2, 2)
+    if policy.probed == "fail":
+        lines += fitted([[(f"{look.alert} probe {policy.probe}", look.bad)]], width, 2, 2)
     return lines
+
+
+def _latency(look: Look, policy: PolicyStatus) -> list[Text]:
+    """From a picture to the goal that came of it, and the model's own part."""
+    if "total" not in policy.latency:
+        return []
+    total, infer = policy.latency["total"], policy.latency.get("infer", StageLatency())
+    text = Text(f"{policy.mode}  " if policy.mode else "", style=look.dim)
+    text.append(f"picture to goal {total.p50_ms:.0f} ms", style=look.text)
+    text.append(f"  p95 {total.p95_ms:.0f}", style=look.dim)
+    return [text.append(f"  model {infer.p50_ms:.0f}", style=look.dim)]
 
 
 def _shadow(view: View, width: int) -> list[Text]:
