@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE, RobotFeatures
 from policies.checkpoint.evidence import Evidence, names_differ
+from policies.embodiment import NO_VIEW
 from policies.model import Interface
 from robotd.errors import CheckpointError
 
@@ -40,7 +41,7 @@ def fit(
     """Match the checkpoint's features with the robot's, or raise CheckpointError naming each one.
 
     `rename` maps a key of the checkpoint to one of the robot; camera names may stand for their
-    whole keys (`front=overhead`).
+    whole keys (`front=overhead`). A model that does without a picture is shown none for `none`.
     """
     renamed = {_whole_key(a, model.inputs): _whole_key(b, robot.keys) for a, b in rename.items()}
     problems = [
@@ -53,11 +54,15 @@ def fit(
     mappable = False
     for key, feature in model.inputs.items():
         source = renamed.get(key, key)
+        any_picture = model.views_may_miss and feature.type == "VISUAL"
+        if any_picture and source == NO_VIEW:
+            continue  # masked on purpose
         if source not in robot.keys:
-            candidates = [k for k in free if robot.shape(k) == feature.shape]
+            pictures = [k for k in free if any_picture and k.startswith(IMAGES)]
+            candidates = pictures or [k for k in free if robot.shape(k) == feature.shape]
             mappable = mappable or bool(candidates)
             problems.append(_missing(source, candidates))
-        elif robot.shape(source) != feature.shape:
+        elif robot.shape(source) != feature.shape and not any_picture:
             problems.append(
                 f"{key} has shape {feature.shape} in the checkpoint, "
                 f"the robot's {source} has {robot.shape(source)}"

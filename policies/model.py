@@ -43,11 +43,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """A model's own inputs and outputs by key, and its name (folder or URL) for people."""
+    """A model's own inputs and outputs by key, and its name (folder or URL) for people.
+
+    `views_may_miss`: it does without a picture that is not given, and resizes those that are.
+    """
 
     name: str
     inputs: Mapping[str, Feature]
     outputs: Mapping[str, Feature]
+    views_may_miss: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,10 @@ class ModelOptions:
 
     `fps` and `units` override the evidence. `device` is torch's word, `auto` the GPU where there is
     one; `threads` are torch's on the CPU. The rest is for Pi0: `tokenizer` a file or folder,
-    `dtype` auto (bf16 on a GPU, f32 on the CPU), `num_steps` the Euler steps, `compile` what is
-    done to make a GPU fast, `seed` that of the noise (None: another in every process).
+    `dtype` auto (bf16 on a GPU, f32 on the CPU), `num_steps` the Euler steps (0: the checkpoint's),
+    `compile` what is done to make a GPU fast, `seed` that of the noise (None: another in every
+    process), `embodiment` a row of `config/embodiments/` or a file (empty: by what the checkpoint
+    shows).
     """
 
     fps: float | None = None
@@ -66,9 +72,10 @@ class ModelOptions:
     threads: int = 1
     tokenizer: str = ""
     dtype: Dtype = "auto"
-    num_steps: int = 10
+    num_steps: int = 0
     compile: Compile = "auto"
     seed: int | None = None
+    embodiment: str = ""
 
 
 class Model(Protocol):
@@ -142,9 +149,21 @@ class Model(Protocol):
 
 
 def load_model(source: str | Path, options: ModelOptions) -> Model:
-    """Load a checkpoint. Raises CheckpointError for whatever is wrong with it or the device."""
+    """Load a checkpoint, or connect to a server (`ws://…`). Raises CheckpointError for whatever is
+    wrong with it or the device, PolicyServerError for a server that cannot be reached."""
+    from policies.checkpoint.container import open_container
     from policies.checkpoint.loading import load_checkpoint
+    from policies.remote import connect_model
+    from policies.server.client import is_server
 
+    if is_server(str(source)):
+        return connect_model(str(source), options)
+
+    container = open_container(Path(source))
+    if container.is_pi0:
+        from policies.pi0.loading import load_pi0
+
+        return load_pi0(container, options)
     return load_checkpoint(
         Path(source),
         fps=options.fps,

@@ -1,0 +1,217 @@
+"""How a Pi0 checkpoint wants to be used: what its container says, and what its framework always did.
+
+Weights tell the dimensions; the rest (how pictures were padded, what the prompt looked like, which
+formula normalised, how long a chunk is) is provenance. It comes from `robotd_ckpt.json` where that
+says it, else from the framework's own files, else from what every release of that framework did.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from config.embodiment import ROLES
+from policies.checkpoint.container import Container
+from policies.checkpoint.folder import Feature
+from policies.checkpoint.norms import ACTION, STATE
+from policies.checkpoint.pi0_layout import Pi0Kind
+from policies.model import Interface
+from policies.pi0.normalise import Normaliser, make_normaliser
+from policies.pi0.pictures import PadMode
+from policies.pi0.prompt import PromptStyle, StateText
+from robotd.errors import CheckpointError
+
+OWN_STATE = "state"
+"""The key of the state where no config.json names one (openpi)."""
+
+_PROMPT_TOKENS: dict[Pi0Kind, int] = {"pi0": 48, "pi05": 200}
+_OPENPI_HORIZON = 50
+_LEROBOT_PAD: dict[str, PadMode] = {"g1": "lerobot03", "g2": "lerobot04", "g3": "lerobot06"}
+_EMPTY_CAMERA = "observation.images.empty_camera_"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pi0Settings:
+    """Everything about a checkpoint that is not a weight.
+
+    `views` are its own keys in the network's order. `delta` [A] says which actions are relative to
+    the state, and `adds_state` whether that is undone here (LeRobot) or by an embodiment (openpi).
+    `width` is the size of the network's actions, `state_width` of its state, `side` of its
+    pictures in pixels.
+    """
+
+    kind: Pi0Kind
+    name: str
+    horizon: int
+    horizon_source: str
+    n_action_steps: int
+    steps: int
+    views: tuple[str, ...]
+    state_key: str
+    pad: PadMode
+    pad_source: str
+    prompt: PromptStyle
+    state: Normaliser
+    action: Normaliser
+    delta: npt.NDArray[np.bool_]
+    adds_state: bool
+    action_size: int
+    width: int
+    state_width: int
+    side: int
+    interface: Interface
+
+    @property
+    def embodied(self) -> bool:
+        """Whether it needs an embodiment to know a robot's values: openpi's files name none."""
+        return self.state_key == OWN_STATE
+
+
+def read_settings(container: Container) -> Pi0Settings:
+    """Raises CheckpointError for what cannot be used as it is."""
+    lerobot = container.framework == "lerobot"
+    if lerobot:
+        _refuse_old_aloha(container)
+    kind, dims, config = container.pi0_kind, container.dims, container.config
+    width, state_width = dims.action, dims.state or dims.action
+    horizon, horizon_source = container.horizon
+    if not horizon:
+        horizon, horizon_source = _OPENPI_HORIZON, "openpi's default"
+    pad, pad_source = padding(container)
+    interface = _interface(container, dims.image_size, width, state_width)
+    views = tuple(key for key, f in interface.inputs.items() if f.type == "VISUAL")
+    action_size = interface.outputs[ACTION].shape[0]
+    return Pi0Settings(
+        kind=kind,
+        name=interface.name,
+        horizon=horizon,
+        horizon_source=horizon_source,
+        n_action_steps=int(config.get("n_action_steps", horizon)),
+        steps=int(config.get("num_inference_steps", config.get("num_steps", 10))),
+        views=views,
+        state_key=STATE if lerobot else OWN_STATE,
+        pad=pad,
+        pad_source=pad_source,
+        prompt=_prompt(container, kind, state_width),
+        state=_normaliser(container, STATE),
+        action=_normaliser(container, ACTION),
+        delta=_delta(container, action_size),
+        adds_state=lerobot,
+        action_size=action_size,
+        width=width,
+        state_width=state_width,
+        side=dims.image_size,
+        interface=interface,
+    )
+
+
+def _interface(container: Container, side: int, width: int, state_width: int) -> Interface:
+    name = str(container.path)
+    if container.framework != "lerobot":
+        views = {role: Feature("VISUAL", (3, side, side)) for role in ROLES}
+        return Interface(
+            name,
+            {**views, OWN_STATE: Feature("STATE", (state_width,))},
+            {ACTION: Feature("ACTION", (width,))},
+            views_may_miss=True,
+        )
+    inputs = {k: f for k, f in container.inputs.items() if not k.startswith(_EMPTY_CAMERA)}
+    inputs.setdefault(STATE, Feature("STATE", (state_width,)))
+    outputs = {ACTION: container.outputs.get(ACTION, Feature("ACTION", (width,)))}
+    if not any(feature.type == "VISUAL" for feature in inputs.values()):
+        raise CheckpointError(
+            f"{name} names no camera.",
+            "Its config.json was saved before it was given a dataset's features.",
+            "Train or save it with its dataset, or add the cameras to input_features.",
+        )
+    return Interface(name, inputs, outputs, views_may_miss=True)
+
+
+def padding(container: Container) -> tuple[PadMode, str]:
+    if container.sidecar.image_pad:
+        return container.sidecar.image_pad, "robotd_ckpt.json"
+    if container.framework == "lerobot":
+        return _LEROBOT_PAD[container.generation], f"written by LeRobot ({container.generation})"
+    return "openpi", "written by openpi"
+
+
+def _prompt(container: Container, kind: Pi0Kind, state_width: int) -> PromptStyle:
+    config, sidecar = container.config, container.sidecar
+    said = config.get("tokenizer_max_length") or config.get("max_token_len")
+    state: StateText = "none"
+    if sidecar.state_text:
+        state = sidecar.state_text
+    elif kind == "pi05":
+        # LeRobot up to 0.5 filled the state up before it put it into bins (huggingface/lerobot
+        # #2891).
+        old = container.framework == "lerobot" and container.generation in ("g1", "g2")
+        state = "padded" if old else "plain"
+        if config.get("discrete_state_input") is False:
+            state = "none"
+    return PromptStyle(
+        length=sidecar.prompt_tokens or int(said or _PROMPT_TOKENS[kind]),
+        state=state,
+        cleaned=container.framework != "lerobot" or kind == "pi05",
+        state_size=state_width,
+        pi05=kind == "pi05",
+    )
+
+
+def _normaliser(container: Container, key: str) -> Normaliser:
+    norm = container.norm
+    mode = norm.modes.get("STATE" if key == STATE else "ACTION", "IDENTITY")
+    if not container.stats and mode != "IDENTITY":
+        raise _no_statistics(container)
+    what = f"{key} of {container.path}"
+    return make_normaliser(container.stats.get(key, {}), mode, norm.formula, norm.eps, what)
+
+
+def _no_statistics(container: Container) -> CheckpointError:
+    if len(container.assets.found) > 1:
+        return CheckpointError(
+            f"{container.path} has the statistics of several robots: "
+            f"{', '.join(container.assets.found)}.",
+            "It is a base model; each robot of its training has a folder under assets/.",
+            "Say which is this one's, in robotd_ckpt.json beside params/: "
+            f'{{"asset_id": "{container.assets.found[0]}"}}.',
+        )
+    return CheckpointError(
+        f"{container.path} has no statistics: its actions would stay between -1 and 1.",
+        "The assets/ folder was not copied with the weights (openpi's converter loses it), or the "
+        "policy was saved without its dataset.",
+        "Put them in: robotd ckpt stats PATH --from DATASET (or the norm_stats.json it was trained "
+        "with) --out COPY.",
+    )
+
+
+def _delta(container: Container, size: int) -> npt.NDArray[np.bool_]:
+    """Which actions are relative to the state, by the sidecar or LeRobot's `use_relative_actions`."""
+    mask = np.zeros(size, np.bool_)
+    if container.sidecar.delta_mask:
+        said = container.sidecar.delta_mask[:size]
+        mask[: len(said)] = said
+    elif container.config.get("use_relative_actions"):
+        names = list(container.config.get("action_feature_names") or [])[:size]
+        excluded = [
+            str(n).lower() for n in container.config.get("relative_exclude_joints") or [] if n
+        ]
+        mask[:] = True
+        for index, name in enumerate(names):
+            mask[index] = not any(word in str(name).lower() for word in excluded)
+    return mask
+
+
+def _refuse_old_aloha(container: Container) -> None:
+    """Two switches of LeRobot up to 0.3 that change every number, and only for that robot."""
+    on: list[Any] = [
+        key
+        for key in ("adapt_to_pi_aloha", "use_delta_joint_actions_aloha")
+        if container.config.get(key)
+    ]
+    if on:
+        raise CheckpointError(
+            f"{container.path} was trained for an ALOHA ({', '.join(on)}).",
+            "Its states and actions are in that robot's convention, inside the model.",
+            "It cannot move this arm; use a checkpoint that was trained on an SO-101.",
+        )

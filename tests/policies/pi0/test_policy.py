@@ -1,0 +1,274 @@
+"""A tiny Pi0 as a policy: from any container the same, on this robot like an ACT, never a guess."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from config.schema import Config
+from policies.border import load_calibrations
+from policies.checkpoint.container import open_container
+from policies.checkpoint.evidence import amend_sidecar
+from policies.loaded import load_policy
+from policies.model import ModelOptions, load_model
+from policies.observation import Observation
+from policies.pi0 import loading
+from policies.pi0.placing import memory_need, refuse_what_does_not_fit, released
+from policies.pi0.policy import Pi0Policy
+from policies.pi0.sampling import Guide, NetworkInputs
+from policies.rtc import Leftover
+from robotd.errors import CheckpointError
+from robotd.policy_channel import Load
+
+from ..checkpoint import tiny_pi0
+
+TASK = "put the block into the bowl"
+GIGA = 1e9
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same tiny Pi0 in its six containers. Do not write into them."""
+    root, values = tmp_path_factory.mktemp("tiny"), tiny_pi0.arrays()
+    return {name: write(root / name, values) for name, write in tiny_pi0.CONTAINERS.items()}
+
+
+def loaded(folder: Path, tokenizer: Path, **options: Any) -> Pi0Policy:
+    wanted = ModelOptions(
+        device="cpu", tokenizer=str(tokenizer), embodiment="so101", seed=0, **options
+    )
+    policy = load_model(folder, wanted)
+    assert isinstance(policy, Pi0Policy)
+    return policy
+
+
+def seen(policy: Pi0Policy, views: int = 3, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    values: dict[str, Any] = {
+        key: rng.integers(0, 256, (28, 28, 3), np.uint8) for key in policy.settings.views[:views]
+    }
+    values[policy.settings.state_key] = rng.normal(0, 0.5, 32).astype(np.float32)
+    return values
+
+
+def test_six_containers_give_the_same_actions(tiny: dict[str, Path], tokenizer_file: Path) -> None:
+    """Un-normalised they differ by openpi's epsilon, a millionth of the deviation."""
+    chunks, raw = {}, {}
+    for name, folder in tiny.items():
+        policy = loaded(folder, tokenizer_file)
+        assert policy.kind == "pi0" and policy.chunk == tiny_pi0.HORIZON
+        noise = np.random.default_rng(5).standard_normal((10, 32), np.float32)
+        chunks[name] = policy.predict(seen(policy), TASK, noise=noise)
+        assert policy.raw is not None
+        raw[name] = policy.raw.actions
+    assert len(chunks) == 6
+    for name in chunks:
+        np.testing.assert_allclose(raw[name], raw["openpi-torch"], atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(chunks[name], chunks["openpi-torch"], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("container", ["openpi-torch", "lerobot-g3"])
+def test_a_pi0_moves_this_robot_through_the_same_door_as_an_act(
+    tiny: dict[str, Path],
+    container: str,
+    tokenizer_file: Path,
+    config: Config,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    folder = tiny[container]
+    if container.startswith("lerobot"):
+        folder = six_joints(tmp_path)
+    request = Load(
+        path=str(folder),
+        task=TASK,
+        tokenizer=str(tokenizer_file),
+        embodiment="so101" if container.startswith("openpi") else "",
+        rename={
+            "observation.images.base_0_rgb": "overhead",
+            "observation.images.left_wrist_0_rgb": "wrist",
+        }
+        if container.startswith("lerobot")
+        else {},
+    )
+    policy = load_policy(request, config, load_calibrations(config))
+    assert policy.model.kind == "pi0" and set(policy.fit.cameras) == {"overhead", "wrist"}
+    values = {
+        "observation.state": policy.border.state((2045, 2080, 2057, 1965, 2098, 2600)),
+        "observation.images.overhead": np.zeros((64, 64, 3), np.uint8),
+        "observation.images.wrist": np.full((64, 64, 3), 200, np.uint8),
+    }
+    chunk = policy.predict(Observation(0, 1, 0, values))
+    assert chunk.shape == (10, 6) and np.isfinite(chunk).all()
+    assert policy.timings.infer_ns > 0
+    policy.reset()
+    again = policy.predict(Observation(0, 1, 0, values))
+    assert np.abs(again - chunk).max() > 1e-6, "another chunk starts from another noise"
+
+
+def six_joints(folder: Path) -> Path:
+    """LeRobot's container with this robot's six joints and two cameras in its config.json."""
+    import json
+
+    made = tiny_pi0.write_lerobot(folder / "six", tiny_pi0.arrays(), "g3")
+    path = made / "config.json"
+    content = json.loads(path.read_text())
+    content["input_features"]["observation.state"]["shape"] = [6]
+    content["output_features"]["action"]["shape"] = [6]
+    del content["input_features"]["observation.images.right_wrist_0_rgb"]
+    path.write_text(json.dumps(content))
+    return made
+
+
+def test_a_view_that_is_not_there_is_masked(tiny: dict[str, Path], tokenizer_file: Path) -> None:
+    """Not black and seen: what the masked picture would show changes nothing."""
+    policy = loaded(tiny["orbax-released"], tokenizer_file)
+    noise = policy.draw()[0]
+    values = seen(policy, views=2)
+    without = policy.predict(values, TASK, noise=noise)
+    black = {**values, policy.settings.views[2]: np.zeros((28, 28, 3), np.uint8)}
+    assert np.abs(policy.predict(black, TASK, noise=noise) - without).max() > 1e-4
+    inputs = policy.inputs(black, TASK)
+    masked = replace(inputs, views=np.array([True, True, False]))
+    chunk = policy.sampler.sample(policy.sampler.prepare(masked), noise[None], 10, None)
+    np.testing.assert_allclose(policy.settings.action.back(chunk)[0], without, atol=1e-5)
+    with pytest.raises(CheckpointError, match="shown no picture"):
+        policy.predict({"state": values["state"]}, TASK)
+
+
+def test_a_seed_repeats_an_episode(tiny: dict[str, Path], tokenizer_file: Path) -> None:
+    runs = []
+    for _ in range(2):
+        policy = loaded(tiny["openpi-torch"], tokenizer_file)
+        policy.reset()
+        runs.append([policy.predict(seen(policy), TASK) for _ in range(2)])
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert np.abs(runs[0][0] - runs[0][1]).max() > 1e-4
+
+
+def test_a_chunk_goes_on_from_what_is_left_of_the_last(
+    tiny: dict[str, Path], tokenizer_file: Path
+) -> None:
+    """Also where actions are relative to a state that has moved on since."""
+    policy = loaded(tiny["openpi-torch"], tokenizer_file)
+    policy.relative_to_state(np.array([True] * 5 + [False]))
+    before = seen(policy)
+    first = policy.predict(before, TASK) + moved(policy, before)
+    assert policy.raw is not None
+    now = {**before, "state": before["state"] + 0.3}
+    left = Leftover(policy.raw.actions[2:], 4, 8, state=policy.raw.state)
+    noise = policy.draw()[0]
+    free = policy.predict(now, TASK, noise=noise) + moved(policy, now)
+    held = policy.predict(now, TASK, noise=noise, leftover=left) + moved(policy, now)
+    jump, naive = (
+        np.abs(held - shifted(first))[:4, :6].max(),
+        np.abs(free - shifted(first))[:4, :6].max(),
+    )
+    assert jump < naive / 3
+
+
+def moved(policy: Pi0Policy, values: dict[str, Any]) -> np.ndarray:
+    """What an embodiment adds to relative actions."""
+    offset = np.zeros(32)
+    offset[:5] = values["state"][:5]
+    return offset
+
+
+def shifted(chunk: np.ndarray) -> np.ndarray:
+    return np.concatenate([chunk[2:], chunk[-2:]])
+
+
+class SleepingSampler:
+    """A network that takes 50 ms for every chunk and gives the noise back."""
+
+    device, acceleration = "cpu", "none"
+
+    def prepare(self, inputs: NetworkInputs) -> NetworkInputs:
+        return inputs
+
+    def synchronize(self) -> None:
+        pass
+
+    def pulled(self, values: np.ndarray) -> np.ndarray:
+        return values
+
+    def sample(
+        self, prepared: Any, noise: np.ndarray, steps: int, guide: Guide | None
+    ) -> np.ndarray:
+        time.sleep(0.05)
+        return noise
+
+
+def test_only_the_networks_own_time_is_called_inference(
+    tiny: dict[str, Path], tokenizer_file: Path
+) -> None:
+    real = loaded(tiny["openpi-torch"], tokenizer_file)
+    policy = Pi0Policy(real.settings, SleepingSampler(), real.tokenizer, real.evidence, seed=0)
+    began_ns = time.monotonic_ns()
+    policy.predict(seen(policy), TASK)
+    took_ns = time.monotonic_ns() - began_ns
+    parts = policy.timings
+    assert parts.infer_ns >= 50_000_000
+    assert parts.preprocess_ns > 0 and parts.post_ns > 0
+    assert parts.overhead_ns + parts.infer_ns <= took_ns
+
+
+def test_what_does_not_fit_is_refused_with_figures_before_it_is_read(
+    tiny: dict[str, Path], tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = memory_need("pi0", released("pi0"), itemsize=2, views=3, prompt=48)
+    half = memory_need("pi0", released("pi0"), itemsize=2, views=2, prompt=48)
+    assert 5.0 * GIGA < half.device < need.device < 6.5 * GIGA < need.weights * 1.25
+    with pytest.raises(CheckpointError, match=r"needs 5\.\d GB on cuda .* 4\.0 GB are free"):
+        refuse_what_does_not_fit(
+            need, device="cuda", free_device=int(4 * GIGA), free_host=int(64 * GIGA), name="x"
+        )
+    refuse_what_does_not_fit(
+        need, device="cuda", free_device=int(7 * GIGA), free_host=int(16 * GIGA), name="x"
+    )
+    monkeypatch.setattr(loading, "free_memory", lambda: 1000)
+    with pytest.raises(CheckpointError, match="GB of this computer's memory"):
+        loaded(tiny["openpi-torch"], tokenizer_file)
+
+
+def test_nothing_is_loaded_without_a_tokenizer(
+    tiny: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_HOME", "HF_HUB_CACHE", "OPENPI_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    with pytest.raises(CheckpointError, match="no tokenizer"):
+        load_model(tiny["openpi-torch"], ModelOptions(device="cpu", embodiment="so101"))
+
+
+def test_weights_that_are_not_all_there_are_never_replaced_by_random_ones(
+    tiny: dict[str, Path], tokenizer_file: Path
+) -> None:
+    import torch
+
+    from policies.pi0.sampler import load_sampler
+
+    container = open_container(tiny["openpi-torch"])
+    tensors = container.pi0_tensors()
+    del tensors["action_out_proj.bias"]
+    with pytest.raises(CheckpointError, match=r"missing: action_out_proj\.bias"):
+        load_sampler(tensors, "pi0", container.dims, device="cpu", dtype=torch.float32)
+
+
+def test_how_pictures_were_padded_comes_from_who_wrote_the_checkpoint(
+    tiny: dict[str, Path], tokenizer_file: Path, tmp_path: Path
+) -> None:
+    found = {name: loaded(folder, tokenizer_file).settings.pad for name, folder in tiny.items()}
+    assert found == {
+        "openpi-torch": "openpi",
+        "lerobot-g1": "lerobot03",
+        "lerobot-g2": "lerobot04",
+        "lerobot-g3": "lerobot06",
+        "orbax-released": "openpi",
+        "orbax-training": "openpi",
+    }
+    own = tiny_pi0.write_openpi_torch(tmp_path / "own", tiny_pi0.arrays())
+    amend_sidecar(own, image_pad="lerobot04")
+    assert loaded(own, tokenizer_file).settings.pad == "lerobot04"
