@@ -95,6 +95,15 @@ class Border:
         values = [m.rad_from_lerobot(arm) for m, arm in zip(self._maps, arms, strict=True)]
         return np.concatenate(values, axis=-1)
 
+    def units_from_rad(self, pose_rad: npt.ArrayLike) -> Array:
+        """Radians [..., joints] in LeRobot's units: the inverse of `actions_rad` within the ranges.
+
+        ValueError when not finite.
+        """
+        arms = self._split(np.asarray(pose_rad, np.float64))
+        values = [m.lerobot_from_rad(arm) for m, arm in zip(self._maps, arms, strict=True)]
+        return np.concatenate(values, axis=-1)
+
     def _split(self, values: npt.NDArray[np.generic]) -> list[npt.NDArray[np.generic]]:
         if values.shape[-1] != self.joints:
             raise ValueError(f"{values.shape[-1]} joint values where the robot has {self.joints}")

@@ -4,7 +4,7 @@ Outside it takes the robot's keys and gives the robot's actions in LeRobot's uni
 the model its own views and state, and undoes that on what comes out (`policies/embodiment.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, cast
 
@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from policies.border import ACTION, IMAGES, STATE, RobotFeatures
 from policies.checkpoint.digests import FileDigests
-from policies.checkpoint.evidence import Evidence
+from policies.checkpoint.evidence import Evidence, Units
 from policies.checkpoint.folder import Feature
 from policies.embodiment import NO_VIEW, Adapter, padded
 from policies.embodiment_choice import ARM, Chosen
 from policies.model import Interface, Model, Timings
+from policies.poses import PoseStage
 from policies.rtc import Leftover, RawChunk
 from robotd.errors import CheckpointError
 
@@ -29,9 +30,15 @@ class EmbodiedModel:
     """`inner` as a policy of this robot. Made by `embody`."""
 
     def __init__(
-        self, inner: Model, adapter: Adapter, robot: RobotFeatures, chosen: Chosen
+        self,
+        inner: Model,
+        adapter: Adapter,
+        robot: RobotFeatures,
+        chosen: Chosen,
+        stage: PoseStage | None = None,
     ) -> None:
         self.inner = inner
+        self._stage = stage
         self.adapter = adapter
         self.chosen = chosen
         sources = {source for source, _ in adapter.views.values()}
@@ -39,7 +46,7 @@ class EmbodiedModel:
         self._interface = Interface(
             inner.interface.name,
             {key: _feature(key, robot) for key in robot.keys if key in sources},
-            {ACTION: Feature("ACTION", (adapter.row.action_size,))},
+            {ACTION: Feature("ACTION", (len(robot.joints),))},
         )
         self._evidence = replace(
             inner.evidence,
@@ -116,7 +123,8 @@ class EmbodiedModel:
         }
         shown[MODEL_STATE] = state.astype(np.float32)
         actions = self.inner.predict(shown, seen.prompt, noise=noise, leftover=leftover)
-        return self.adapter.to_robot(actions, seen.state)
+        own = self.adapter.to_robot(actions, seen.state)
+        return own if self._stage is None else self._stage(own, np.asarray(values[STATE]))
 
 
 class Conventional(Model, Protocol):
@@ -133,29 +141,46 @@ class Conventional(Model, Protocol):
 
 
 def for_robot(
-    model: Model, robot: RobotFeatures, rename: Mapping[str, str]
+    model: Model,
+    robot: RobotFeatures,
+    rename: Mapping[str, str],
+    stage: Callable[[Units], PoseStage] | None = None,
 ) -> tuple[Model, Mapping[str, str]]:
     """The model as one of this robot's, and what is left to be renamed.
 
-    A model that needs no embodiment comes back as it is. Raises CheckpointError.
+    A model that needs no embodiment comes back as it is. `stage` makes the inverse kinematics of a
+    model that says poses, for a robot spoken to in those units; None where there is none. Raises
+    CheckpointError.
     """
     chosen = getattr(model, "chosen", None)
     if chosen is None:
         return model, rename
     conventional = cast(Conventional, model)
-    embodied = embody(conventional, chosen, robot, rename)
+    embodied = embody(conventional, chosen, robot, rename, stage)
     conventional.relative_to_state(embodied.adapter.delta_mask)
     return embodied, {}
 
 
 def embody(
-    inner: Model, chosen: Chosen, robot: RobotFeatures, rename: Mapping[str, str]
+    inner: Model,
+    chosen: Chosen,
+    robot: RobotFeatures,
+    rename: Mapping[str, str],
+    stage: Callable[[Units], PoseStage] | None = None,
 ) -> EmbodiedModel:
     """Put the model behind its embodiment, or raise CheckpointError for what does not fit.
 
     `rename` maps views of the model to keys or cameras of the robot, `none` masks one.
     """
     row = chosen.row
+    poses = row.space == "end_effector"
+    if poses and stage is None:
+        raise CheckpointError(
+            f"{inner.interface.name} says poses of the fingers ({chosen.name}), and the policy "
+            "process has no inverse kinematics.",
+            "It needs a model of the arm, which only lock-step has.",
+            "Count its successes in the plant (robotd eval), or train in joint space for the arm.",
+        )
     problems = []
     if row.robot != ARM:
         problems.append(f"it is of {row.robot}, and this is an SO-101")
@@ -185,7 +210,8 @@ def embody(
             "Say another one (--embodiment NAME), name a camera (--rename base_0_rgb=CAMERA), or "
             "mask a view that it can do without (--rename left_wrist_0_rgb=none).",
         )
-    return EmbodiedModel(inner, adapter, robot, chosen)
+    made = stage(chosen.units) if poses and stage is not None else None
+    return EmbodiedModel(inner, adapter, robot, chosen, made)
 
 
 def _whole(name: str, robot: RobotFeatures) -> str:

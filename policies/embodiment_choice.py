@@ -51,7 +51,8 @@ def choose_embodiment(asked: str, folder: Path, kind: str, units: str = "") -> C
     known = rows()
     assets = read_assets(folder, sidecar.asset_id)
     for name, row in known.items():
-        if assets.chosen in row.recognise.asset_ids and kind in (row.recognise.kinds or (kind,)):
+        named = assets.chosen in (name, *row.recognise.asset_ids)
+        if assets.chosen and named and kind in (row.recognise.kinds or (kind,)):
             return Chosen(name, row, f"the statistics' name {ASSETS}/{assets.chosen}")
     units, source = (units or sidecar.units), "units said" if units else SIDECAR
     if units == "range_m100_100":

@@ -19,7 +19,8 @@ from policies.fit import Fit, fit
 from policies.model import Model, ModelOptions, Timings, load_model
 from policies.modes import choose
 from policies.observation import Observation
-from policies.playing import Played, played
+from policies.playing import AS_TRAINED, Played, played
+from policies.poses import PosesToJoints, pose_stage
 from policies.remote import RemoteModel
 from policies.rtc import Leftover, RawChunk
 from robotd.clock import NS_PER_MS, NS_PER_S
@@ -50,7 +51,7 @@ class LoadedPolicy:
     settings: ExecutorSettings
     task: str
     inference_ns: int  # of one warm chunk
-    played: Played = Played()
+    played: Played = AS_TRAINED
 
     @property
     def step_ns(self) -> int:
@@ -105,9 +106,16 @@ class LoadedPolicy:
 
 
 def load_policy(
-    request: Load, config: Config, calibrations: Mapping[str, Calibration], *, threads: int = 1
+    request: Load,
+    config: Config,
+    calibrations: Mapping[str, Calibration],
+    *,
+    threads: int = 1,
+    poses: PosesToJoints | None = None,
 ) -> LoadedPolicy:
     """Load, fit and warm up a checkpoint. Moves nothing, needs no network. See `load_checkpoint`.
+
+    `poses` is the inverse kinematics for one that says poses of the fingers, where there is any.
 
     Raises CheckpointError for a checkpoint that is damaged, does not say its rate or units, does
     not fit the robot, or gives something that is no action.
@@ -129,7 +137,10 @@ def load_policy(
             seed=config.policy.seed,
         ),
     )
-    model, rename = for_robot(model, robot, request.rename)
+    stage = None
+    if poses is not None:
+        stage = lambda units: pose_stage(poses, Border(config, calibrations, units))  # noqa: E731
+    model, rename = for_robot(model, robot, request.rename, stage)
     if isinstance(model, RemoteModel):
         model.introduce(robot, request.rename)
     fitted = fit(model.interface, model.evidence, robot, rename)
@@ -169,7 +180,7 @@ def _predict(
     values: Mapping[str, npt.NDArray[Any]],
     task: str,
     leftover: Leftover | None = None,
-    asked: Played = Played(),
+    asked: Played = AS_TRAINED,
 ) -> npt.NDArray[np.float64]:
     named = {key: values[source] for key, source in fitted.inputs.items()}
     actions = model.predict(named, task, leftover=leftover)

@@ -45,6 +45,9 @@ class Played:
         return ", ".join(said)
 
 
+AS_TRAINED = Played()
+
+
 def played(request: Load, joints: Sequence[str]) -> Played:
     """What a request asks for. Raises CheckpointError for what cannot be."""
     if not _SLOWEST <= request.time_scale <= _FASTEST:

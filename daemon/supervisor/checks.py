@@ -43,8 +43,12 @@ def surroundings_checks(now: Surroundings) -> tuple[Check, ...]:
         checks.append(_leader(now))
     if now.policy.phase != "none":
         checks.append(_policy(now.policy))
+        if now.policy.camera_differences:
+            checks.append(_policy_cameras(now.policy))
         if now.policy.rehearsal and (now.policy.rehearsed or not now.simulated):
             checks.append(_rehearsal(now.policy))
+        if now.policy.probed:
+            checks.append(_probe(now.policy))
     return tuple(checks)
 
 
@@ -154,7 +158,24 @@ def _policy(policy: PolicyStatus) -> Check:
     )
 
 
+def _policy_cameras(policy: PolicyStatus) -> Check:
+    """How this robot's cameras differ from those the policy was trained with."""
+    return Check(
+        name="policy cameras",
+        outcome="warn",
+        detail="; ".join(policy.camera_differences),
+        do=policy.camera_do,
+    )
+
+
 def _rehearsal(policy: PolicyStatus) -> Check:
     """What is known of the loaded policy on this robot; a simulated one need not be rehearsed."""
     outcome = "warn" if policy.rehearsal_do else "pass"
     return Check(name="rehearsal", outcome=outcome, detail=policy.rehearsal, do=policy.rehearsal_do)
+
+
+def _probe(policy: PolicyStatus) -> Check:
+    """Whether the loaded policy does what people did. A failed probe forbids running the policy, not
+    taking the arm: a person may still move it."""
+    outcome = "pass" if policy.probed == "pass" else "warn"
+    return Check(name="probe", outcome=outcome, detail=policy.probe, do=policy.probe_do)

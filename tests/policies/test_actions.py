@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from config.schema import Config
-from policies.actions import (
-    GripperChange,
-    PosesToJoints,
-    Reached,
-    gripper_indices,
-    parse_clip,
-)
+from policies.actions import GripperChange, gripper_indices, parse_clip
 from policies.border import Border, load_calibrations
+from policies.poses import PosesToJoints, Reached, pose_stage
 from robotd.errors import CheckpointError
 
 _VALUES = st.floats(-1e6, 1e6, allow_nan=False)
@@ -126,3 +121,20 @@ def test_fingers_stay_above_the_table_and_no_number_stays_none() -> None:
     assert ik.asked[0][0][2] == 0.03
     assert len(ik.asked) == 1
     assert np.isnan(angles[1:]).all()
+
+
+def test_a_pose_becomes_joints_in_the_robots_units_and_keeps_its_gripper(border: Border) -> None:
+    home = np.array([10.0, -20.0, 30.0, 40.0, -50.0, 60.0])
+    home_rad = border.actions_rad(home)
+
+    def stay(
+        position_m: Sequence[float], quaternion_wxyz: Sequence[float], seed_rad: np.ndarray
+    ) -> Reached:
+        return Reached(tuple(seed_rad), 0.0, True)
+
+    stage = pose_stage(PosesToJoints(stay), border)
+    poses = np.array([[0.2, 0, 0.1, 1, 0, 0, 0, 25.0], [np.nan] * 8])
+    goals = stage(poses, home)
+    np.testing.assert_allclose(goals[0], [10, -20, 30, 40, -50, 25], atol=1e-9)
+    assert np.isnan(goals[1]).all()
+    np.testing.assert_allclose(border.units_from_rad(home_rad), home, atol=1e-9)
