@@ -71,7 +71,7 @@ class TruthPlant:
         self._physics = self._plant.world.physics
         self._arm = self._physics.arms[0]
         self._joints = self._physics.index.arms[0]
-        self._plant.world.set_block(*_FAR_M, 0.0)  # a block in the way is the task's business
+        self._plant.world.set_object(*_FAR_M, 0.0)  # a block in the way is the task's business
         self._kind = self._kinds()
         self._near_model = copy.deepcopy(self._plant.model)
         self._near_model.geom_margin[:] = NEAR_M

@@ -30,6 +30,7 @@ from learning.world import (
 from robotd.errors import DatasetError
 from robotd.frames import Frame
 from sim.expert import HOME_RAD
+from sim.experts import expert_type
 from sim.kinematics import ArmKinematics
 from sim.model.camera_identity import view_identity
 from sim.tasks.spec import TaskSpec
@@ -64,8 +65,8 @@ def collect(
 ) -> Collected:
     """Record `episodes` successful demonstrations into the new or matching dataset at `root`.
 
-    `config` comes from `lockstep_config`. With `cameras` every configured camera is rendered for each row, some
-    twenty times slower. Raises DatasetError when the expert fails too often or the dataset cannot take the rows.
+    `config` comes from `lockstep_config`, with the same task. With `cameras` every configured camera is rendered for
+    each row, some twenty times slower. Raises DatasetError when the expert fails too often or the dataset cannot take the rows.
     """
     robot = config if cameras else msgspec.structs.replace(config, cameras={})
     body = _body(robot)
@@ -85,7 +86,8 @@ def collect(
                 session.start(spec)
                 recording = _Recording(body, session, task, Pictures.of(world) if cameras else None)
                 try:
-                    result = run_episode(world, task, ExpertDriver(kinematics, HOME_RAD), recording)
+                    driver = ExpertDriver(kinematics, HOME_RAD, expert_type(task))
+                    result = run_episode(world, task, driver, recording)
                 finally:
                     recording.close()
             if result.success:
@@ -102,7 +104,7 @@ def collect(
                 raise DatasetError(
                     f"The expert failed {len(failed)} of {len(kept) + len(failed)} episodes.",
                     "The plant or the limits were changed in a way the expert cannot cope with.",
-                    "Look at one: robotd eval --source scripted --episodes 5",
+                    f"Look at one: robotd eval --source scripted --task {task.name} --episodes 5",
                 )
             seed += 1
     finally:

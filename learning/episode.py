@@ -4,7 +4,8 @@ The drivers are the scripted expert and a loaded policy. Both move the arm only 
 by goals at 30 Hz, the policy by plans that the twin has checked.
 """
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,14 +18,16 @@ from policies.executor import Proposal
 from policies.loaded import LoadedPolicy
 from policies.lockstep import PolicyRunner
 from policies.runner import Answer
-from robotd.clock import NS_PER_S
+from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.frames import Frame
 from robotd.states import RequestKind, Source, Verdict
 from robotd.trajectory import Trajectory
-from sim.expert import Scene, ScriptedExpert, Step
+from sim.expert import ScriptedExpert
+from sim.expert_legs import Expert, Scene, Step
 from sim.kinematics import ArmKinematics
-from sim.tasks.outcome import Outcome, classify, completed_at
-from sim.tasks.spec import TaskSpec
+from sim.tasks.grip import Grip, grip_of
+from sim.tasks.outcome import LOST, Outcome, Trail, done_at, outcome_of
+from sim.tasks.spec import DrawerTask, TaskSpec
 
 EXPERT_HZ = 30
 """Goals a second, as a person's keyboard or script sends them."""
@@ -49,10 +52,15 @@ class Driver(Protocol):
 
 
 class ExpertDriver:
-    """The scripted expert behind the command slot."""
+    """A scripted expert behind the command slot: `kind` is that of the task (`sim.experts`)."""
 
-    def __init__(self, kinematics: ArmKinematics, home_rad: tuple[float, ...]) -> None:
-        self._expert = ScriptedExpert(kinematics, home_rad)
+    def __init__(
+        self,
+        kinematics: ArmKinematics,
+        home_rad: tuple[float, ...],
+        kind: type[Expert] = ScriptedExpert,
+    ) -> None:
+        self._expert = kind(kinematics, home_rad)
         self.last: Step | None = None
 
     def begin(self, world: LockStepWorld) -> Tick:
@@ -95,13 +103,17 @@ class PolicyDriver:
         self._answer: Answer | None = None
         self.plans = 0
         self.rejected = 0
+        self.chunk_ms: list[float] = []  # wall times from observation to chunk
 
     def begin(self, world: LockStepWorld) -> Tick:
         return world.give_to(RequestKind.POLICY)
 
     def after(self, world: LockStepWorld, tick: Tick) -> bool:
         answer, self._answer = self._answer, None
+        chunks, began_ns = self._runner.runner.chunks, time.perf_counter_ns()
         proposal = self._runner.step(tick, answer)
+        if self._runner.runner.chunks != chunks:
+            self.chunk_ms.append((time.perf_counter_ns() - began_ns) / NS_PER_MS)
         if proposal is not None:
             verdict = self._judge(proposal, tick)
             self.plans += 1
@@ -131,7 +143,10 @@ def to_plan(proposal: Proposal, verdict: Verdict) -> Plan:
 
 @dataclass(frozen=True, slots=True)
 class EpisodeResult:
-    """How one episode went. `steps` are rows until the task had been done for its dwell time, or all rows."""
+    """How one episode went. `steps` are rows until the task had been done for its dwell time, or all rows.
+
+    `goal_distance_m` is from where the object ended to where it is wanted, in the table's plane.
+    """
 
     seed: int
     outcome: Outcome
@@ -139,10 +154,16 @@ class EpisodeResult:
     max_height_m: float
     goal_distance_m: float
     limited_ticks: int
+    grip: Grip
 
     @property
     def success(self) -> bool:
         return self.outcome is Outcome.SUCCESS
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the object was had and lost."""
+        return self.outcome in LOST
 
 
 def run_episode(
@@ -157,7 +178,6 @@ def run_episode(
     rows: list[RowTruth] = []
     limit = max_rows or round(task.time_limit_s * world.config.recording.fps)
     limited = 0
-    done_since = 0
     tick = driver.begin(world)
     while True:
         limited += any(tick["limited_by"])
@@ -167,38 +187,47 @@ def run_episode(
                 on_row(tick, world.environment())
             if len(rows) >= limit:
                 break
-            done_since = done_since + 1 if _completed(task, rows) is not None else 0
-            if stop_at_success and done_since:
+            lately = rows[-task.success.dwell_rows :]
+            if stop_at_success and done_at(task, _trail(lately)) is not None:
                 break
         if driver.after(world, tick):
             break
         tick = world.tick()
-    return _judge_rows(world.seed, task, rows, limited)
+    _, _, _, _, _, *wanted = world.environment()["values"]
+    return _judge_rows(world.seed, task, rows, limited, wanted)
 
 
-def _completed(task: TaskSpec, rows: list[RowTruth]) -> int | None:
-    last = rows[-task.success.dwell_rows :]
-    blocks, speeds, grippers = _arrays(last)
-    return completed_at(task, blocks, speeds, grippers)
-
-
-def _arrays(rows: list[RowTruth]) -> tuple[Any, Any, Any]:
-    return (
-        np.array([row.block_xyz_m for row in rows]),
-        np.array([row.block_speed_m_s for row in rows]),
-        np.array([row.gripper_rad for row in rows]),
+def _trail(rows: Sequence[RowTruth]) -> Trail:
+    return Trail(
+        object_xyz_m=np.array([row.object_xyz_m for row in rows]).reshape(-1, 3),
+        speed_m_s=np.array([row.object_speed_m_s for row in rows]),
+        gripper_rad=np.array([row.gripper_rad for row in rows]),
+        opened_m=np.array([row.opened_m for row in rows]),
     )
 
 
-def _judge_rows(seed: int, task: TaskSpec, rows: list[RowTruth], limited: int) -> EpisodeResult:
-    blocks, speeds, grippers = _arrays(rows)
-    at = completed_at(task, blocks, speeds, grippers)
-    goal = np.array([task.goal.x_m, task.goal.y_m])
+def _judge_rows(
+    seed: int, task: TaskSpec, rows: Sequence[RowTruth], limited: int, wanted_m: Sequence[float]
+) -> EpisodeResult:
+    trail = _trail(rows)
+    at = done_at(task, trail)
+    ended = trail.object_xyz_m[-1]
+    # Carried is what both fingers hold and the table does not; a drawer's handle never lies.
+    carried = [
+        row.held and (isinstance(task, DrawerTask) or row.object_xyz_m[2] > _CARRIED_M)
+        for row in rows
+    ]
     return EpisodeResult(
         seed=seed,
-        outcome=classify(task, blocks, at is not None),
+        outcome=outcome_of(task, trail),
         steps=len(rows) if at is None else at + 1,
-        max_height_m=float(blocks[:, 2].max()),
-        goal_distance_m=float(np.linalg.norm(blocks[-1, :2] - goal)),
+        max_height_m=float(trail.object_xyz_m[:, 2].max()),
+        goal_distance_m=float(np.linalg.norm(ended[:2] - np.asarray(wanted_m))),
         limited_ticks=limited,
+        grip=grip_of(
+            carried, [row.grip_margin for row in rows], np.array([row.in_hand_m for row in rows])
+        ),
     )
+
+
+_CARRIED_M = 0.02  # the block's centre: lying it is at 10 mm

@@ -1,21 +1,14 @@
-"""Counting successes: N seeds in lock-step, how each ended, and how sure that makes one.
+"""One episode after the other in lock-step: a policy or the scripted expert, judged.
 
-The same control, gate, executor and twin as on the arm, in eight plants that no demonstration was made in.
-`results.json` follows policies facts G5. Ten episodes cannot tell 80 % from 100 %, so every rate carries its Wilson
-interval.
+The same control, gate, executor and twin as on the arm, in eight plants that no demonstration was made in. What plays
+many of them, in parallel and with a report, is `learning.evaluation`; this is what an episode is there too.
 """
 
-import hashlib
-import json
-import math
-import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 from config.schema import Config
 from learning.episode import (
@@ -23,9 +16,11 @@ from learning.episode import (
     EpisodeResult,
     ExpertDriver,
     Judge,
+    OnRow,
     PolicyDriver,
     run_episode,
 )
+from learning.evaluation.statistics import wilson
 from learning.pictures import Pictures
 from learning.world import (
     LockStepWorld,
@@ -35,27 +30,15 @@ from learning.world import (
     lockstep_world,
 )
 from policies.executor import Proposal
+from policies.loaded import LoadedPolicy
 from robotd.policy_channel import Load
 from robotd.states import Verdict
 from robotd.trajectory import Trajectory
 from sim.expert import HOME_RAD
+from sim.experts import expert_type
 from sim.kinematics import ArmKinematics
-from sim.tasks.outcome import rates
 from sim.tasks.spec import TaskSpec
 from sim.twin.core import TwinCore
-
-Z_95 = 1.959964
-
-
-def wilson(successes: int, episodes: int) -> tuple[float, float]:
-    """The 95 % interval of a success rate (Wilson 1927): sensible at 0 and at N of N. (0, 1) for no episode."""
-    if episodes == 0:
-        return 0.0, 1.0
-    share = successes / episodes
-    spread = Z_95 * Z_95 / episodes
-    middle = share + spread / 2.0
-    half = Z_95 * math.sqrt(share * (1.0 - share) / episodes + spread / (4.0 * episodes))
-    return max(0.0, (middle - half) / (1.0 + spread)), min(1.0, (middle + half) / (1.0 + spread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +47,9 @@ class Evaluated:
 
     source: str
     results: tuple[EpisodeResult, ...]
-    max_steps: int
     plans: int
     plans_rejected: int
     inference_ms: tuple[float, ...]
-    verdict_ms: tuple[float, ...]
     wall_s: float
     cameras: tuple[str, ...] = ()  # a policy saw rendered pictures of these
     told: str = ""  # what it was told that a camera would have to see
@@ -90,19 +71,23 @@ def evaluate_expert(
     results = []
     for seed in seeds:
         with lockstep_world(config, seed, evaluation_plant(seed)) as world:
-            results.append(
-                _tell(run_episode(world, task, ExpertDriver(kinematics, HOME_RAD)), progress)
-            )
+            results.append(_tell(expert_episode(world, task, kinematics), progress))
     return Evaluated(
         source="scripted",
         results=tuple(results),
-        max_steps=_max_steps(config, task),
         plans=0,
         plans_rejected=0,
         inference_ms=(),
-        verdict_ms=(),
         wall_s=time.monotonic() - began_s,
     )
+
+
+def expert_episode(
+    world: LockStepWorld, task: TaskSpec, kinematics: ArmKinematics, on_row: OnRow | None = None
+) -> EpisodeResult:
+    """One episode of the task's scripted expert, to its own end."""
+    driver = ExpertDriver(kinematics, HOME_RAD, expert_type(task))
+    return run_episode(world, task, driver, on_row)
 
 
 class TwinJudge:
@@ -142,6 +127,34 @@ class _Watched:
         return self._driver.after(world, tick)
 
 
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One episode of a policy: its result, and who drove and judged."""
+
+    result: EpisodeResult
+    driver: PolicyDriver
+    judge: TwinJudge
+
+
+def policy_episode(
+    world: LockStepWorld,
+    task: TaskSpec,
+    policy: LoadedPolicy,
+    latency_ms: float,
+    on_row: OnRow | None = None,
+) -> Played:
+    """One episode of a policy, ended by success or the task's time limit.
+
+    `latency_ms` is the virtual time from observation to chunk. A policy with cameras is shown rendered pictures.
+    Raises CheckpointError for what is no action, ModelError when nothing can draw its pictures.
+    """
+    judge = TwinJudge(world.config)
+    with pictures_for(world, policy.fit.cameras) as pictures:
+        driver = PolicyDriver(policy, world, judge, round(latency_ms * 1e6), pictures)
+        result = run_episode(world, task, _Watched(driver, judge), on_row, stop_at_success=True)
+    return Played(result, driver, judge)
+
+
 def evaluate_policy(
     config: Config,
     task: TaskSpec,
@@ -150,39 +163,32 @@ def evaluate_policy(
     latency_ms: float = 30.0,
     progress: Progress | None = None,
 ) -> Evaluated:
-    """A checkpoint over `seeds`, each episode ended by success or the task's time limit.
+    """A checkpoint over `seeds`, one after the other in this process. See `policy_episode`.
 
-    `latency_ms` is the virtual time from observation to chunk: about what a small ACT takes on a busy CPU. Imports
-    torch. A policy with cameras is shown rendered pictures. Raises CheckpointError when the checkpoint cannot be
-    loaded, does not fit, or gives what is no action, ModelError when nothing can draw its pictures.
+    `latency_ms`: by default about what a small ACT takes on a busy CPU. Imports torch. Raises CheckpointError when the
+    checkpoint cannot be loaded, does not fit, or gives what is no action, ModelError when nothing can draw its
+    pictures.
     """
     from policies.loaded import load_policy
 
     policy = load_policy(request, config, lockstep_calibrations(config))
     began_s = time.monotonic()
     results: list[EpisodeResult] = []
-    verdict_ms: list[float] = []
     plans = rejected = 0
     for seed in seeds:
         with lockstep_world(config, seed, evaluation_plant(seed)) as world:
-            judge = TwinJudge(config)
-            with pictures_for(world, policy.fit.cameras) as pictures:
-                driver = PolicyDriver(policy, world, judge, round(latency_ms * 1e6), pictures)
-                result = run_episode(world, task, _Watched(driver, judge), stop_at_success=True)
-            results.append(_tell(result, progress))
-            plans += driver.plans
-            rejected += driver.rejected
-            verdict_ms += judge.verdict_ms
+            played = policy_episode(world, task, policy, latency_ms)
+            results.append(_tell(played.result, progress))
+        plans += played.driver.plans
+        rejected += played.driver.rejected
     return Evaluated(
         source=request.path,
         cameras=policy.fit.cameras,
         told=policy.fit.told,
         results=tuple(results),
-        max_steps=_max_steps(config, task),
         plans=plans,
         plans_rejected=rejected,
         inference_ms=(policy.inference_ns / 1e6,),
-        verdict_ms=tuple(verdict_ms),
         wall_s=time.monotonic() - began_s,
     )
 
@@ -206,79 +212,14 @@ def _tell(result: EpisodeResult, progress: Progress | None) -> EpisodeResult:
     return result
 
 
-def _max_steps(config: Config, task: TaskSpec) -> int:
-    return round(task.time_limit_s * config.recording.fps)
-
-
-def results_json(
-    evaluated: Evaluated, task: TaskSpec, n_action_steps: int | None, ensemble: str
-) -> dict[str, Any]:
-    """The evaluation as `results.json` (policies facts G5)."""
-    results = evaluated.results
-    summary = rates(
-        [result.outcome for result in results],
-        [result.steps for result in results],
-        evaluated.max_steps,
-    )
-    low, high = wilson(evaluated.successes, len(results))
-    checkpoint = Path(evaluated.source) / "model.safetensors"
-    lifted = task.failure.lifted_above_m
-    return {
-        "source": evaluated.source,
-        "ckpt_sha": _sha256(checkpoint),
-        "task": task.name,
-        "seeds": [result.seed for result in results],
-        "n_action_steps": n_action_steps,
-        "ensemble": ensemble,
-        "rendered_cameras": list(evaluated.cameras),
-        "told": evaluated.told,
-        "per_episode": [
-            {
-                "seed": result.seed,
-                "outcome": str(result.outcome),
-                "steps": result.steps,
-                "max_h": round(result.max_height_m, 4),
-                "lifted": result.max_height_m > lifted,
-                "dist": round(result.goal_distance_m, 4),
-                "limited_ticks": result.limited_ticks,
-            }
-            for result in results
-        ],
-        "rates": asdict(summary)
-        | {"successes": evaluated.successes, "ci95": [round(low, 4), round(high, 4)]},
-        "plans": {"proposed": evaluated.plans, "rejected": evaluated.plans_rejected},
-        "timing": {
-            "inference_ms": [round(value, 2) for value in evaluated.inference_ms],
-            "verdict_ms_p50": _median(evaluated.verdict_ms),
-            "verdict_ms_max": round(max(evaluated.verdict_ms, default=0.0), 2),
-            "wall_s": round(evaluated.wall_s, 1),
-        },
-    }
-
-
-def _median(values: Sequence[float]) -> float:
-    return round(statistics.median(values), 2) if values else 0.0
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-
-
-def write_results(path: Path, content: dict[str, Any]) -> None:
-    """Write `results.json` whole or not at all."""
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
-
-
 __all__ = [
     "Evaluated",
     "Judge",
     "TwinJudge",
     "evaluate_expert",
     "evaluate_policy",
+    "expert_episode",
     "pictures_for",
-    "results_json",
+    "policy_episode",
     "wilson",
-    "write_results",
 ]

@@ -11,7 +11,7 @@ import numpy as np
 
 from robotd.clock import NS_PER_S, Clock, MonotonicClock
 from sim.plant.world_client import WorldClient
-from sim.tasks.outcome import Outcome, classify, completed_at
+from sim.tasks.outcome import Outcome, Trail, done_at, outcome_of
 from sim.tasks.spec import TaskSpec
 
 
@@ -37,6 +37,7 @@ class LiveJudge:
         self._block: list[tuple[float, float, float]] = []
         self._speed: list[float] = []
         self._gripper: list[float] = []
+        self._opened: list[float] = []
         self._next_ns = self._clock.now_ns()
 
     def look(self) -> bool:
@@ -49,18 +50,25 @@ class LiveJudge:
         self._block.append((x, y, z))
         self._speed.append(truth.block_speed_m_s)
         self._gripper.append(truth.arms[0].gripper_rad)
+        self._opened.append(truth.opened_m)
         return self.completed
 
     @property
     def completed(self) -> bool:
         """Whether the task has been done, for as long as the dwell asks."""
-        block = np.array(self._block).reshape(-1, 3)
-        speed, gripper = np.array(self._speed), np.array(self._gripper)
-        return completed_at(self._task, block, speed, gripper) is not None
+        return done_at(self._task, self._trail()) is not None
 
     def outcome(self) -> Outcome:
         """How the episode ended, as of now."""
-        return classify(self._task, np.array(self._block).reshape(-1, 3), self.completed)
+        return outcome_of(self._task, self._trail())
+
+    def _trail(self) -> Trail:
+        return Trail(
+            np.array(self._block).reshape(-1, 3),
+            np.array(self._speed),
+            np.array(self._gripper),
+            np.array(self._opened),
+        )
 
     def close(self) -> None:
         """Close the connection."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from config.loader import load
+from config.scene import with_task
 from config.schema import Config
 from daemon.control.build import build_core
 from daemon.control.exchange import Command, MemoryExchange
@@ -48,9 +50,13 @@ def evaluation_plant(seed: int) -> int:
     return _FIRST_EVALUATION_PLANT + seed % PLANTS
 
 
-def lockstep_config(config: Config | None = None) -> Config:
-    """The shipped simulated robot (or `config`), without what lock-step has not: leader arms."""
+def lockstep_config(config: Config | None = None, task: str | None = None) -> Config:
+    """The shipped simulated robot (or `config`), without what lock-step has not: leader arms.
+
+    `task`: another task's things on the table. Raises ConfigError when there is none of that name.
+    """
     chosen = load(simulated=True).config if config is None else config
+    chosen = chosen if task is None else with_task(chosen, task)
     arms = {name: msgspec.structs.replace(arm, leader=None) for name, arm in chosen.arms.items()}
     return msgspec.structs.replace(chosen, arms=arms)
 
@@ -132,17 +138,25 @@ class PlantPort:
 
 @dataclass(frozen=True, slots=True)
 class RowTruth:
-    """What really was when a row was made: for judging outcomes, never for control."""
+    """What really was when a row was made: for judging outcomes, never for control.
 
-    block_xyz_m: tuple[float, float, float]
-    block_speed_m_s: float
+    The object is the block, or the drawer's handle. `held`: both fingers touch it. `grip_margin`: how many times the
+    block's weight the pads could hold. `in_hand_m`: from the tool centre to the object, in the hand's frame.
+    """
+
+    object_xyz_m: tuple[float, float, float]
+    object_speed_m_s: float
     gripper_rad: float
+    opened_m: float
+    held: bool
+    grip_margin: float
+    in_hand_m: tuple[float, ...]
 
 
 class LockStepWorld:
     """One robot in one plant in virtual time. Drive it with `tick`; close it at the end.
 
-    `config` comes from `lockstep_config`; `seed` says where the block lies, `plant_seed` which plant it is.
+    `config` comes from `lockstep_config`; `seed` says where the task's object lies, `plant_seed` which plant it is.
     `calibrations`, by arm, are a person's own: the plant's servos are then calibrated and mounted as those say.
     """
 
@@ -163,6 +177,7 @@ class LockStepWorld:
         }
         options = PlantOptions(
             plant_seed=plant_seed,
+            task=PlantOptions().task if config.simulation is None else config.simulation.task,
             leader=False,
             bimanual=bimanual,
             mounts=mounts,
@@ -275,7 +290,20 @@ class LockStepWorld:
         """What a judge sees now."""
         truth = self.plant.truth()
         x, y, z = truth.block_m
-        return RowTruth((x, y, z), truth.block_speed_m_s, truth.arms[0].gripper_rad)
+        arm = truth.arms[0]
+        held = arm.touches_block_fixed and arm.touches_block_moving
+        site = self.plant.index.arms[0].tcp_site
+        axes = self.plant.data.site_xmat[site].reshape(3, 3)
+        in_hand = (np.array(truth.block_m) - arm.tcp_m) @ axes
+        return RowTruth(
+            object_xyz_m=(x, y, z),
+            object_speed_m_s=truth.block_speed_m_s,
+            gripper_rad=arm.gripper_rad,
+            opened_m=truth.opened_m,
+            held=held,
+            grip_margin=self.plant.world.grip_margin() if held else 0.0,
+            in_hand_m=tuple(in_hand.tolist()),
+        )
 
 
 @contextmanager

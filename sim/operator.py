@@ -1,8 +1,9 @@
 """The scripted operator: the expert at the arm's controls, through the same client as any person.
 
 It asks for the arm as source `scripted`, sends goals at 30 Hz and lets go when it is done, told to stop, or somebody
-else has taken the arm. Where block and bowl are it learns from the plant, so it works with --sim
-only. A block that lies in the bowl already is laid out anew first, as a person would between two episodes.
+else has taken the arm. Which task it is, and where its things are, it learns from the robot's configuration and from
+the plant, so it works with --sim only. What is done already is laid out anew first, as a person would between two
+episodes.
 """
 
 import time
@@ -10,6 +11,9 @@ from collections.abc import Mapping
 from threading import Event
 from typing import Any
 
+import msgspec
+
+from config.schema import Config
 from robotd.client import Robot
 from robotd.clock import NS_PER_S
 from robotd.errors import DaemonError, StateError
@@ -17,19 +21,20 @@ from robotd.layouts import ENVIRONMENT_STATE, tick_layout
 from robotd.messages import Goal, Hold, Teleop
 from robotd.shm import RingReader, SlotReader
 from robotd.states import State
-from sim.expert import HOME_RAD, Scene, ScriptedExpert, Step
+from sim.expert_legs import HOME_RAD, Expert, Scene, Step
+from sim.experts import expert_type
 from sim.kinematics import ArmKinematics
 from sim.plant.server_paths import ENVIRONMENT_FILE, PLANT_FOLDER
 from sim.plant.world_client import WorldClient
+from sim.tasks.spec import DrawerTask, TaskSpec, load_task
 
 SOURCE = "scripted"
 GOALS_HZ = 30
 _TICK_STALE_S = 0.5
-_IN_BOWL_M = 0.06
 
 
 def run(robot: Robot, stop: Event) -> Step | None:
-    """One pick and place with the arm that `robot` is connected to. Returns the expert's last answer.
+    """The task of its table done once with the arm that `robot` is connected to. Returns the expert's last answer.
 
     None when `stop` was set or the arm was taken away before the expert answered. Raises StateError when the arm
     cannot be had (not armed, two arms, no simulation), DaemonError when daemon or plant do not answer.
@@ -38,9 +43,10 @@ def run(robot: Robot, stop: Event) -> Step | None:
     ticks = _ticks(robot)
     world = _open_environment(robot)
     try:
-        _lay_out(robot, world)
+        task = _task(robot)
+        _lay_out(robot, world, task)
         version = int(robot.request(Teleop(source=SOURCE))["handover_version"])
-        expert = ScriptedExpert(ArmKinematics(), HOME_RAD)
+        expert = expert_type(task)(ArmKinematics(), HOME_RAD)
         last = _operate(robot, ticks, world, expert, version, stop)
         if _owns(_newest(ticks), version):
             robot.request(Hold())
@@ -54,7 +60,7 @@ def _operate(
     robot: Robot,
     ticks: RingReader,
     world: SlotReader,
-    expert: ScriptedExpert,
+    expert: Expert,
     version: int,
     stop: Event,
 ) -> Step | None:
@@ -84,6 +90,13 @@ def _operate(
         else:
             next_s = time.monotonic()
     return step
+
+
+def _task(robot: Robot) -> TaskSpec:
+    """What is to be done on the simulated table."""
+    config = msgspec.json.decode((robot.runtime / "config.json").read_bytes(), type=Config)
+    assert config.simulation is not None  # `_check` has refused a real arm
+    return load_task(config.simulation.task)
 
 
 def _check(robot: Robot) -> None:
@@ -143,10 +156,11 @@ def _owns(tick: Mapping[str, Any], version: int) -> bool:
     return bool(tick["state"] == State.TELEOP and tick["handover_version"] == version)
 
 
-def _lay_out(robot: Robot, world: SlotReader) -> None:
-    """Put a block that is in the bowl back to a new start."""
+def _lay_out(robot: Robot, world: SlotReader, task: TaskSpec) -> None:
+    """Put what is where it is wanted back to a new start."""
+    done_m = task.open_m / 2.0 if isinstance(task, DrawerTask) else task.success.half_width_m
     x, y, _, _, _, bowl_x, bowl_y = _environment(world)
-    if max(abs(x - bowl_x), abs(y - bowl_y)) > _IN_BOWL_M:
+    if max(abs(x - bowl_x), abs(y - bowl_y)) > done_m:
         return
     client = WorldClient(robot.runtime)
     try:

@@ -28,6 +28,9 @@ _SILENT_S = 20.0
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="the robot's name (default: the configuration's)")
     parser.add_argument("--sim", action="store_true", help="with the body in MuJoCo")
+    parser.add_argument(
+        "--task", help="--sim: whose things stand on the table: block_in_bowl, push_block, …"
+    )
     parser.add_argument("--config", help="a configuration file, or the name of a shipped profile")
     parser.add_argument("--foreground", action="store_true", help="do not detach; log here")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -36,9 +39,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.foreground:
         _warn_of_logout()
-        command = _command(args.name, args.sim, args.config)
+        command = _command(args.name, args.sim, args.config, args.task)
         os.execv(command[0], [*command, "--foreground"])
-    ready = start_daemon(args.name, simulated=args.sim, config=args.config)
+    ready = start_daemon(args.name, simulated=args.sim, config=args.config, task=args.task)
     for note in ready.get("notes", ()):
         print(f"rehearsal: {note}", file=sys.stderr)
     _warn_of_logout()
@@ -61,7 +64,9 @@ def _warn_of_logout() -> None:
         )
 
 
-def start_daemon(name: str | None, *, simulated: bool, config: str | None = None) -> dict[str, Any]:
+def start_daemon(
+    name: str | None, *, simulated: bool, config: str | None = None, task: str | None = None
+) -> dict[str, Any]:
     """Start a daemon in the background and wait until it is ready.
 
     Returns its name, the seconds it took and what a rehearsal could not carry over. Raises the
@@ -70,7 +75,7 @@ def start_daemon(name: str | None, *, simulated: bool, config: str | None = None
     reader, writer = os.pipe()
     began_s = time.monotonic()
     process = subprocess.Popen(
-        [*_command(name, simulated, config), "--ready-fd", str(writer)],
+        [*_command(name, simulated, config, task), "--ready-fd", str(writer)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -130,12 +135,14 @@ def stop_daemon(name: str, said: Callable[[str], None] = lambda _: None) -> None
         )
 
 
-def _command(name: str | None, simulated: bool, config: str | None) -> list[str]:
+def _command(name: str | None, simulated: bool, config: str | None, task: str | None) -> list[str]:
     command = [sys.executable, "-m", "daemon.supervisor"]
     if simulated:
         command.append("--sim")
     if name:
         command += ["--name", name]
+    if task:
+        command += ["--task", task]
     if config:
         # A path is the person's own; a bare name may be a shipped profile.
         path = Path(config)

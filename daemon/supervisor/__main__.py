@@ -1,4 +1,4 @@
-"""`python -m daemon.supervisor [--sim] [--name NAME] [--config FILE]`: run one robot.
+"""`python -m daemon.supervisor [--sim [--task TASK]] [--name NAME] [--config FILE]`: run one robot.
 
 `robotd start` starts this detached and reads one JSON line from `--ready-fd`: that it is up, or the
 error in three parts. Without it (systemd, --foreground) errors go to stderr. SIGTERM and Ctrl-C
@@ -13,10 +13,12 @@ import math
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from config.joints import ARM_JOINTS, MODEL_RANGE_DEG, joint_names
 from config.loader import Loaded, load
+from config.scene import with_task
 from config.schema import Config
 from daemon.cores import Cores, own_core, share
 from daemon.selftest import record as selftest
@@ -44,6 +46,7 @@ _MARGIN_S = 30.0
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m daemon.supervisor", description=__doc__)
     parser.add_argument("--sim", action="store_true", help="with the body in MuJoCo")
+    parser.add_argument("--task", help="whose things stand on the simulated table")
     parser.add_argument("--name", help="the robot's name, instead of the configured one")
     parser.add_argument("--config", help="a file, or a shipped profile's name")
     parser.add_argument("--ready-fd", type=int, help="where to say that it is up, or why not")
@@ -53,6 +56,8 @@ def main() -> int:
     _hear_signals(signals, arguments.foreground)
     try:
         loaded = load(arguments.name, arguments.config, simulated=arguments.sim)
+        if arguments.task is not None:
+            loaded = replace(loaded, config=with_task(loaded.config, arguments.task))
         _run(loaded, arguments.ready_fd, arguments.foreground, signals)
     except RobotdError as error:
         return _failed(error, arguments, None)

@@ -55,6 +55,7 @@ def body_specs(config: Config, runtime: Path) -> list[Spec]:
     place = ("--runtime", str(runtime))
     options = {
         "seed": config.simulation.seed,
+        "task": config.simulation.task,
         "bimanual": len(config.arms) == 2,
         "leader": any(arm.leader is not None for arm in config.arms.values()),
         "zero_time": config.simulation.wire == "zero",
@@ -80,7 +81,8 @@ def body_specs(config: Config, runtime: Path) -> list[Spec]:
     plant = Spec("plant", "sim.plant", (*place, "--options", _json(options)), restarts=False)
     if not cameras:
         return [plant]
-    pictures = _json({"cameras": cameras, "arms": placements})
+    task = config.simulation.task
+    pictures = _json({"cameras": cameras, "arms": placements, "task": task})
     return [plant, Spec("plant-cameras", "sim.plant.cameras", (*place, "--options", pictures))]
 
 

@@ -1,4 +1,4 @@
-"""What stands around the arm: table, block, bowl, lights and the fixed cameras.
+"""What stands around the arm: table, block, bowl, mat, lights and the fixed cameras.
 
 Task geometry after a published SO-101 experiment (policies facts 3.28): a 2x4 Duplo block at
 (0.217, 0.225) m and a bowl 12 cm across at (0.217, -0.225) m in the arm's base frame, the table's
@@ -16,6 +16,7 @@ from sim.model.parameters import BLOCK_FRICTION, BLOCK_MASS_KG
 BLOCK_HALF_SIZE_M = (0.032, 0.016, 0.0096)
 BLOCK_START_M = (0.217, 0.225)
 BOWL_CENTRE_M = (0.217, -0.225)
+MAT_CENTRE_M = (0.217, -0.11)
 BOWL_RIM_RADIUS_M = 0.060  # 12 cm across, outer edge
 BOWL_FLOOR_RADIUS_M = 0.046  # a flat-lying block (71.6 mm diagonal) fits
 BOWL_HEIGHT_M = 0.035
@@ -34,6 +35,8 @@ _CONTACT_GROUP = 3
 
 _BLOCK_RGBA = (0.80, 0.09, 0.07, 1.0)
 _BOWL_RGBA = (0.16, 0.46, 0.58, 1.0)
+_MAT_RGBA = (0.20, 0.55, 0.30, 1.0)
+_MAT_HALF_M = (0.06, 0.06, 0.0005)
 
 
 def add_table(spec: mujoco.MjSpec) -> None:
@@ -85,6 +88,20 @@ def add_block(spec: mujoco.MjSpec) -> None:
                 group=_OBJECT_GROUP,
                 rgba=_BLOCK_RGBA,
             )
+
+
+def add_mat(spec: mujoco.MjSpec) -> None:
+    """The mat that a block is pushed onto: to be seen, too thin to be felt."""
+    body = spec.worldbody.add_body(name="mat", pos=[*MAT_CENTRE_M, 0.0])
+    body.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        size=_MAT_HALF_M,
+        contype=0,
+        conaffinity=0,
+        mass=0.0,
+        group=_OBJECT_GROUP,
+        rgba=_MAT_RGBA,
+    )
 
 
 def add_bowl(spec: mujoco.MjSpec) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import mujoco
 
+from sim.model.drawer import DRAWER_FRICTION_N
 from sim.model.index import SceneIndex
 
 JOINTS_PER_ARM = 6
@@ -49,6 +50,7 @@ class PlantParameters:
     block_mass_kg: float = BLOCK_MASS_KG
     finger_friction: float = FINGER_FRICTION
     block_friction: float = BLOCK_FRICTION
+    drawer_friction_n: float = DRAWER_FRICTION_N
 
     def __post_init__(self) -> None:
         for values in (self.link_mass_scale, self.joint_friction_nm, self.joint_viscous_nm_s):
@@ -77,6 +79,7 @@ class PlantParameters:
             block_mass_kg=draw(0.015, 0.025),
             finger_friction=draw(0.5, 0.9),
             block_friction=draw(0.3, 0.5),
+            drawer_friction_n=draw(0.6, 1.6),
         )
 
 
@@ -102,4 +105,6 @@ def apply_parameters(model: mujoco.MjModel, index: SceneIndex, parameters: Plant
         model.body_mass[index.block_body] = parameters.block_mass_kg
         for geom in index.block_geoms | index.bowl_geoms | index.table_geoms:
             model.geom_friction[geom, 0] = parameters.block_friction
+    if index.drawer_dof is not None:
+        model.dof_frictionloss[index.drawer_dof] = parameters.drawer_friction_n
     mujoco.mj_setConst(model, mujoco.MjData(model))  # subtree masses and inverse weights follow

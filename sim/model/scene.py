@@ -25,15 +25,17 @@ from sim.model.assets import (
     light_mesh_dir,
     write_atomically,
 )
+from sim.model.drawer import add_drawer
 from sim.model.index import (
     REST_POSE_RAD,
     ArmIndex,
     SceneIndex,
     place_block,
+    place_object,
     scene_index,
     set_arm_position,
 )
-from sim.model.objects import add_block, add_bowl, add_lights_and_cameras, add_table
+from sim.model.objects import add_block, add_bowl, add_lights_and_cameras, add_mat, add_table
 from sim.model.obstacles import Obstacle, add_obstacle
 from sim.model.parameters import PlantParameters, apply_parameters
 
@@ -45,9 +47,12 @@ __all__ = [
     "Obstacle",
     "PlantParameters",
     "SceneIndex",
+    "SceneKind",
     "SceneOptions",
     "build",
     "place_block",
+    "place_object",
+    "scene_digest",
     "scene_index",
     "set_arm_position",
 ]
@@ -57,6 +62,9 @@ PLANT_TIMESTEP_S = 0.001
 
 TWIN_TIMESTEP_S = 0.005
 """Large implicit steps with primitive contacts: 3.33 s of a chunk in 5-9 ms (ground facts)."""
+
+SceneKind = Literal["place", "push", "drawer"]
+"""Whose objects stand there: those of the tasks of that kind."""
 
 OFFSCREEN_WIDTH_PX = 1280
 OFFSCREEN_HEIGHT_PX = 960
@@ -84,13 +92,15 @@ class SceneOptions:
     use: "plant" has one torque actuator per joint (N.m, for the servo emulator) and 1 ms steps;
         "twin" has position actuators (goal in rad, the linear part of the servo's law) and 5 ms
         steps.
-    objects: block and bowl; without them only arms and table are there.
+    objects: those of `kind` (block and bowl, block and mat, a drawer); without them only arms and
+        table are there.
     obstacles: what else stands there, for a twin that has been told.
     """
 
     use: Literal["plant", "twin"] = "plant"
     arms: tuple[ArmPlacement, ...] = ONE_ARM
     objects: bool = True
+    kind: SceneKind = "place"
     parameters: PlantParameters = field(default_factory=PlantParameters.nominal)
     obstacles: tuple[Obstacle, ...] = ()
 
@@ -157,9 +167,11 @@ def _scene_spec(options: SceneOptions, xml: Path, mesh_dir: Path) -> mujoco.MjSp
     spec.stat.extent = 0.8
 
     add_table(spec)
-    if options.objects:
+    if options.objects and options.kind == "drawer":
+        add_drawer(spec)
+    elif options.objects:
         add_block(spec)
-        add_bowl(spec)
+        (add_mat if options.kind == "push" else add_bowl)(spec)
     for obstacle in options.obstacles:
         add_obstacle(spec, obstacle)
     add_lights_and_cameras(spec)
@@ -188,10 +200,16 @@ def _place(base: mujoco.MjsBody, arm: ArmPlacement) -> None:
     base.quat = [math.cos(arm.yaw_rad / 2.0), 0.0, 0.0, math.sin(arm.yaw_rad / 2.0)]
 
 
+def scene_digest(options: SceneOptions) -> str:
+    """What tells this scene from every other: options, arm, MuJoCo's version, this room's source."""
+    key = _cache_key(options, find_arm_assets().content_hash)
+    return hashlib.sha256(f"{key} {options.parameters}".encode()).hexdigest()
+
+
 def _cache_key(options: SceneOptions, assets_hash: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
     made_of = (mujoco.__version__, assets_hash, MESH_CELL_M, options.use, options.arms)
-    digest.update(repr((*made_of, options.objects, options.obstacles)).encode())
+    digest.update(repr((*made_of, options.objects, options.kind, options.obstacles)).encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()

@@ -27,6 +27,7 @@ from sim.model.camera_identity import view_identity
 from sim.model.render import SceneRenderer
 from sim.model.scene import ArmPlacement, SceneOptions, build
 from sim.plant.state_layout import STATE_FILE, state_layout
+from sim.tasks.spec import kind_of, load_task
 
 _STATE_WAIT_S = 30.0
 _POLL_NS = 20 * NS_PER_MS
@@ -47,11 +48,12 @@ class PlantCamera(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class CamerasOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The command line's JSON. `arms` must be those of the plant, or the pose has another
-    length."""
+    """The command line's JSON. `arms` and `task` must be those of the plant, or the pose has
+    another length."""
 
     cameras: tuple[PlantCamera, ...]
     arms: tuple[ArmPlacement, ...] = (ArmPlacement(),)
+    task: str = "block_in_bowl"
 
 
 class _Channel:
@@ -94,7 +96,8 @@ def run_cameras(
 
     Raises ModelError when there is no model, no GL or no plant.
     """
-    model = build(SceneOptions(use="plant", arms=options.arms))
+    kind = kind_of(load_task(options.task))
+    model = build(SceneOptions(use="plant", arms=options.arms, kind=kind))
     known = [model.camera(number).name for number in range(model.ncam)]
     for camera in options.cameras:
         if (camera.view or camera.name) not in known:

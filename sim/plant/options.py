@@ -23,6 +23,7 @@ class PlantOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: where the block lies at the start (a later `reset` takes its own).
     plant_seed: which of many plants; null is the nominal one, equal to the twin.
+    task: whose objects stand on the table, by its name in `config/tasks`.
     bimanual: two followers (and leaders), `left_` and `right_`.
     leader: whether leader arms are there.
     zero_time: bytes take no time on the wire.
@@ -36,6 +37,7 @@ class PlantOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     seed: int = 0
     plant_seed: int | None = 1
+    task: str = "block_in_bowl"
     bimanual: bool = False
     leader: bool = True
     objects: bool = True

@@ -28,6 +28,7 @@ from sim.model.scene import (
 from sim.plant.arm import Arm, make_arm
 from sim.plant.calibration import TICKS_PER_RAD
 from sim.plant.options import DriveParameters, PlantOptions
+from sim.tasks.spec import kind_of, load_task
 
 STUCK_FRICTION_NM = 50.0
 _SLOW_MS = 10
@@ -48,6 +49,7 @@ class Physics:
                 use="plant",
                 arms=TWO_ARMS if options.bimanual else ONE_ARM,
                 objects=options.objects,
+                kind=kind_of(load_task(options.task)),
                 parameters=parameters,
             )
         )

@@ -1,4 +1,4 @@
-"""The plant as a world: arms, leaders, block and bowl on one clock, and what may be asked of and
+"""The plant as a world: arms, leaders and the task's objects on one clock, and what may be asked of and
 done to it.
 
 Pure of processes and sockets: the real-time server and lock-step both drive this object. `handle`
@@ -6,25 +6,23 @@ answers one message of the world socket.
 """
 
 import math
-import random
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import mujoco
 
-from sim.model.objects import BLOCK_START_M
-from sim.model.scene import REST_POSE_RAD, place_block
+from sim.model.scene import REST_POSE_RAD, place_object
 from sim.plant import world_messages as msg
 from sim.plant.arm import Arm
+from sim.plant.grip import grip_margin
 from sim.plant.injection import Injector
 from sim.plant.leader import LeaderArm
 from sim.plant.options import PlantOptions
 from sim.plant.physics import Physics
 from sim.plant.servo import Servo
+from sim.tasks.spec import DrawerTask, load_task, sample_pose
 
-BLOCK_SPREAD_M = 0.04
-BLOCK_YAW_SPREAD_RAD = math.pi / 4.0
 _DECODER = msgspec.json.Decoder(msg.Request)
 
 
@@ -34,6 +32,7 @@ class World:
 
     def __init__(self, options: PlantOptions) -> None:
         self.options = options
+        self.task = load_task(options.task)
         self.physics = Physics(options)
         self.leaders: tuple[LeaderArm, ...] = (
             tuple(
@@ -46,6 +45,7 @@ class World:
         self.arms.update({leader.arm.name: leader.arm for leader in self.leaders})
         self.injector = Injector(self.arms, self.set_stuck)
         self.seed = options.seed
+        self._open_at_m: list[float] = []
         self.reset(options.seed)
 
     def advance(self, to_ms: int) -> None:
@@ -58,62 +58,73 @@ class World:
     # --- objects ---------------------------------------------------------------------------------
 
     def reset(self, seed: int, arms: bool = False) -> None:
-        """Lay the block where `seed` says: start pose ± 4 cm and ± 45°, uniform, the same on every
-        machine."""
+        """Lay the task's object where `seed` says, the same on every machine (`sample_pose`)."""
         self.seed = seed
         if arms:
             self.physics.rest()
-        if self.physics.index.block_qpos is None:
-            return
-        draw = random.Random(f"block-{seed}").uniform
-        self.set_block(
-            BLOCK_START_M[0] + draw(-BLOCK_SPREAD_M, BLOCK_SPREAD_M),
-            BLOCK_START_M[1] + draw(-BLOCK_SPREAD_M, BLOCK_SPREAD_M),
-            draw(-BLOCK_YAW_SPREAD_RAD, BLOCK_YAW_SPREAD_RAD),
-        )
+        if self.options.objects:
+            pose = sample_pose(self.task, seed)
+            self.set_object(pose.x_m, pose.y_m, pose.yaw_rad)
 
-    def set_block(self, x_m: float, y_m: float, yaw_rad: float) -> None:
-        """Lay the block on the table, at rest. Raises ValueError without objects."""
+    def set_object(self, x_m: float, y_m: float, yaw_rad: float) -> None:
+        """Put the block, or the cabinet by its shut drawer's handle, on the table, at rest.
+
+        Raises ValueError without objects.
+        """
         physics = self.physics
-        place_block(physics.model, physics.data, physics.index, x_m, y_m, yaw_rad)
+        place_object(physics.model, physics.data, physics.index, x_m, y_m, yaw_rad)
         mujoco.mj_forward(physics.model, physics.data)
+        if isinstance(self.task, DrawerTask):
+            out_m, turn = self.task.open_m, self.object_yaw_rad()
+            x, y, _ = self._object_position()
+            self._open_at_m = [x - out_m * math.cos(turn), y - out_m * math.sin(turn)]
 
-    def block_yaw_rad(self) -> float:
-        """Turn of the block's long axis about the vertical."""
-        w, x, y, z = self._block_quaternion()
-        return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))
+    def _wanted(self) -> list[float]:
+        """Where the object is wanted (x, y): bowl, mat, or the handle of the open drawer."""
+        index = self.physics.index
+        body = index.bowl_body if index.mat_body is None else index.mat_body
+        if body is None:
+            return self._open_at_m
+        return [float(v) for v in self.physics.data.xpos[body][:2]]
+
+    def object_yaw_rad(self) -> float:
+        """Turn of the block's long axis about the vertical; of a cabinet, where its back looks."""
+        return _yaw_rad(self._object_quaternion())
 
     def environment_state(self) -> list[float]:
-        """[block x, y, z, cos 2yaw, sin 2yaw, bowl x, y]: what a sim profile may show a policy.
+        """[object x, y, z, cos 2yaw, sin 2yaw, wanted x, y]: what a sim profile may show a policy.
 
         A block looks the same after half a turn, hence the doubled angle. Raises ValueError
         without objects.
         """
-        block, bowl = self._block_position(), self._bowl_position()
-        yaw2 = 2.0 * self.block_yaw_rad()
-        return [*block, math.cos(yaw2), math.sin(yaw2), bowl[0], bowl[1]]
+        yaw2 = 2.0 * self.object_yaw_rad()
+        return [*self._object_position(), math.cos(yaw2), math.sin(yaw2), *self._wanted()]
+
+    def opened_m(self) -> float:
+        """How far the drawer is open; 0 where there is none."""
+        at = self.physics.index.drawer_qpos
+        return 0.0 if at is None else float(self.physics.data.qpos[at])
 
     def truth(self) -> msg.TruthReply:
         """Where everything really is. Raises ValueError without objects."""
         physics = self.physics
-        at = physics.index.block_dof
-        block = self._block_position()
-        velocity = [float(v) for v in physics.data.qvel[at : at + 3]] if at is not None else []
+        velocity = self._object_velocity()
         return msg.TruthReply(
             time_s=physics.time_ms / 1000.0,
             seed=self.seed,
-            block_m=block,
-            block_quaternion_wxyz=self._block_quaternion(),
-            block_yaw_rad=self.block_yaw_rad(),
+            block_m=self._object_position(),
+            block_quaternion_wxyz=self._object_quaternion(),
+            block_yaw_rad=self.object_yaw_rad(),
             block_velocity_m_s=velocity,
             block_speed_m_s=math.hypot(*velocity),
-            bowl_m=self._bowl_position(),
+            bowl_m=[*self._wanted(), 0.0],
+            opened_m=self.opened_m(),
             arms=self._arm_truths(),
         )
 
     def _arm_truths(self) -> list[msg.ArmTruth]:
         physics = self.physics
-        touching = self._geoms_on_block()
+        touching = self._geoms_on_object()
         truths = []
         for arm, index in zip(physics.arms, physics.index.arms, strict=True):
             position = [float(q) for q in physics.data.qpos[index.qpos]]
@@ -131,35 +142,53 @@ class World:
             )
         return truths
 
-    def _geoms_on_block(self) -> set[int]:
-        block = self.physics.index.block_geoms
+    def grip_margin(self) -> float:
+        """How many times the block's weight the first arm's pads could hold; 0 where it does not hold
+        one."""
+        physics = self.physics
+        return grip_margin(physics.model, physics.data, physics.index, physics.index.arms[0])
+
+    def _geoms_on_object(self) -> set[int]:
+        own = self.physics.index.block_geoms | self.physics.index.handle_geoms
         touching: set[int] = set()
         for first, second in self.physics.data.contact.geom.tolist():
-            if first in block:
+            if first in own:
                 touching.add(second)
-            elif second in block:
+            elif second in own:
                 touching.add(first)
         return touching
 
-    def _block_at(self) -> int:
-        at = self.physics.index.block_qpos
+    def _object_at(self) -> int:
+        """The first of the seven coordinates of the block or the cabinet."""
+        index = self.physics.index
+        at = index.cabinet_qpos if index.block_qpos is None else index.block_qpos
         if at is None:
             raise ValueError("this plant was started without objects")
         return at
 
-    def _block_position(self) -> list[float]:
-        at = self._block_at()
+    def _object_position(self) -> list[float]:
+        """The block's centre, or the handle's."""
+        handle = self.physics.index.handle_site
+        if handle is not None:
+            return [float(v) for v in self.physics.data.site_xpos[handle]]
+        at = self._object_at()
         return [float(v) for v in self.physics.data.qpos[at : at + 3]]
 
-    def _block_quaternion(self) -> list[float]:
-        at = self._block_at()
-        return [float(v) for v in self.physics.data.qpos[at + 3 : at + 7]]
+    def _object_velocity(self) -> list[float]:
+        """The block's linear velocity, or the handle's: the cabinet's and the drawer's own."""
+        physics = self.physics
+        index, qvel = physics.index, physics.data.qvel
+        if index.block_dof is not None:
+            return [float(v) for v in qvel[index.block_dof : index.block_dof + 3]]
+        if index.cabinet_dof is None or index.drawer_dof is None:
+            return []
+        x, y, z = (float(v) for v in qvel[index.cabinet_dof : index.cabinet_dof + 3])
+        turn, slide = self.object_yaw_rad(), float(qvel[index.drawer_dof])
+        return [x - slide * math.cos(turn), y - slide * math.sin(turn), z]
 
-    def _bowl_position(self) -> list[float]:
-        body = self.physics.index.bowl_body
-        if body is None:
-            raise ValueError("this plant was started without objects")
-        return [float(v) for v in self.physics.data.xpos[body]]
+    def _object_quaternion(self) -> list[float]:
+        at = self._object_at()
+        return [float(v) for v in self.physics.data.qpos[at + 3 : at + 7]]
 
     # --- hands and faults ------------------------------------------------------------------------
 
@@ -231,7 +260,7 @@ class World:
             case msg.Reset(seed, arms):
                 self.reset(seed, arms)
             case msg.SetBlock(x_m, y_m, yaw_rad):
-                self.set_block(x_m, y_m, yaw_rad)
+                self.set_object(x_m, y_m, yaw_rad)
             case msg.Hand(target_rad, arm):
                 self.hand(arm, target_rad)
             case msg.SetFault():
@@ -263,3 +292,8 @@ def decode_request(data: bytes) -> msg.Request:
     """One message. Raises msgspec.DecodeError when it is none."""
     request: msg.Request = _DECODER.decode(data)
     return request
+
+
+def _yaw_rad(quaternion_wxyz: Sequence[float]) -> float:
+    w, x, y, z = quaternion_wxyz
+    return math.atan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z))

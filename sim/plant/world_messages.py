@@ -19,7 +19,7 @@ class Truth(_Request, tag="truth", frozen=True):
 
 
 class Reset(_Request, tag="reset", frozen=True):
-    """Put the block where `seed` says; with `arms`, also every follower back to rest, torque as it
+    """Put the task's object where `seed` says; with `arms`, also every follower back to rest, torque as it
     is."""
 
     seed: int
@@ -27,7 +27,8 @@ class Reset(_Request, tag="reset", frozen=True):
 
 
 class SetBlock(_Request, tag="set_block", frozen=True):
-    """Lay the block on the table."""
+    """Lay the task's object on the table: the block, or the cabinet by its shut drawer's handle
+    (`yaw_rad` then from square to the arm)."""
 
     x_m: float
     y_m: float
@@ -160,7 +161,11 @@ class ArmTruth(msgspec.Struct, frozen=True):
 
 class TruthReply(msgspec.Struct, frozen=True):
     """What success, the expert and the failure taxonomy are computed from. World frame, SI
-    units."""
+    units.
+
+    `block` is the task's object, of a drawer its handle (the quaternion is the cabinet's); `bowl` is
+    where that is wanted. `opened_m`: of the drawer, 0 where there is none.
+    """
 
     time_s: float
     seed: int
@@ -170,6 +175,7 @@ class TruthReply(msgspec.Struct, frozen=True):
     block_velocity_m_s: list[float]
     block_speed_m_s: float
     bowl_m: list[float]
+    opened_m: float
     arms: list[ArmTruth]
 
 

@@ -3,7 +3,6 @@
 import math
 from pathlib import Path
 
-import mujoco
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -13,13 +12,41 @@ from hypothesis import strategies as st
 import config
 from robotd.errors import ConfigError
 from robotd.layouts import ENVIRONMENT_STATE_NAMES
-from sim.model.objects import BLOCK_START_M, BOWL_CENTRE_M, BOWL_RIM_RADIUS_M
-from sim.model.scene import SceneOptions, build, place_block, scene_index
-from sim.tasks.environment import environment_state
-from sim.tasks.outcome import Outcome, classify, completed_at, rates, row_is_success
-from sim.tasks.spec import load_task, read_task, sample_block_pose
+from sim.model.drawer import FACING_RAD, HANDLE_START_M
+from sim.model.objects import BLOCK_START_M, BOWL_CENTRE_M, BOWL_RIM_RADIUS_M, MAT_CENTRE_M
+from sim.plant.options import PlantOptions
+from sim.plant.world import World
+from sim.tasks.grip import SLIP_M, grip_of
+from sim.tasks.outcome import (
+    Outcome,
+    Trail,
+    classify,
+    completed_at,
+    done_at,
+    outcome_of,
+    outcomes_of,
+    rates,
+    row_is_success,
+)
+from sim.tasks.spec import (
+    DrawerTask,
+    PlaceTask,
+    PushTask,
+    TaskSpec,
+    load_task,
+    read_task,
+    sample_pose,
+    task_names,
+)
 
-TASK = load_task("block_in_bowl")
+
+def _shipped(name: str) -> TaskSpec:
+    return load_task(name)
+
+
+TASK, PUSH, DRAWER = (_shipped(n) for n in ("block_in_bowl", "push_block", "open_drawer"))
+assert isinstance(TASK, PlaceTask) and isinstance(PUSH, PushTask)
+assert isinstance(DRAWER, DrawerTask)
 REST_M = 0.0096
 FAR_M = 0.30
 
@@ -120,25 +147,25 @@ def test_success_needs_its_rows_in_a_row(runs: list[int]) -> None:
 
 def test_the_task_is_set_where_the_scene_stands() -> None:
     assert (TASK.goal.x_m, TASK.goal.y_m) == BOWL_CENTRE_M
-    assert (TASK.block.x_m, TASK.block.y_m) == BLOCK_START_M
+    assert (TASK.start.x_m, TASK.start.y_m) == BLOCK_START_M
     assert TASK.success.half_width_m == BOWL_RIM_RADIUS_M
 
 
 def test_a_seed_gives_one_block_pose_for_ever() -> None:
-    pose = sample_block_pose(TASK, 7)
-    assert pose == sample_block_pose(TASK, 7)
+    pose = sample_pose(TASK, 7)
+    assert pose == sample_pose(TASK, 7)
     assert (pose.x_m, pose.y_m, pose.yaw_rad) == pytest.approx(FROZEN_SEED_7, abs=1e-12)
 
 
-FROZEN_SEED_7 = (0.2244937640000011, 0.25507966892583495, 0.039549947210114844)
+FROZEN_SEED_7 = (0.22651003937729003, 0.22193572372827033, -0.7587000895864027)
 
 
 def test_block_poses_fill_their_range_and_stay_in_it() -> None:
-    poses = [sample_block_pose(TASK, seed) for seed in range(200)]
+    poses = [sample_pose(TASK, seed) for seed in range(200)]
     for values, middle, spread in (
-        ([p.x_m for p in poses], TASK.block.x_m, TASK.block.spread_m),
-        ([p.y_m for p in poses], TASK.block.y_m, TASK.block.spread_m),
-        ([p.yaw_rad for p in poses], 0.0, TASK.block.yaw_spread_rad),
+        ([p.x_m for p in poses], TASK.start.x_m, TASK.start.spread_m),
+        ([p.y_m for p in poses], TASK.start.y_m, TASK.start.spread_m),
+        ([p.yaw_rad for p in poses], 0.0, TASK.start.yaw_spread_rad),
     ):
         offset = np.array(values) - middle
         assert np.abs(offset).max() <= spread
@@ -169,10 +196,10 @@ def test_a_wrong_task_file_names_its_key(tmp_path: Path, old: str, new: str, nam
 
 @given(yaw_rad=st.floats(-math.pi, math.pi))
 def test_environment_state_is_blind_to_half_turns(yaw_rad: float) -> None:
-    place_block(MODEL, DATA, INDEX, 0.2, 0.25, yaw_rad)
-    state = environment_state(MODEL, DATA, INDEX)
-    place_block(MODEL, DATA, INDEX, 0.2, 0.25, yaw_rad + math.pi)
-    assert environment_state(MODEL, DATA, INDEX) == pytest.approx(state, abs=1e-9)
+    WORLD.set_object(0.2, 0.25, yaw_rad)
+    state = WORLD.environment_state()
+    WORLD.set_object(0.2, 0.25, yaw_rad + math.pi)
+    assert WORLD.environment_state() == pytest.approx(state, abs=1e-9)
     named = dict(zip(ENVIRONMENT_STATE_NAMES, state, strict=True))
     assert named["block_x_m"] == pytest.approx(0.2)
     assert named["block_cos_2yaw"] == pytest.approx(math.cos(2 * yaw_rad), abs=1e-9)
@@ -180,6 +207,126 @@ def test_environment_state_is_blind_to_half_turns(yaw_rad: float) -> None:
     assert (named["bowl_x_m"], named["bowl_y_m"]) == pytest.approx(BOWL_CENTRE_M)
 
 
-MODEL = build(SceneOptions(use="twin"))
-DATA = mujoco.MjData(MODEL)
-INDEX = scene_index(MODEL)
+WORLD = World(PlantOptions(leader=False))
+
+
+# --- the other two kinds -----------------------------------------------------------------------------
+
+
+def test_the_tasks_have_the_three_kinds_and_stand_where_their_scenes_do() -> None:
+    assert task_names() == ["block_in_bowl", "open_drawer", "push_block"]
+    assert (PUSH.goal.x_m, PUSH.goal.y_m) == MAT_CENTRE_M
+    assert (DRAWER.start.x_m, DRAWER.start.y_m) == HANDLE_START_M
+    out = math.atan2(DRAWER.start.y_m - DRAWER.goal.y_m, DRAWER.start.x_m - DRAWER.goal.x_m)
+    assert out == pytest.approx(FACING_RAD, abs=2e-3)
+    assert DRAWER.open_m == pytest.approx(0.06, abs=1e-4)
+    for task in (TASK, PUSH, DRAWER):
+        assert outcomes_of(task)[0] is Outcome.SUCCESS and Outcome.TIMEOUT in outcomes_of(task)
+
+
+def pushed(end_xy: tuple[float, float], farthest_m: float = 0.2, z: float = REST_M) -> Trail:
+    """300 rows from the start, once `farthest_m` away, and at `end_xy` in the last one."""
+    path = np.tile([PUSH.start.x_m, PUSH.start.y_m, z], (300, 1))
+    path[150, 1] -= farthest_m
+    path[-1, :2] = end_xy
+    still = np.zeros(300)
+    return Trail(path, still, still, still)
+
+
+GOAL = (PUSH.goal.x_m, PUSH.goal.y_m)
+
+
+@pytest.mark.parametrize(
+    ("trail", "expected"),
+    [
+        (pushed((PUSH.start.x_m, PUSH.start.y_m), 0.0199), Outcome.NEVER_MOVED),
+        (pushed((PUSH.start.x_m, PUSH.start.y_m), 0.0201), Outcome.PUSHED_ASTRAY),
+        (pushed((GOAL[0] + 0.0399, GOAL[1])), Outcome.TIMEOUT),  # there, but not long enough
+        (pushed((GOAL[0] + 0.0401, GOAL[1])), Outcome.MISSED_GOAL),
+        (pushed((GOAL[0], GOAL[1] + 0.0999)), Outcome.MISSED_GOAL),
+        (pushed((GOAL[0], GOAL[1] + 0.1001)), Outcome.PUSHED_ASTRAY),
+    ],
+)
+def test_a_push_that_failed_is_never_begun_a_near_miss_or_astray(
+    trail: Trail, expected: Outcome
+) -> None:
+    assert outcome_of(PUSH, trail) is expected
+
+
+def test_a_push_succeeds_when_the_block_has_lain_on_the_mat() -> None:
+    rows = PUSH.success.dwell_rows
+    on_mat = np.tile([*GOAL, REST_M], (rows, 1))
+    still = np.zeros(rows)
+    assert outcome_of(PUSH, Trail(on_mat, still, still, still)) is Outcome.SUCCESS
+    assert done_at(PUSH, Trail(on_mat, still + 0.011, still, still)) is None  # pushed on
+    on_mat[:, 2] = 0.04  # carried over it
+    assert done_at(PUSH, Trail(on_mat, still, still, still)) is None
+
+
+def opened(*metres: float, speed: float = 0.0, gripper: float = 0.5) -> Trail:
+    rows = len(metres)
+    where = np.zeros((rows, 3))
+    return Trail(where, np.full(rows, speed), np.full(rows, gripper), np.array(metres))
+
+
+FAR = [0.0, *[DRAWER.open_m] * 12]
+
+
+@pytest.mark.parametrize(
+    ("trail", "expected"),
+    [
+        (opened(*FAR), Outcome.SUCCESS),
+        (opened(*FAR, gripper=0.34), Outcome.TIMEOUT),  # still held
+        (opened(*FAR, speed=0.02), Outcome.TIMEOUT),
+        (opened(*FAR[:10]), Outcome.TIMEOUT),  # nine rows are not ten
+        (opened(0.0, 0.01, 0.0), Outcome.NEVER_MOVED),
+        (opened(0.0, 0.0101, 0.0), Outcome.PARTLY_OPEN),
+        (opened(0.0, DRAWER.open_m - 1e-6), Outcome.PARTLY_OPEN),
+        (opened(0.0, DRAWER.open_m, DRAWER.open_m - 1e-6), Outcome.SHUT_AGAIN),
+        (opened(), Outcome.TIMEOUT),
+    ],
+)
+def test_a_drawer_ends_open_never_moved_partly_open_or_shut_again(
+    trail: Trail, expected: Outcome
+) -> None:
+    assert outcome_of(DRAWER, trail) is expected
+
+
+def test_a_drawer_that_opens_is_told_by_its_handle_and_wanted_straight_out_of_the_cabinet() -> None:
+    world = World(PlantOptions(leader=False, task="open_drawer"))
+    world.set_object(0.22, 0.18, 0.1)
+    x, y, _, _, _, gx, gy = world.environment_state()
+    assert (x, y) == pytest.approx((0.22, 0.18), abs=1e-6)
+    assert math.hypot(gx - x, gy - y) == pytest.approx(DRAWER.open_m)
+    assert math.atan2(y - gy, x - gx) == pytest.approx(FACING_RAD + 0.1, abs=1e-6)
+    at = world.physics.index.drawer_qpos
+    assert at is not None
+    world.physics.data.qpos[at] = DRAWER.open_m
+    world.advance(4)
+    moved = world.environment_state()
+    assert moved[:2] == pytest.approx([gx, gy], abs=1e-3)
+    assert moved[5:] == [gx, gy]
+    assert world.truth().opened_m == pytest.approx(DRAWER.open_m, abs=1e-3)
+
+
+# --- the grip ----------------------------------------------------------------------------------------
+
+
+def test_a_slip_is_counted_on_both_sides_of_its_threshold_and_a_new_grip_is_none() -> None:
+    hand = np.zeros((30, 3))
+    hand[10:, 0] = SLIP_M * 1.01
+    held = [True] * 30
+    assert grip_of(held, [2.0] * 30, hand).slips == 1
+    hand[10:, 0] = SLIP_M * 0.99
+    assert grip_of(held, [2.0] * 30, hand).slips == 0
+    hand[10:, 0] = 0.05
+    held[9] = False  # let go and taken again: another grip, no slip
+    assert grip_of(held, [2.0] * 30, hand).slips == 0
+
+
+def test_the_grips_margin_is_the_least_while_it_holds_not_while_it_lets_go() -> None:
+    held = [False] * 3 + [True] * 30 + [False] * 3
+    margin = [0.0] * 3 + [0.2] * 4 + [3.0] * 11 + [1.4] + [3.0] * 11 + [0.1] * 3 + [0.0] * 3
+    found = grip_of(held, margin, np.zeros((36, 3)))
+    assert (found.rows, found.margin) == (30, 1.4)
+    assert grip_of([False] * 9, [0.0] * 9, np.zeros((9, 3))).margin is None

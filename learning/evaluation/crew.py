@@ -1,0 +1,132 @@
+"""Who plays the episodes: this process, several on this machine, or a Ray cluster. The episodes are the same.
+
+A worker is given the whole work once and then case after case; a policy that it has loaded it keeps for the next one.
+"""
+
+import importlib
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, Protocol
+
+from learning.evaluation.records import EpisodeRecord
+from learning.evaluation.variants import Case
+from robotd.client import running_instances
+from robotd.errors import StateError
+
+_MOST_WORKERS = 16
+_EPISODES_A_WORKER = (
+    6  # fewer do not pay for the seconds in which a process imports torch and loads the policy
+)
+
+Play = Callable[[Any, Case], EpisodeRecord]
+"""Plays one case of a work: a function of a module, so that another process can import it."""
+
+
+class Crew(Protocol):
+    """Plays cases, in any order."""
+
+    def play(self, play: Play, work: Any, cases: Sequence[Case]) -> Iterator[EpisodeRecord]:
+        """The record of each case as soon as it is there. Raises what playing one raised."""
+        ...
+
+
+class Alone:
+    """One after the other, in this process."""
+
+    def play(self, play: Play, work: Any, cases: Sequence[Case]) -> Iterator[EpisodeRecord]:
+        for case in cases:
+            yield play(work, case)
+
+
+class Processes:
+    """Several processes of this machine, spawned: nothing of this one is in them."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def play(self, play: Play, work: Any, cases: Sequence[Case]) -> Iterator[EpisodeRecord]:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self._workers, context, _begin, (play, work)) as pool:
+            waiting = [pool.submit(_one, case) for case in cases]
+            try:
+                for done in as_completed(waiting):
+                    yield done.result()
+            except BrokenProcessPool as error:
+                raise StateError(
+                    "A worker of the evaluation was killed.",
+                    "The machine ran out of memory, or somebody ended the process.",
+                    "Run the same command again with fewer --workers: it goes on where it was.",
+                ) from error
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+_given: list[Any] = []  # what this worker process was given: the function and the work
+
+
+def _begin(play: Play, work: Any) -> None:
+    _given[:] = [play, work]
+
+
+def _one(case: Case) -> EpisodeRecord:
+    play, work = _given
+    record: EpisodeRecord = play(work, case)
+    return record
+
+
+class RayCluster:
+    """The workers of a Ray cluster, one core each. It has not run on a real cluster.
+
+    `ray` is the module; the folder of the checkpoint and this release of robotd must be on every machine.
+    """
+
+    def __init__(self, ray: Any, address: str) -> None:
+        self._ray = ray
+        self._address = address
+
+    def play(self, play: Play, work: Any, cases: Sequence[Case]) -> Iterator[EpisodeRecord]:
+        ray = self._ray
+        ray.init(address=self._address, ignore_reinit_error=True)
+        try:
+            given = ray.put(work)
+            task = ray.remote(num_cpus=1)(play)
+            waiting = [task.remote(given, case) for case in cases]
+            while waiting:
+                done, waiting = ray.wait(waiting, num_returns=1)
+                yield ray.get(done[0])
+        finally:
+            ray.shutdown()
+
+
+def ray_cluster(address: str) -> RayCluster:
+    """The cluster at `address` (`auto`: the one this machine belongs to). Raises StateError without Ray."""
+    try:
+        return RayCluster(importlib.import_module("ray"), address)
+    except ImportError as error:
+        raise StateError(
+            f"Ray is not installed here ({error}).",
+            "It is an extra of robotd, for evaluations on more than one machine.",
+            "Install it: uv sync --extra ray. Without it --workers uses this machine's cores.",
+        ) from error
+
+
+def crew_for(workers: int | None, cases: int, ray_address: str | None) -> Crew:
+    """The crew that was asked for; `workers` None: as many as cores and episodes are worth."""
+    if ray_address is not None:
+        return ray_cluster(ray_address)
+    if workers is None:
+        workers = min(_cores(), cases // _EPISODES_A_WORKER, _MOST_WORKERS)
+    return Alone() if workers <= 1 else Processes(workers)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def yield_to_arms() -> None:
+    """The plant takes all the processor that it is given: never from a real arm's loop."""
+    if any(not each.simulated for each in running_instances().values()):
+        os.nice(10)
