@@ -111,6 +111,7 @@ def _open(
     database = (folder / OCDBT).exists()
     if not database and not any((folder / name).exists() for name in names):
         raise _unreadable(folder, f"there is no {OCDBT} and no folder of an array")
+    folder = folder.absolute().resolve()  # TensorStore takes neither `..` nor a relative path
     context = tensorstore.Context()
     base = {"driver": "file", "path": f"{folder}/"}
     pending = []
