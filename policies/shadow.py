@@ -15,6 +15,7 @@ from typing import Any
 
 from policies.executor import Executor, Proposal
 from policies.loaded import LoadedPolicy
+from policies.reach import Reaching
 from policies.runner import Answer, Observe, Runner
 from robotd.clock import NS_PER_MS, Clock
 from robotd.policy_channel import Shadowed
@@ -40,8 +41,9 @@ class Shadow:
     ) -> None:
         settings = replace(policy.settings, source=Source.SHADOW, followed=False)
         self.number = number
+        self._reaching = Reaching(policy)
         self.runner = Runner(
-            policy,
+            self._reaching,
             Executor(settings),
             clock,
             State.DISARMED,
@@ -109,4 +111,6 @@ class Shadow:
             inference_ms=statistics.median(self._inference_ms) if self._inference_ms else 0.0,
             inference_max_ms=self._inference_max_ms,
             observation_age_max_ms=self._age_max_ms,
+            reach_deg=self._reaching.reach_deg,
+            jump_deg=self._reaching.jump_deg,
         )

@@ -94,6 +94,7 @@ class Acts:
         self.recording = Session(desk)
         self.arming: ArmingList | None = None
         self._unrehearsed = False  # a person said so when the policy was given the arm
+        self._despite_probe = ""  # the failed probe that a person took a policy despite
 
     # --- stop -------------------------------------------------------------------------------------
 
@@ -281,6 +282,11 @@ class Acts:
 
     def _run_policy(self, status: messages.Status) -> None:
         policy = status.policy
+        if policy.probed == "fail" and self._despite_probe != policy.probe:
+            text = f"Its probe {policy.probe}\n{policy.probe_do}\nLet it move the arm all the same?"
+            dialog = Confirm("the probe failed", self.desk.view.look, text, "takes it as it is")
+            self.desk.open(dialog, lambda yes: self._despite(status) if yes else None)
+            return
         if policy.rehearsed or status.simulated:
             self._hand_to_policy()
             return
@@ -291,10 +297,19 @@ class Acts:
         dialog = Confirm("not rehearsed", self.desk.view.look, text, "takes it as it is")
         self.desk.open(dialog, lambda yes: self._hand_to_policy(unrehearsed=True) if yes else None)
 
+    def _despite(self, status: messages.Status) -> None:
+        """A person takes a policy whose probe failed; what else is to be asked is asked."""
+        self._despite_probe = status.policy.probe
+        self._run_policy(status)
+
     def _hand_to_policy(self, unrehearsed: bool = False) -> None:
         self.turn.end()
         self._unrehearsed = unrehearsed
-        self._send("handing over to the policy", messages.RunPolicy(unrehearsed=unrehearsed))
+        status = self.desk.view.status
+        policy = messages.PolicyStatus() if status is None else status.policy
+        despite = policy.probed == "fail" and policy.probe == self._despite_probe
+        run = messages.RunPolicy(unrehearsed=unrehearsed, despite_probe=despite)
+        self._send("handing over to the policy", run)
 
     def intervene(self) -> None:
         """Take the arm from the policy, or give it back to the one that it was taken from."""

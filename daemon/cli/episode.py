@@ -33,10 +33,13 @@ class Turn:
     """Whose turn it is to move the arm: the source that the session was begun with, or the person
     who took it over."""
 
-    def __init__(self, desk: Desk, who: str, unrehearsed: bool) -> None:
+    def __init__(
+        self, desk: Desk, who: str, unrehearsed: bool, despite_probe: bool = False
+    ) -> None:
         self._desk = desk
         self._who = who
         self._unrehearsed = unrehearsed
+        self._despite_probe = despite_probe
         self._correcting = False
         self._seen = False  # the hand-over may take until after the first published state
 
@@ -55,7 +58,11 @@ class Turn:
         if self._who != "policy":
             self._desk.say("  nothing to take over: no policy drives (robotd record --policy)")
             return
-        back = RunPolicy(seconds=left_s + SAVE_TIMEOUT_S, unrehearsed=self._unrehearsed)
+        back = RunPolicy(
+            seconds=left_s + SAVE_TIMEOUT_S,
+            unrehearsed=self._unrehearsed,
+            despite_probe=self._despite_probe,
+        )
         try:
             self._desk.request(back if self._correcting else Teleop(source="leader"))
         except RobotdError as error:

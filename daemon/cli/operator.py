@@ -20,12 +20,18 @@ SOURCES = ("leader", "keyboard", "scripted")
 
 @contextmanager
 def source(
-    robot: Robot, name: str, seconds: float | None = None, *, unrehearsed: bool = False
+    robot: Robot,
+    name: str,
+    seconds: float | None = None,
+    *,
+    unrehearsed: bool = False,
+    despite_probe: bool = False,
 ) -> Iterator[Callable[[], bool]]:
     """Give the arm to `name` for the length of the `with`, then hold.
 
     A policy holds by itself a moment after `seconds`, should this program die before. A real arm
-    takes one that was never rehearsed only as `unrehearsed`, which a person has to say.
+    takes one that was never rehearsed only as `unrehearsed`, and any arm one whose probe failed only
+    as `despite_probe`, which a person has to say.
 
     Yields a function that says whether the source has finished by itself (a script does, a person
     does not). Raises StateError for a source that cannot be used here.
@@ -41,7 +47,9 @@ def source(
         )
     limit_s = None if seconds is None else seconds + _GRACE_S
     try:
-        run = RunPolicy(seconds=limit_s, unrehearsed=unrehearsed)
+        run = RunPolicy(
+            seconds=limit_s, unrehearsed=unrehearsed, despite_probe=despite_probe
+        )
         robot.request(run if name == "policy" else Teleop(source=name))
     except KeyboardInterrupt:
         _let_go(robot)  # it may have been given before the answer came

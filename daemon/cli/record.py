@@ -30,6 +30,7 @@ from daemon.cli.keys import Keys
 from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import SOURCES, source
+from daemon.cli.probed import add_despite_probe, consent_probe
 from daemon.cli.session import arm_with_consent, printable
 from daemon.cli.verdicts import Verdicts
 from robotd.client import Robot
@@ -51,6 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", help="owner/name, or a name; default: from the task")
     add_policy_options(parser, required=False)
     add_unrehearsed(parser)
+    add_despite_probe(parser)
     parser.add_argument(
         "--reset-seconds",
         type=positive_number,
@@ -94,6 +96,7 @@ def _run(args: argparse.Namespace) -> dict[str, Any]:
     with Robot.connect(args.name) as robot:
         if args.policy:
             policy = load_policy(robot, args)
+            args.despite_probe = consent_probe(policy, args)
             args.unrehearsed = consent_unrehearsed(robot, policy, args)
         arm_with_consent(robot, args.yes)
         who = "policy" if args.policy else args.source
@@ -188,7 +191,7 @@ def _by_a_person(desk: Desk, args: argparse.Namespace, who: str, _: bool) -> Out
             return Outcome(f"it did not begin by itself: {desk.recording.last_error or 'no cause'}")
         desk.say(f"  {DURING_KEYS}")
         while True:
-            turn = Turn(desk, who, args.unrehearsed)
+            turn = Turn(desk, who, args.unrehearsed, args.despite_probe)
             word = watch(desk, turn, finished, args.episode_seconds)
             outcome = end(desk, word, again=True)
             if not outcome.again:
@@ -203,11 +206,17 @@ def _by_itself(desk: Desk, args: argparse.Namespace, who: str, first: bool) -> O
         return None
     desk.say(f"episode {desk.kept + 1} of {args.episodes}")
     limit_s = args.episode_seconds + SAVE_TIMEOUT_S
-    with source(desk.robot, who, limit_s, unrehearsed=args.unrehearsed) as finished:
+    with source(
+        desk.robot,
+        who,
+        limit_s,
+        unrehearsed=args.unrehearsed,
+        despite_probe=args.despite_probe,
+    ) as finished:
         begin(desk)
         if desk.keys.present:
             over = ", i takes over" if who == "policy" else ""
             desk.say(f"  {DURING_KEYS}{over}")
-        turn = Turn(desk, who, args.unrehearsed)
+        turn = Turn(desk, who, args.unrehearsed, args.despite_probe)
         word = watch(desk, turn, finished, args.episode_seconds)
     return end(desk, word, again=False)

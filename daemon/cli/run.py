@@ -18,6 +18,7 @@ from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import source
+from daemon.cli.probed import add_despite_probe, consent_probe
 from daemon.cli.session import STOP_WORDS, arm_with_consent
 from robotd.client import Robot
 from robotd.errors import StateError
@@ -29,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_yes(parser)
     add_policy_options(parser, required=True)
     add_unrehearsed(parser)
+    add_despite_probe(parser)
     add_reset_seconds(parser)
     parser.add_argument("--task", default="", help="the instruction, for policies that read one")
     parser.add_argument("--episodes", type=positive_count, default=1)
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     with Robot.connect(args.name) as robot:
         print("Loading the policy …", flush=True)
         policy = load_policy(robot, args)
+        args.despite_probe = consent_probe(policy, args)
         unrehearsed = consent_unrehearsed(robot, policy, args)
         print(STOP_WORDS)
         arm_with_consent(robot, args.yes)
@@ -63,7 +66,10 @@ def _episode(
     Raises StateError when the policy failed or the arm stopped itself.
     """
     print(f"episode {episode + 1} of {args.episodes}  (q: hold, x: software stop)", flush=True)
-    with source(robot, "policy", args.seconds, unrehearsed=unrehearsed):
+    despite = args.despite_probe
+    with source(
+        robot, "policy", args.seconds, unrehearsed=unrehearsed, despite_probe=despite
+    ):
         began_ns = time.monotonic_ns()  # what was published before shows the arm without it
         end_s = time.monotonic() + args.seconds
         while time.monotonic() < end_s:

@@ -112,6 +112,8 @@ class ShadowDesk:
             inference_ms=news.inference_ms,
             inference_max_ms=news.inference_max_ms,
             observation_age_max_ms=news.observation_age_max_ms,
+            reach_deg=news.reach_deg,
+            jump_deg=news.jump_deg,
         )
 
     def policy_is_gone(self, why: RobotdError) -> None:

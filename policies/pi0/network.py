@@ -54,10 +54,15 @@ class Moment(NamedTuple):
 
 
 def time_embedding(times: Tensor, width: int) -> Tensor:
-    """Sines then cosines of `times` [n] over periods from 4e-3 to 4: [n, width] float32."""
-    fraction = torch.linspace(0.0, 1.0, width // 2, dtype=torch.float64)
-    period = _SHORTEST_PERIOD * (_LONGEST_PERIOD / _SHORTEST_PERIOD) ** fraction
-    angle = times.to(torch.float64)[:, None] * (2.0 * math.pi / period)
+    """Sines then cosines of `times` [n] over periods from 4e-3 to 4: [n, width] float32.
+
+    Rounded to float32 where the original rounds: its shortest period turns the last bit of a time
+    into 1e-4 of a sine, which ten steps of a Pi0.5 carry into the actions.
+    """
+    fraction = torch.linspace(0.0, 1.0, width // 2, dtype=torch.float32).to(torch.float64)
+    growth = ((_LONGEST_PERIOD / _SHORTEST_PERIOD) ** fraction).to(torch.float32)
+    rate = 1.0 / (growth * _SHORTEST_PERIOD) * 2.0 * math.pi
+    angle = (times.to(torch.float32)[:, None] * rate).to(torch.float64)
     return torch.cat([angle.sin(), angle.cos()], dim=-1).to(torch.float32)
 
 
@@ -188,6 +193,28 @@ def prefix(
     keys.append(_rotate(_split_heads(key, dims.kv_heads), cos, sin)[0])
     values.append(_split_heads(value, dims.kv_heads)[0])
     return _with_suffix(weights, dims, horizon, tuple(keys), tuple(values), mask, state)
+
+
+def prefix_attention(
+    weights: Weights, dims: Pi0Dims, pixels: Tensor, text: Tensor, mask: Tensor
+) -> Tensor:
+    """How much each token of the prefix attends to each other: the mean over heads, [layer, P, P]
+    float32. The same forward as `prefix`, with the weights of its attention kept."""
+    tokens = prefix_tokens(weights, dims, pixels, text)[None]
+    cos, sin = _rotation(torch.cumsum(mask, 0) - 1, dims.head_dim)
+    found = []
+    for layer in weights.text:
+        normed, _ = _normed(tokens, layer.norm1, None)
+        query, key, value = _qkv(normed, layer.qkv, dims)
+        query, key = _rotate(query, cos, sin), _rotate(key, cos, sin)
+        many = key.repeat_interleave(dims.heads // dims.kv_heads, dim=1)
+        scores = query.to(torch.float32) @ many.to(torch.float32).transpose(-1, -2)
+        scores = (scores / math.sqrt(dims.head_dim)).masked_fill(~mask, -math.inf)
+        found.append(scores.softmax(-1)[0].mean(0))
+        tokens = tokens + fn.linear(_attend(query, key, value, mask[None]), layer.out)
+        normed, _ = _normed(tokens, layer.norm2, None)
+        tokens = tokens + _feed_forward(normed, layer)
+    return torch.stack(found)
 
 
 def _with_suffix(

@@ -126,6 +126,7 @@ def options(**changes: Any) -> argparse.Namespace:
         "episodes": 3,
         "episode_seconds": 30.0,
         "unrehearsed": False,
+        "despite_probe": False,
         "sound": "off",
         "reset_seconds": None,
     }

@@ -1,0 +1,255 @@
+"""Good checkpoints to plant faults into, each with a recording that it was not trained on.
+
+The shipped ACT is told where the block is; `image_act` is trained here, from nothing, in minutes of one core: its
+ResNet stays as it was drawn, so the pictures go through it once, and only what reads its features learns. That is
+enough to look: without its pictures it errs more.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from policies.checkpoint.evidence import Sidecar, write_sidecar
+
+FPS = 15
+SHIPPED = "shipped ACT, told where the block is"
+IMAGE = "image ACT, two cameras"
+_PIXELS = 96
+_TRAINED_FROM, _HELD_FROM = (
+    20_000,
+    30_000,
+)  # seeds: demonstrations of the shipped one began at 10,000
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """A checkpoint that does what its recording shows."""
+
+    name: str
+    policy: Path
+    dataset: Path
+    has: tuple[str, ...] = ()
+
+    def takes(self, needs: str) -> bool:
+        """Whether a fault that needs this (cameras, a state told) can be planted into it."""
+        return not needs or needs in self.has
+
+
+def checkpoints(
+    folder: Path, episodes: int, held: int, steps: int, say: Say, only: str = ""
+) -> Iterator[Good]:
+    """Every good checkpoint whose name has `only`, made when it is its turn."""
+    if only in SHIPPED:
+        yield shipped_act(folder, held, say)
+    if only in IMAGE:
+        yield image_act(folder, episodes, held, steps, say)
+
+
+def shipped_act(folder: Path, episodes: int, say: Say) -> Good:
+    """The checkpoint that comes with robotd, and fresh demonstrations of its task without pictures."""
+    policy = Path(str(resources.files("policies") / "shipped" / "so101_block_in_bowl_act"))
+    dataset = folder / "shipped" / "held"
+    _record(dataset, episodes, _HELD_FROM, pixels=0, say=say)
+    return Good(SHIPPED, policy, dataset)
+
+
+def image_act(folder: Path, episodes: int, held: int, steps: int, say: Say) -> Good:
+    """An ACT with two cameras, trained on scripted demonstrations; kept in `folder` for the next run."""
+    trained, dataset = folder / "image" / "trained", folder / "image" / "held"
+    policy = folder / "image" / f"act-{episodes}-{steps}" / "pretrained_model"
+    _record(trained, episodes, _TRAINED_FROM, _PIXELS, say)
+    _record(dataset, held, _HELD_FROM, _PIXELS, say)
+    if not (policy / "config.json").exists():
+        _train(trained, policy, steps, say)
+    return Good(IMAGE, policy, dataset, ("cameras",))
+
+
+def _record(root: Path, episodes: int, first_seed: int, pixels: int, say: Say) -> None:
+    """Scripted demonstrations in lock-step, unless they are there."""
+    if (root / "meta/info.json").exists():
+        return
+    from learning.collect import collect
+    from learning.world import lockstep_config
+    from sim.tasks.spec import load_task
+
+    config = lockstep_config()
+    cameras = {
+        name: msgspec.structs.replace(camera, width=pixels, height=pixels, fps=FPS)
+        for name, camera in config.cameras.items()
+        if pixels
+    }
+    config = msgspec.structs.replace(config, cameras=cameras)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    collect(
+        config,
+        load_task("block_in_bowl"),
+        root,
+        f"bench/{root.name}",
+        episodes,
+        first_seed,
+        cameras=bool(pixels),
+        progress=lambda kept, _result: say(f"{root.name}: {kept} of {episodes} demonstrations"),
+    )
+
+
+def _train(dataset: Path, policy: Path, steps: int, say: Say) -> None:
+    import torch
+    from lerobot.configs.types import FeatureType, PolicyFeature
+    from lerobot.policies.act.configuration_act import ACTConfig
+    from lerobot.policies.act.modeling_act import ACTPolicy
+    from lerobot.policies.factory import make_pre_post_processors
+
+    torch.manual_seed(1)
+    data = _Data.read(dataset, say)
+    cameras = tuple(data.pictures)
+    inputs = {key: PolicyFeature(FeatureType.VISUAL, (3, _PIXELS, _PIXELS)) for key in cameras}
+    config = ACTConfig(
+        input_features={"observation.state": PolicyFeature(FeatureType.STATE, (6,)), **inputs},
+        output_features={"action": PolicyFeature(FeatureType.ACTION, (6,))},
+        chunk_size=30,
+        n_action_steps=15,
+        dim_model=128,
+        dim_feedforward=256,
+        n_heads=4,
+        n_encoder_layers=2,
+        use_vae=False,
+        dropout=0.0,
+        pretrained_backbone_weights=None,
+        device="cpu",
+    )
+    model = ACTPolicy(config)
+    pre, post = make_pre_post_processors(config, dataset_stats=data.stats)
+    features = _features(model, data, say)
+    own_backbone = model.model.backbone
+    model.model.backbone = _stand_in()  # what goes in are features already
+    state = _normalised(data.state, data.stats["observation.state"])
+    action = _normalised(data.action, data.stats["action"])
+    learnt = [p for name, p in model.named_parameters() if "backbone" not in name]
+    optimizer = torch.optim.AdamW(learnt, lr=1e-3, weight_decay=1e-4)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 1e-5)
+    generator = np.random.default_rng(1)
+    model.train()
+    for step in range(steps):
+        rows = generator.integers(0, len(state), 64)
+        chunk, pad = _chunks(action, data.ends, rows, config.chunk_size)
+        batch = {
+            "observation.state": torch.from_numpy(state[rows]),
+            "action": torch.from_numpy(chunk),
+            "action_is_pad": torch.from_numpy(pad),
+            **{key: features[key][rows] for key in cameras},
+        }
+        loss, _ = model(batch)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(learnt, 10.0)
+        optimizer.step()
+        rate.step()
+        if step % 100 == 0:
+            say(f"image ACT: step {step} of {steps}, loss {loss.item():.3f}")
+    model.model.backbone = own_backbone
+    for part in (model, pre, post):
+        part.save_pretrained(policy)
+    write_sidecar(policy, Sidecar(fps=FPS, units="degrees", joints=data.joints))
+    named = {"dataset": {"repo_id": "bench/trained", "root": str(dataset)}}
+    (policy / "train_config.json").write_text(json.dumps(named))
+
+
+def _normalised(
+    values: npt.NDArray[np.float32], stats: Mapping[str, Any]
+) -> npt.NDArray[np.float32]:
+    mean, std = (np.asarray(stats[key], np.float32) for key in ("mean", "std"))
+    return np.asarray((values - mean) / std, np.float32)
+
+
+def _chunks(
+    action: npt.NDArray[np.float32], ends: npt.NDArray[np.int64], rows: npt.NDArray[Any], steps: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """The actions from each row on [B, steps, 6], and which of them are past the episode's end."""
+    at = rows[:, None] + np.arange(steps)
+    last = ends[rows][:, None] - 1
+    return action[np.minimum(at, last)], at > last
+
+
+def _features(model: Any, data: "_Data", say: Say) -> dict[str, Any]:
+    """What the ResNet makes of every picture, [rows, 512, h, w] by camera."""
+    import torch
+
+    found = {}
+    for key, pictures in data.pictures.items():
+        stats = data.stats[key]
+        mean, std = (
+            torch.tensor(np.asarray(stats[s]), dtype=torch.float32) for s in ("mean", "std")
+        )
+        parts = []
+        with torch.no_grad():
+            for at in range(0, len(pictures), 64):
+                batch = torch.from_numpy(pictures[at : at + 64]).permute(0, 3, 1, 2).float() / 255.0
+                batch = (batch - mean.reshape(1, 3, 1, 1)) / std.reshape(1, 3, 1, 1)
+                parts.append(model.model.backbone(batch)["feature_map"])
+        found[key] = torch.cat(parts)
+        say(f"image ACT: {len(pictures)} pictures of {key} through the ResNet")
+    return found
+
+
+def _stand_in() -> Any:
+    import torch
+
+    class Ready(torch.nn.Module):  # type: ignore[misc]
+        """Stands for the ResNet where its features are known."""
+
+        def forward(self, features: Any) -> dict[str, Any]:
+            return {"feature_map": features}
+
+    return Ready()
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """A whole small dataset in memory. `ends` [rows]: one past the last row of each row's episode."""
+
+    joints: tuple[str, ...]
+    state: npt.NDArray[np.float32]
+    action: npt.NDArray[np.float32]
+    ends: npt.NDArray[np.int64]
+    pictures: Mapping[str, npt.NDArray[np.uint8]]
+    stats: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, root: Path, say: Say) -> "_Data":
+        from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+        from policies.probe.recorded import Pictures, open_recording
+        from policies.probe.samples import Place
+
+        recording = open_recording(str(root))
+        rows = recording.rows(range(len(recording.episode_tasks)))
+        source = Pictures(recording)
+        keys: Sequence[str] = tuple(recording.cameras)
+        seen: dict[str, list[npt.NDArray[np.uint8]]] = {key: [] for key in keys}
+        ends, total = [], 0
+        for episode, part in sorted(rows.items()):
+            total += len(part)
+            ends += [total] * len(part)
+            for row in range(len(part)):
+                for key, picture in source.at(part, Place(episode, row), keys).items():
+                    seen[key].append(picture)
+            say(f"image ACT: {total} rows decoded")
+        stats = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav").meta.stats
+        parts = [part for _, part in sorted(rows.items())]
+        return cls(
+            recording.joints,
+            np.concatenate([p.vectors["observation.state"] for p in parts]).astype(np.float32),
+            np.concatenate([p.vectors["action"] for p in parts]).astype(np.float32),
+            np.array(ends),
+            {key: np.array(pictures) for key, pictures in seen.items()},
+            stats,
+        )
