@@ -24,12 +24,13 @@ class ArmInverse:
     """`policies.poses.InverseKinematics` on the arm's model. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._arm = ArmKinematics()
+        self._arm: ArmKinematics | None = None  # built with the first pose: few policies say any
 
     def __call__(
         self, position_m: Sequence[float], quaternion_wxyz: Sequence[float], seed_rad: Vector
     ) -> Reached:
         """The best attempt, with how far the fingers stay away from it."""
+        self._arm = self._arm or ArmKinematics()
         found = self._arm.solve(_reach(position_m, quaternion_wxyz), seed_rad.tolist())
         return Reached(found.position_rad, found.error_m, found.reached)
 

@@ -6,10 +6,7 @@ are, and its sidecar says so. `ship` copies the chosen checkpoint and writes `ro
 """
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +16,7 @@ from config.joints import joint_names
 from config.schema import Config
 from learning.collect import DEFAULT_FIRST_SEED, Collected, collect
 from learning.evaluate import Evaluated, evaluate_policy, wilson
+from learning.training.trainer import run_trainer, trainer_program
 from learning.world import lockstep_config
 from robotd.errors import CheckpointError, DatasetError
 from robotd.paths import cache_dir, lerobot_home
@@ -53,7 +51,7 @@ class ActRecipe:
 def train_command(recipe: ActRecipe, dataset_root: Path, repo_id: str, output: Path) -> list[str]:
     """The whole `lerobot-train` command line."""
     return [
-        str(Path(sys.executable).with_name("lerobot-train")),
+        trainer_program(),
         f"--dataset.repo_id={repo_id}",
         f"--dataset.root={dataset_root}",
         "--policy.type=act",
@@ -107,28 +105,11 @@ def train(
             "Collect demonstrations first: robotd demo --train does both.",
         )
     output.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    last: list[str] = []
-    with subprocess.Popen(
+    run_trainer(
         train_command(recipe, dataset_root, repo_id, output),
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    ) as process:
-        assert process.stdout is not None
-        for text in process.stdout:
-            last = [*last[-20:], text.rstrip()]
-            if line is not None:
-                line(text.rstrip())
-    if process.returncode != 0:
-        raise CheckpointError(
-            f"lerobot-train ended with code {process.returncode}: {' / '.join(last[-3:])}",
-            "It was stopped, ran out of memory, or cannot read the dataset.",
-            "Run it by hand; the command is: "
-            + " ".join(train_command(recipe, dataset_root, repo_id, output)),
-        )
+        line or (lambda _: None),
+        {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
+    )
     return checkpoints(output)[-1]
 
 

@@ -20,7 +20,7 @@ from policies.model import Model, ModelOptions, Timings, load_model
 from policies.modes import choose
 from policies.observation import Observation
 from policies.playing import AS_TRAINED, Played, played
-from policies.poses import PosesToJoints, pose_stage
+from policies.poses import PoseCount, PosesToJoints, pose_stage
 from policies.remote import RemoteModel
 from policies.rtc import Leftover, RawChunk
 from robotd.clock import NS_PER_MS, NS_PER_S
@@ -52,6 +52,7 @@ class LoadedPolicy:
     task: str
     inference_ns: int  # of one warm chunk
     played: Played = AS_TRAINED
+    poses: PosesToJoints | None = None
 
     @property
     def step_ns(self) -> int:
@@ -79,9 +80,16 @@ class LoadedPolicy:
             return self.model.chosen.name, f"({self.model.chosen.source})"
         return "", ""
 
+    @property
+    def pose_count(self) -> PoseCount:
+        """How well this episode's poses could be followed; all zero for a policy that says joints."""
+        return PoseCount() if self.poses is None else self.poses.count
+
     def reset(self) -> None:
         """A new episode: empty queues, processors without memory."""
         self.model.reset()
+        if self.poses is not None:
+            self.poses.count = PoseCount()
 
     @property
     def raw(self) -> RawChunk | None:
@@ -170,7 +178,9 @@ def load_policy(
         mode=mode,
         late_passes=config.twin.late_rule == "pass",
     )
-    return LoadedPolicy(model, fitted, border, robot, settings, request.task, inference_ns, asked)
+    return LoadedPolicy(
+        model, fitted, border, robot, settings, request.task, inference_ns, asked, poses
+    )
 
 
 def _predict(

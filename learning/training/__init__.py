@@ -1,0 +1,1 @@
+"""Training with LeRobot's own trainer: prepared, watched, and handed on."""
