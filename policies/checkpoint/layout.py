@@ -59,7 +59,7 @@ def expected(rows: Iterable[Row], sizes: Mapping[str, int]) -> dict[str, Shape]:
     """Every tensor a model of these sizes has; rows with an unknown symbol are left out."""
     found: dict[str, Shape] = {}
     for row in rows:
-        if any(s not in sizes for axis in row.axes for s in axis.split("*") if not s.isdigit()):
+        if not sized(row, sizes):
             continue
         shape = tuple(_product(axis, sizes) for axis in row.axes)
         if not row.stack:
@@ -67,6 +67,12 @@ def expected(rows: Iterable[Row], sizes: Mapping[str, int]) -> dict[str, Shape]:
         for layer in range(sizes.get(row.stack, 0)):
             found[row.name.format(l=layer)] = shape
     return found
+
+
+def sized(row: Row, sizes: Mapping[str, int]) -> bool:
+    """Whether every symbol of a row is known."""
+    symbols = {symbol for axis in row.axes for symbol in axis.split("*")}
+    return all(symbol.isdigit() or symbol in sizes for symbol in symbols)
 
 
 def _product(axis: str, sizes: Mapping[str, int]) -> int:

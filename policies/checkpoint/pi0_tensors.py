@@ -61,8 +61,10 @@ def shape_faults(container: "Container") -> ShapeFaults:
         rank = found.get(halves[0], (0,))[-1]
         if weight in wanted:
             wanted |= dict(zip(halves, lora.expected_shapes(wanted[weight], rank), strict=True))
+    # A size that no tensor shows any more: those that had it are all gone.
+    unsized = [row.name for row in container.rows if not layout.sized(row, container.sizes)]
     return ShapeFaults(
-        missing=tuple(n for n in wanted if n not in found),
+        missing=tuple(n for n in wanted if n not in found) + tuple(unsized),
         unknown=tuple(n for n in found if n not in wanted),
         reshaped=tuple(
             f"{n} {found[n]} instead of {wanted[n]}"

@@ -311,6 +311,7 @@ def statistics_problems(container: Container) -> Iterator[norms.StatsProblem]:
         yield _no_assets(container)
         return
     if container.generation in ("g2", "g3"):
+        yield from _pipelines(container)
         for normaliser in container.normalisers:
             for key, kind in normaliser.types.items():
                 if normaliser.undoes == (kind == "ACTION"):
@@ -328,6 +329,21 @@ def statistics_problems(container: Container) -> Iterator[norms.StatsProblem]:
         mode = container.norm.modes.get(kind, "IDENTITY")
         own = container.stats.get(key, {})
         yield from norms.problems(key, mode, own, where, visual=kind == "VISUAL")
+
+
+def _pipelines(container: Container) -> Iterator[norms.StatsProblem]:
+    """A pipeline that is not there, or lost the step that normalises."""
+    if all(mode == "IDENTITY" for mode in container.norm.modes.values()):
+        return
+    for file in (norms.PREPROCESSOR, norms.POSTPROCESSOR):
+        if not any(normaliser.file == file for normaliser in container.normalisers):
+            there = (container.path / file).exists()
+            yield norms.StatsProblem(
+                f"{container.path / file} {'normalises nothing' if there else 'is not there'}.",
+                "It was not copied with the weights, or it was edited: values would go through as "
+                "they are.",
+                "Copy the whole pretrained_model folder again.",
+            )
 
 
 def _stats_sizes(container: Container) -> Iterator[norms.StatsProblem]:
