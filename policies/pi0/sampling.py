@@ -62,5 +62,11 @@ class Sampler(Protocol):
 
 
 def flow_times(steps: int) -> list[float]:
-    """The times at which the velocity is asked for: 1, 1 - 1/n, …, 1/n."""
-    return [1.0 - step / steps for step in range(steps)]
+    """The times at which the velocity is asked for: 1, 1 - 1/n, …, 1/n, summed up in float32 like
+    the original does (its time embedding can tell)."""
+    time, step = np.float32(1.0), np.float32(1.0 / steps)
+    times = []
+    for _ in range(steps):
+        times.append(float(time))
+        time = np.float32(time - step)
+    return times
