@@ -18,7 +18,7 @@ COMMANDS = (
     CommandSpec("run", "let a policy move the arm", "daemon.cli.run"),
     CommandSpec("replay", "play a recorded episode through the twin", "daemon.cli.replay"),
     CommandSpec("blackbox", "the story of a fault: its last minute", "daemon.cli.blackbox"),
-    CommandSpec("doctor", "look at the servos closely, without a daemon", "daemon.cli.doctor"),
+    CommandSpec("doctor", "look closely at servos or environment", "daemon.cli.doctor"),
     CommandSpec(
         "selftest", "an arm's first day: try what is believed of it", "daemon.cli.selftest"
     ),

@@ -18,6 +18,9 @@ VERBS: dict[str, tuple[str, str]] = {
     ),
     "stats": ("a copy with the statistics it should have", "policies.checkpoint.verbs.stats"),
     "convert": ("a copy for LeRobot or openpi, LoRA merged", "policies.checkpoint.verbs.convert"),
+    "pull": ("fetch one, resumed and verified", "policies.pulling.pull_command"),
+    "list": ("what was fetched, and who uses it", "policies.pulling.list_command"),
+    "rm": ("remove one that was fetched", "policies.pulling.rm_command"),
 }
 """Name -> (summary, module)."""
 

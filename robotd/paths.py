@@ -97,6 +97,23 @@ def calibration_dir() -> Path:
     return Path(explicit).expanduser() if explicit else lerobot_home() / "calibration"
 
 
+def filesystem_of(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """The kind of file system that an existing folder lies on (`ext4`, `overlay`, …); empty where
+    the system does not say (macOS)."""
+    try:
+        rows = [line.split() for line in mounts.read_text().splitlines()]
+    except OSError:
+        return ""
+    found = folder.resolve()
+    under = [row for row in rows if len(row) > 2 and found.is_relative_to(_plain(row[1]))]
+    return max(under, key=lambda row: len(row[1]), default=["", "", ""])[2]
+
+
+def _plain(mount: str) -> str:
+    """A mount point as it is: the kernel writes a space in it as \\040."""
+    return mount.encode().decode("unicode_escape")
+
+
 def absolute(name: str) -> str:
     """The full path of a file or folder that is here; anything else (a hub's name) as it is.
 

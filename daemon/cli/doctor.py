@@ -2,6 +2,7 @@
 
   robotd doctor bus                 who is on the bus, firmware, supply, complaints, settings
   robotd doctor bus --cross-check   the same arm read through the vendor's SDK too
+  robotd doctor env                 what policies run in: driver, torch, JAX, GL, video, disk, hub
 
 Torque stays as it is. The daemon has the bus to itself while it runs: stop it first.
 Exit status 0 when everything is as it should be.
@@ -14,6 +15,7 @@ import msgspec
 
 from config.loader import load
 from config.schema import Config
+from daemon.cli import doctor_env
 from daemon.cli.main import add_json
 from drivers import cross_check
 from drivers.calibration import (
@@ -87,9 +89,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="compare every register with what the vendor's SDK reads",
     )
     add_json(bus)
+    env = parts.add_parser("env", help="driver, torch, JAX, GL, video, disk and hub")
+    add_json(env)
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.part == "env":
+        return doctor_env.run(args.json)
     found = [_look(line, args.cross_check) for line in _lines(args.name, args.port)]
     if args.json:
         print(msgspec.json.encode(found).decode())

@@ -6,7 +6,6 @@ noise. The largest difference of every stage is printed; beyond the tolerance th
 
 import argparse
 import sys
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -32,23 +31,13 @@ _HORIZON = 50
 BEYOND = 2
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """What `--against jax` can be told."""
-    group = parser.add_argument_group("with --against jax")
-    group.add_argument("--dtype", choices=tuple(TOLERANCES), default="f32", help="of both (f32)")
-    group.add_argument("--device", default="auto", help="torch's word for it (auto)")
-    group.add_argument("--steps", type=int, default=10, help="Euler steps (10)")
-    group.add_argument("--seed", type=int, default=0, help="of the made-up inputs (0)")
-    group.add_argument("--inputs", type=Path, metavar="NPZ", help="recorded inputs instead")
-
-
 def run(args: argparse.Namespace) -> int:
     """Print the table (or JSON); exit status 0 when every stage agrees, else 2.
 
-    `args` has `path`, `json` and those of `add_options`; `lora_alpha` is optional.
+    `args` has `path`, `json`, `lora_alpha` and those of `options.add_options`.
     Raises CheckpointError for a checkpoint that is no Pi0, or where JAX cannot start.
     """
-    container = open_container(args.path, lora_alpha=getattr(args, "lora_alpha", None))
+    container = open_container(args.path, lora_alpha=args.lora_alpha)
     kind = container.pi0_kind
     shown = (
         recorded(args.inputs)

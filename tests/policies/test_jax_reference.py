@@ -13,6 +13,7 @@ from policies.checkpoint.orbax import read_params
 from policies.jax_reference import against
 from policies.jax_reference.from_container import as_numpy, load_jax_sampler, read_tree
 from policies.jax_reference.names import jax_tree
+from policies.jax_reference.options import add_options
 from policies.jax_reference.parity import compare, first_beyond
 from policies.jax_reference.parity_inputs import recorded
 from policies.jax_reference.sampler import JaxSampler
@@ -108,7 +109,7 @@ def verify(folder: Path, *more: str) -> int:
     parser.add_argument("path", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--lora-alpha", type=float)
-    against.add_options(parser)
+    add_options(parser)
     return against.run(parser.parse_args([str(folder), "--device", "cpu", *more]))
 
 

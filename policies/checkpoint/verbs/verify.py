@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from policies.checkpoint.verbs.options import add_checkpoint, say
+from policies.jax_reference.options import add_options
 
 if TYPE_CHECKING:
     from policies.checkpoint.verify import Report
@@ -16,6 +17,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument("--tokenizer", default="", help="PaliGemma's tokenizer, a file or folder")
     parser.add_argument("--json", action="store_true")
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -30,6 +32,10 @@ def run(args: argparse.Namespace) -> int:
     )
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
+    if args.against and not report.exit_code:
+        from policies.jax_reference import against
+
+        return against.run(args)
     say(msgspec.json.encode(report).decode() if args.json else "\n".join(_lines(report)))
     return report.exit_code
 
