@@ -14,7 +14,8 @@ the pads' give, a sixth of the block's width."""
 @dataclass(frozen=True, slots=True)
 class Grip:
     """`rows` in which the object was carried; `margin` the smallest number of times its weight the pads could hold
-    meanwhile (None: never carried, or nothing that has a weight to hold); `slips` how often it moved in the hand."""
+    meanwhile (None: never carried, or nothing that has a weight to hold); `slips` how often it moved in the hand. Both
+    are of a steady grip: a hand that is closing or letting go holds little on purpose."""
 
     rows: int
     margin: float | None
@@ -35,7 +36,9 @@ def grip_of(
             anchor = None
             continue
         rows += 1
-        if times > 0.0 and steady[row]:
+        if not steady[row]:
+            continue
+        if times > 0.0:
             least = times if least is None else min(least, times)
         if anchor is None:
             anchor = offset
@@ -46,7 +49,7 @@ def grip_of(
 
 
 def _steady(carried: Sequence[bool]) -> list[bool]:
-    """Rows with carried ones before and behind: a hand that is closing or letting go holds little on purpose."""
+    """Rows with carried ones before and behind."""
     rows = range(len(carried))
     return [
         row >= _TRANSITION_ROWS

@@ -10,7 +10,7 @@ import pytest
 from config.schema import Config
 from learning.collect import collect
 from learning.episode import ExpertDriver, run_episode
-from learning.evaluate import evaluate_expert, results_json, wilson, write_results
+from learning.evaluate import evaluate_expert
 from learning.world import LockStepWorld, evaluation_plant, lockstep_config, lockstep_world
 from robotd.errors import StateError
 from robotd.states import RequestKind, Source, State
@@ -108,27 +108,6 @@ def test_collected_rows_are_what_the_arm_did(config: Config, tmp_path: Path) -> 
     world = np.stack(tables[0]["observation.environment_state"].to_pylist())
     assert world[:, 2].max() > 0.05
     assert np.abs(world[-1, :2] - world[-1, 5:]).max() < 0.06
-
-
-def test_wilson_says_how_little_ten_episodes_prove() -> None:
-    """Policies facts C: the interval of 10 of 10 is 72-100 %."""
-    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-3)
-    assert wilson(0, 0) == (0.0, 1.0)
-    low, high = wilson(45, 50)
-    assert low == pytest.approx(0.786, abs=2e-3)
-    assert high == pytest.approx(0.957, abs=2e-3)
-
-
-def test_results_name_every_episode_and_its_seed(config: Config, tmp_path: Path) -> None:
-    evaluated = evaluate_expert(config, TASK, [3])
-    content = results_json(evaluated, TASK, None, "")
-    write_results(tmp_path / "results.json", content)
-    read = msgspec.json.decode((tmp_path / "results.json").read_bytes())
-    assert read["seeds"] == [3]
-    episode = read["per_episode"][0]
-    assert (episode["seed"], episode["outcome"], episode["lifted"]) == (3, "success", True)
-    assert read["rates"]["successes"] == 1
-    assert read["rates"]["ci95"][0] < 1.0
 
 
 def test_demonstrations_and_evaluation_share_no_plant() -> None:
