@@ -43,7 +43,7 @@ class EchoModel:
         self.since_reset = 0
         self.asked: list[tuple[dict[str, Any], str]] = []
         self.leftovers: list[Leftover | None] = []
-        self.before: Callable[[], None] = lambda: None
+        self.before: Callable[[], object] = lambda: None
 
     def reset(self) -> None:
         self.resets += 1
