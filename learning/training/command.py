@@ -26,6 +26,7 @@ from learning.training.prepare import (
     Prepared,
     backbone,
     check_base,
+    check_cameras,
     check_dataset,
     check_disk,
     check_wandb,
@@ -115,6 +116,7 @@ def _prepare(
     if not args.unchecked:
         say(f"looking at {plan.repo_id}")
         found.append(check_dataset(root))
+    found.append(check_cameras(plan, root))
     if args.bundle is None:
         found.append(check_disk(plan))
     return found

@@ -21,6 +21,12 @@ from dataset.check import examine
 from dataset.findings import Finding
 from learning.training.disk import check_room, checkpoint_bytes, room_at
 from learning.training.plan import CHECKPOINTS, PRETRAINED, TrainPlan, last_checkpoint, saves
+from learning.training.provenance import camera_setups
+from policies.camera_contract import differences, trained_setups
+from policies.checkpoint.folder import read_json
+from policies.checkpoint.pi0_layout import Pi0Kind
+from policies.checkpoint.tensors import WEIGHTS
+from policies.pi0.placing import memory_need, released
 from robotd.errors import CheckpointError, DatasetError
 
 _BACKBONE_HOST = ("download.pytorch.org", 443)
@@ -140,10 +146,28 @@ def known_size(plan: TrainPlan) -> int | None:
     if plan.resume:
         folders = sorted((plan.output / CHECKPOINTS).glob("[0-9]*"))
         return checkpoint_bytes(folders[-1]) if folders else None
-    weights = Path(plan.base).expanduser() / "model.safetensors" if plan.base else None
+    weights = Path(plan.base).expanduser() / WEIGHTS if plan.base else None
     if weights is not None and weights.is_file():
         return _ADAM * weights.stat().st_size
+    if plan.kind in ("pi0", "pi05"):
+        # The published sizes in LeRobot's float32: with the expert alone trained it is less.
+        kind: Pi0Kind = "pi0" if plan.kind == "pi0" else "pi05"
+        dims = released(kind)
+        need = memory_need(kind, dims, itemsize=4, views=1, prompt=1, stored_itemsize=4)
+        return _ADAM * (need.weights + need.host)
     return None
+
+
+def check_cameras(plan: TrainPlan, root: Path) -> Prepared:
+    """How the dataset's cameras are not those that the base was trained with."""
+    folder = Path(plan.base).expanduser() if plan.base else None
+    if folder is None or not folder.is_dir():
+        return Prepared()
+    now = camera_setups(root, read_json(root / "meta/info.json"))
+    found = differences(trained_setups(folder), now, {name: name for name in now})
+    return Prepared(
+        warnings=tuple(f"the base's camera {each.words}, which is this dataset" for each in found)
+    )
 
 
 def check_wandb(project: str) -> None:
