@@ -18,9 +18,10 @@ import daemon
 import learning
 import policies
 import sim
-from daemon.cli.checkpoint import add_policy_options, renames
+from daemon.cli.checkpoint import add_policy_options, add_unrehearsed, renames
 from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
+from daemon.cli.probed import add_despite_probe
 from learning.evaluation.crew import crew_for, yield_to_arms
 from learning.evaluation.gym_names import ENVIRONMENTS
 from learning.evaluation.records import EpisodeRecord
@@ -80,6 +81,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_name(parser)
     add_yes(parser)
+    add_unrehearsed(parser)
+    add_despite_probe(parser)
     add_json(parser)
 
 
@@ -133,6 +136,7 @@ def _loads(args: argparse.Namespace, instruction: str) -> list[Variant]:
         rename=renames(args.rename),
         embodiment=args.embodiment,
         time_scale=args.time_scale,
+        tokenizer=absolute(args.tokenizer) if args.tokenizer else "",
     )
     given = {field: getattr(args, field) for field in _WAYS}
     ways = {field: each if isinstance(each, list) else [each] for field, each in given.items()}

@@ -9,7 +9,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from daemon.cli.between import set_the_scene
 from daemon.cli.checkpoint import consent_unrehearsed, load_policy
 from daemon.cli.keys import Keys, split_keys
 from daemon.cli.operator import source
+from daemon.cli.probed import consent_probe
 from daemon.cli.run import raise_if_failed
 from daemon.cli.session import STOP_WORDS, arm_with_consent
 from learning.evaluation.records import EpisodeRecord, Header, Journal
@@ -64,6 +65,7 @@ def _with_robot(args: argparse.Namespace, variant: Variant) -> dict[str, Any]:
         print("Loading the policy …", flush=True)
         # The same options as `robotd run`; what may be a list holds one value here.
         policy = load_policy(robot, _single(args, variant))
+        args.despite_probe = consent_probe(policy, args)
         unrehearsed = consent_unrehearsed(robot, policy, args)
         evaluation = _evaluation(args, variant, robot, seconds)
         header = Header(digest=evaluation.digest, about=f"{evaluation.about.task} on the arm")
@@ -73,7 +75,8 @@ def _with_robot(args: argparse.Namespace, variant: Variant) -> dict[str, Any]:
                 print(f"going on: {len(journal.records)} episodes are judged already")
             print(STOP_WORDS)
             arm_with_consent(robot, args.yes)
-            desk = _Desk(robot, keys, args.task, seconds, unrehearsed)
+            consent = {"unrehearsed": unrehearsed, "despite_probe": args.despite_probe}
+            desk = _Desk(robot, keys, args.task, seconds, consent)
             why = desk.judge_all(evaluation.cases, journal)
             records = list(journal.in_order(list(evaluation.cases)))
             if not records:
@@ -148,12 +151,12 @@ class _Desk:
     """The terminal of one evaluation."""
 
     def __init__(
-        self, robot: Robot, keys: Keys, task: str, seconds: float, unrehearsed: bool
+        self, robot: Robot, keys: Keys, task: str, seconds: float, consent: Mapping[str, bool]
     ) -> None:
         self._robot = robot
         self._keys = keys
         self._seconds = seconds
-        self._unrehearsed = unrehearsed
+        self._consent = consent
         known = task in task_names()
         self._failures = outcomes_of(load_task(task))[1:] if known else _ANY_FAILURE
 
@@ -179,7 +182,7 @@ class _Desk:
         if not set_the_scene(self._robot, self._keys, None):
             raise _EndedError("ended between two episodes")
         rows_s = 1.0 / self._robot.instance.fps
-        with source(self._robot, "policy", self._seconds, unrehearsed=self._unrehearsed):
+        with source(self._robot, "policy", self._seconds, **self._consent):
             began_s = time.monotonic()
             word = self._watch(began_s)
             took_s = min(time.monotonic() - began_s, self._seconds)
