@@ -72,6 +72,22 @@ def test_what_the_arm_cannot_do_without_forbids_arming_and_says_what_to_do(
     assert all(check.do for check in checks if check.outcome == "fail")
 
 
+def test_cameras_that_are_not_the_trainings_are_named_before_the_arm_is_taken() -> None:
+    """58 degrees against 52 look like a bad policy, for weeks."""
+    words = "overhead: trained with a vertical field of view of 58°, this one has 52°"
+    policy = PolicyStatus(
+        phase="ready",
+        kind="act",
+        camera_differences=(words,),
+        camera_do="Use the training's lens",
+    )
+    checks = {check.name: check for check in surroundings_checks(changed(policy=policy))}
+    assert checks["policy cameras"].outcome == "warn"
+    assert "58°" in checks["policy cameras"].detail and checks["policy cameras"].do
+    same = surroundings_checks(changed(policy=PolicyStatus(phase="ready", kind="act")))
+    assert "policy cameras" not in {check.name for check in same}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
