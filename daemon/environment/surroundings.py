@@ -64,9 +64,10 @@ def judge_video(video: Video | Lost) -> Finding:
     if video.torchcodec and video.torchcodec_error:
         return warning(
             "video",
-            f"torchcodec {video.torchcodec} does not load: {video.torchcodec_error[:200]}.",
-            "It needs the FFmpeg of the system, in a version it knows (4 to 8). LeRobot takes it "
-            "because it is installed, and fails at the first picture of a dataset.",
+            f"torchcodec {video.torchcodec} does not load: "
+            f"{' '.join(video.torchcodec_error.split())[:160]}.",
+            "It needs the FFmpeg of the system, in a version it knows (4 to 8). LeRobot 0.6 decodes "
+            "with PyAV then; its streaming datasets and older releases fail at the first picture.",
             "sudo apt-get install ffmpeg, or uv pip uninstall torchcodec (PyAV is used then), or "
             "give LeRobot --dataset.video_backend=pyav.",
         )

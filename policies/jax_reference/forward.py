@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from policies.jax_reference.weights import Weights
 
@@ -113,13 +114,21 @@ def sample(
     after each step [steps, B, T, A]. `steps` is a static count."""
     batch = noise.shape[0]
 
-    def step(x_t: Array, index: Array) -> tuple[Array, Array]:
-        time = jnp.full((batch,), 1.0 - index / steps, jnp.float32)
+    def step(x_t: Array, moment: Array) -> tuple[Array, Array]:
+        time = jnp.full((batch,), moment, jnp.float32)
         x_t = x_t - velocity(weights, prefix, state, x_t, time) / steps
         return x_t, x_t
 
-    start = noise.astype(jnp.float32)
-    return jax.lax.scan(step, start, jnp.arange(steps, dtype=jnp.float32))  # type: ignore[no-any-return]
+    moments = jnp.asarray(times(steps), jnp.float32)
+    return jax.lax.scan(step, noise.astype(jnp.float32), moments)  # type: ignore[no-any-return]
+
+
+def times(steps: int) -> list[float]:
+    """When the velocity is asked for: from 1 down by 1 / steps, counted in float32 as openpi does."""
+    found = [np.float32(1.0)]
+    for _ in range(steps - 1):
+        found.append(found[-1] - np.float32(1.0 / steps))
+    return [float(each) for each in found]
 
 
 def spread(prefix: Prefix, batch: int) -> Prefix:
@@ -250,10 +259,13 @@ def _suffix(weights: Weights, state: Array, x_t: Array, time: Array) -> tuple[Ar
 
 
 def _time_features(time: Array, width: int) -> Array:
-    """Sines, then cosines, of the time in periods spread evenly in their logarithm."""
+    """Sines, then cosines, of the time in periods spread evenly in their logarithm.
+
+    In openpi's order of operations: the shortest period makes 1e-4 of a sine out of the last bit.
+    """
     shortest, longest = _PERIODS
-    part = jnp.linspace(0.0, 1.0, width // 2)
-    angle = 2.0 * jnp.pi * time[:, None] / (shortest * (longest / shortest) ** part)
+    period = shortest * (longest / shortest) ** jnp.linspace(0.0, 1.0, width // 2)
+    angle = time[:, None] * (1.0 / period * 2 * jnp.pi)
     return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
 
 

@@ -80,8 +80,7 @@ class JaxSampler:
         with self._exactly(key):
             prefix, x = self.prefix(prepared, len(noise)), start
             state = self._repeated(prepared.state, len(noise))
-            for index in range(steps):
-                t = 1.0 - index / steps
+            for t in self._forward.times(steps):
                 v = self._programs.velocity(
                     self.weights, prefix, state, x, self._times(t, len(noise))
                 )
