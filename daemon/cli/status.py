@@ -4,6 +4,7 @@ import argparse
 
 import msgspec
 
+from daemon.cli.checkpoint import played_differently
 from daemon.cli.main import add_json, add_name
 from daemon.selftest import record as selftest
 from robotd import paths
@@ -83,6 +84,7 @@ def _policy(policy: PolicyStatus) -> list[str]:
     lines = [f"  policy {policy.phase}: {policy.kind or policy.path}{how}"]
     if policy.error:
         lines.append(f"    {policy.error}")
+    lines += [f"    {line}" for line in played_differently(policy)]
     if policy.latency:
         stages = (
             f"{stage} {policy.latency[stage].p50_ms:.1f}"

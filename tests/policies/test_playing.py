@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli.checkpoint import played_differently
 from policies.checkpoint.evidence import Sidecar, find_evidence, write_sidecar
 from policies.playing import Played, played
 from robotd.errors import CheckpointError
+from robotd.messages import PolicyStatus
 from robotd.policy_channel import Load
 
 JOINTS = ("shoulder_pan.pos", "gripper.pos")
@@ -45,3 +47,21 @@ def test_another_rate_than_the_trainings_is_refused_and_the_way_is_named(tmp_pat
     with pytest.raises(CheckpointError, match="trained at 30") as caught:
         find_evidence(Folder(tmp_path), 15, "")
     assert "--time-scale 0.5" in caught.value.do
+
+
+def test_what_is_played_otherwise_than_trained_is_shown_line_by_line() -> None:
+    policy = PolicyStatus(
+        embodiment="so101 (asked for)",
+        time_scale=0.5,
+        changed="gripper -5",
+        camera_differences=("wrist: trained without a crop",),
+        camera_do="Set cameras.wrist.crop",
+    )
+    assert played_differently(policy) == [
+        "as so101 (asked for)",
+        "at 0.5 times the speed it was trained at",
+        "changed: gripper -5",
+        "camera wrist: trained without a crop",
+        "  do: Set cameras.wrist.crop",
+    ]
+    assert played_differently(PolicyStatus()) == []

@@ -97,9 +97,21 @@ def _policy(view: View, width: int) -> list[Text]:
     if policy.told:
         told = (f"{look.alert} is told {policy.told}", look.warn)
         lines += fitted([[told]], width, 2, 2)
+    for words in policy_cautions(policy):
+        lines += fitted([[(f"{look.alert} {words}", look.warn)]], width, 2, 2)
     if policy.probed == "fail":
         lines += fitted([[(f"{look.alert} probe {policy.probe}", look.bad)]], width, 2, 2)
     return lines
+
+
+def policy_cautions(policy: PolicyStatus) -> list[str]:
+    """How it is played otherwise than it was trained: speed, changed actions, other cameras."""
+    said = []
+    if policy.time_scale != 1.0:
+        said.append(f"{policy.time_scale:g} times its speed")
+    if policy.changed:
+        said.append(policy.changed)
+    return said + [f"camera {difference}" for difference in policy.camera_differences]
 
 
 def _latency(look: Look, policy: PolicyStatus) -> list[Text]:
