@@ -183,6 +183,7 @@ class Policy(_Section, frozen=True, kw_only=True):
     rtc_max_weight: Annotated[float, Meta(gt=0, le=1000)]
     device: Name
     dtype: Literal["auto", "bf16", "f32"]
+    backend: Literal["torch", "jax"]
     num_steps: Annotated[int, Meta(ge=0, le=100)]
     compile: Literal["auto", "off", "graphs", "full"]
     tokenizer: str

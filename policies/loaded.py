@@ -142,6 +142,7 @@ def load_policy(
             dtype=config.policy.dtype,
             num_steps=config.policy.num_steps,
             compile=config.policy.compile,
+            backend=request.backend or config.policy.backend,
             seed=config.policy.seed,
         ),
     )

@@ -21,6 +21,7 @@ from policies.rtc import Leftover, RawChunk
 
 Dtype = Literal["auto", "bf16", "f32"]
 Compile = Literal["auto", "off", "graphs", "full"]
+Backend = Literal["torch", "jax"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,9 @@ class ModelOptions:
     `fps` and `units` override the evidence. `device` is torch's word, `auto` the GPU where there is
     one; `threads` are torch's on the CPU. The rest is for Pi0: `tokenizer` a file or folder,
     `dtype` auto (bf16 on a GPU, f32 on the CPU), `num_steps` the Euler steps (0: the checkpoint's),
-    `compile` what is done to make a GPU fast, `seed` that of the noise (None: another in every
-    process), `embodiment` a row of `config/embodiments/` or a file (empty: by what the checkpoint
-    shows).
+    `compile` what is done to make a GPU fast, `backend` who computes it, `seed` that of the noise
+    (None: another in every process), `embodiment` a row of `config/embodiments/` or a file (empty:
+    by what the checkpoint shows).
     """
 
     fps: float | None = None
@@ -74,6 +75,7 @@ class ModelOptions:
     dtype: Dtype = "auto"
     num_steps: int = 0
     compile: Compile = "auto"
+    backend: Backend = "torch"
     seed: int | None = None
     embodiment: str = ""
 

@@ -4,7 +4,7 @@ Messages are msgspec Structs as JSON, tagged by `type`. Every envelope carries `
 client of another version is told so instead of being misread. `docs/api.md` is the reference.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -113,6 +113,7 @@ class LoadPolicy(Request, frozen=True, kw_only=True, tag="load_policy"):
     units: str = ""
     embodiment: str = ""
     tokenizer: str = ""
+    backend: Literal["", "torch", "jax"] = ""
     time_scale: float = 1.0
     gripper_bias: float = 0.0
     gripper_clip: str = ""

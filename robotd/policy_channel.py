@@ -6,6 +6,8 @@ moves the arm: motion is asked of control, and the process sees in the tick ring
 turn.
 """
 
+from typing import Literal
+
 import msgspec
 
 POLICY_SOCKET = "policy.sock"
@@ -26,7 +28,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="loa
     to keys of the robot.
 
     `embodiment` names the convention of a Pi0 (empty: it is known from the checkpoint), `tokenizer`
-    the file or folder of its tokenizer (empty: the configuration's, else looked for). `time_scale`
+    the file or folder of its tokenizer (empty: the configuration's, else looked for), `backend` what
+    computes it (empty: the configuration's). `time_scale`
     0.5 plays chunks at half the speed they were trained at. `gripper_bias` percent of its opening are
     added to the gripper's goals, which `gripper_clip` (LOW:HIGH) then bounds.
     """
@@ -42,6 +45,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="loa
     units: str = ""
     embodiment: str = ""
     tokenizer: str = ""
+    backend: Literal["", "torch", "jax"] = ""
     time_scale: float = 1.0
     gripper_bias: float = 0.0
     gripper_clip: str = ""

@@ -68,6 +68,12 @@ def add_policy_options(
         help="PaliGemma's tokenizer for a Pi0, where it is neither beside it nor in a cache",
     )
     parser.add_argument(
+        "--backend",
+        choices=("torch", "jax"),
+        default="",
+        help="what computes a Pi0 (default: policy.backend of the configuration)",
+    )
+    parser.add_argument(
         "--time-scale",
         type=float,
         default=1.0,
@@ -120,6 +126,7 @@ def load_policy(robot: Robot, args: argparse.Namespace) -> PolicyStatus:
         rename=renames(args.rename),
         embodiment=args.embodiment,
         tokenizer=absolute(args.tokenizer) if args.tokenizer else "",
+        backend=args.backend,
         time_scale=args.time_scale,
         gripper_bias=args.gripper_bias,
         gripper_clip=args.gripper_clip,

@@ -117,6 +117,7 @@ class PlanDesk:
             units=request.units,
             embodiment=request.embodiment,
             tokenizer=request.tokenizer,
+            backend=request.backend,
             time_scale=request.time_scale,
             gripper_bias=request.gripper_bias,
             gripper_clip=request.gripper_clip,

@@ -4,6 +4,7 @@ What can be known without reading gigabytes is looked at first: whether it fits 
 whether there is a tokenizer. Needs no network.
 """
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,12 @@ from policies.extra import extra_missing
 from policies.model import Dtype, ModelOptions
 from policies.pi0.placing import memory_need, refuse_what_does_not_fit
 from policies.pi0.policy import Pi0Policy
+from policies.pi0.sampling import Sampler
 from policies.pi0.settings import Pi0Settings, read_settings
 from policies.pi0.tokenizer import find_tokenizer
 from robotd.errors import CheckpointError
+
+log = logging.getLogger(__name__)
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -32,8 +36,10 @@ def load_pi0(container: Container, options: ModelOptions) -> Pi0Policy:
     if settings.embodied:
         chosen = choose_embodiment(options.embodiment, container.path, container.kind, units)
         units = chosen.units
-        fps = fps or (container.sidecar.fps or chosen.row.fps)
-    evidence = find_evidence(container, fps, units)
+    own_fps = chosen.row.fps if chosen and fps is None and container.sidecar.fps is None else None
+    evidence = find_evidence(container, fps or own_fps, units)
+    if chosen and own_fps:
+        evidence = replace(evidence, fps_source=f"embodiment {chosen.name}")
     dims = container.dims
     if not dims.vision_heads:
         raise CheckpointError(
@@ -42,31 +48,48 @@ def load_pi0(container: Container, options: ModelOptions) -> Pi0Policy:
             f'Say it in {SIDECAR} beside the weights: {{"vision_heads": …}}.',
         )
     tokenizer, tokenizer_path = find_tokenizer(container.path, options.tokenizer, dims.vocabulary)
-    try:
-        import torch
-
-        from policies.pi0.sampler import load_sampler
-    except ImportError as error:
-        raise extra_missing(error) from error
-    torch.set_num_threads(options.threads)
-    device = choose_device(torch, options.device)
-    dtype = _dtype(torch, options.dtype, device)
-    _check_memory(torch, container, settings, device, dtype.itemsize)
-    sampler = load_sampler(
-        container.pi0_tensors(),
-        container.pi0_kind,
-        dims,
-        device=device,
-        dtype=dtype,
-        mode=options.compile,
-        name=str(container.path),
-    )
+    sampler = _sampler(container, settings, options)
     files = (*weight_files(container), tokenizer_path)
     if options.num_steps:
         settings = replace(settings, steps=options.num_steps)
     return Pi0Policy(
         settings, sampler, tokenizer, evidence, files=files, seed=options.seed, chosen=chosen
     )
+
+
+def _sampler(container: Container, settings: Pi0Settings, options: ModelOptions) -> Sampler:
+    """The network in whichever library was asked for, its memory checked first."""
+    try:
+        import torch
+    except ImportError as error:
+        raise extra_missing(error) from error
+    torch.set_num_threads(options.threads)
+    device = choose_device(torch, options.device)
+    dtype = _dtype(torch, options.dtype, device)
+    _check_memory(torch, container, settings, device, dtype.itemsize)
+    if options.backend == "jax":
+        from policies.jax_reference.from_container import load_jax_sampler
+
+        half = None if options.dtype == "auto" else options.dtype == "bf16"
+        return load_jax_sampler(
+            container, device=options.device, half=half, threads=options.threads, told=_tell
+        )
+    from policies.pi0.sampler import load_sampler
+
+    return load_sampler(
+        container.pi0_tensors(),
+        container.pi0_kind,
+        container.dims,
+        device=device,
+        dtype=dtype,
+        mode=options.compile,
+        name=str(container.path),
+    )
+
+
+def _tell(words: str) -> None:
+    """Into the process's log: loading says it to nobody else."""
+    log.info("%s", words)
 
 
 def weight_files(container: Container) -> tuple[Path, ...]:

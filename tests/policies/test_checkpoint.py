@@ -17,10 +17,11 @@ from config.schema import Config
 from drivers.units import units_of
 from policies.border import load_calibrations, robot_features
 from policies.checkpoint.evidence import SIDECAR, Sidecar, find_evidence, write_sidecar
-from policies.checkpoint.folder import read_folder
+from policies.checkpoint.folder import CheckpointFolder, read_folder
 from policies.checkpoint.loading import load_checkpoint
 from policies.fit import fit
 from policies.loaded import load_policy
+from policies.model import Interface
 from robotd.errors import CheckpointError
 from robotd.policy_channel import Load
 
@@ -258,6 +259,10 @@ def test_a_policy_that_fits_is_ready_with_its_own_steps(saved_act: Path, config:
     assert policy.inference_ns > 0
 
 
+def interface_of(folder: CheckpointFolder) -> Interface:
+    return Interface(str(folder.path), folder.inputs, folder.outputs)
+
+
 def test_cameras_of_another_name_are_named_with_the_way_to_map_them(
     saved_image_act: Path, config: Config
 ) -> None:
@@ -265,10 +270,10 @@ def test_cameras_of_another_name_are_named_with_the_way_to_map_them(
     folder = read_folder(saved_image_act)
     evidence = find_evidence(folder, None, "")
     with pytest.raises(CheckpointError) as caught:
-        fit(folder, evidence, robot, {})
+        fit(interface_of(folder), evidence, robot, {})
     assert "observation.images.front, which this robot has not" in caught.value.what
     assert "--rename observation.images.front=observation.images.overhead" in caught.value.do
-    fitted = fit(folder, evidence, robot, {"front": "overhead"})
+    fitted = fit(interface_of(folder), evidence, robot, {"front": "overhead"})
     assert set(fitted.cameras) == {"overhead", "wrist"}
     assert fitted.inputs["observation.images.front"] == "observation.images.overhead"
     assert fitted.told == ""
@@ -287,7 +292,7 @@ def test_everything_that_does_not_fit_is_said_at_once(act: Path, config: Config)
     robot = robot_features(config)
     blind = type(robot)(robot.joints, robot.cameras, environment_state=False)
     with pytest.raises(CheckpointError) as caught:
-        fit(folder, find_evidence(folder, None, ""), blind, {"nonsense": "overhead"})
+        fit(interface_of(folder), find_evidence(folder, None, ""), blind, {"nonsense": "overhead"})
     for part in ("observation.state", "images.side", "action", "environment_state", "nonsense"):
         assert part in caught.value.what
 
@@ -297,7 +302,7 @@ def test_joints_in_another_order_do_not_fit(act: Path, config: Config) -> None:
     write_sidecar(act, Sidecar(fps=15, units="degrees", joints=shuffled))
     folder = read_folder(act)
     with pytest.raises(CheckpointError, match="another order"):
-        fit(folder, find_evidence(folder, None, ""), robot_features(config), {})
+        fit(interface_of(folder), find_evidence(folder, None, ""), robot_features(config), {})
 
 
 @pytest.mark.parametrize("absent", ["safetensors.numpy", "torch", "lerobot.policies"])

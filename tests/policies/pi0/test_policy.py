@@ -70,6 +70,17 @@ def test_six_containers_give_the_same_actions(tiny: dict[str, Path], tokenizer_f
         np.testing.assert_allclose(chunks[name], chunks["openpi-torch"], atol=1e-5, err_msg=name)
 
 
+def test_the_jax_reference_can_take_the_place_of_torch(
+    tiny: dict[str, Path], tokenizer_file: Path
+) -> None:
+    chunks = []
+    for backend in ("torch", "jax"):
+        policy = loaded(tiny["orbax-released"], tokenizer_file, backend=backend)
+        noise = np.random.default_rng(6).standard_normal((10, 32), np.float32)
+        chunks.append(policy.predict(seen(policy), TASK, noise=noise))
+    np.testing.assert_allclose(chunks[0], chunks[1], atol=1e-4)
+
+
 @pytest.mark.parametrize("container", ["openpi-torch", "lerobot-g3"])
 def test_a_pi0_moves_this_robot_through_the_same_door_as_an_act(
     tiny: dict[str, Path],
