@@ -8,8 +8,11 @@ head, without which both load strictly to an error, and LeRobot swallows that.
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
 
 from policies.checkpoint import lerobot_files
 from policies.checkpoint.container import Container, open_container
@@ -28,13 +31,23 @@ _GEMMA = {2048: "gemma_2b", 1024: "gemma_300m"}
 
 
 def convert(
-    path: Path, to: Target, out: Path, *, lora_alpha: float | None = None, asset_id: str = ""
+    path: Path,
+    to: Target,
+    out: Path,
+    *,
+    lora_alpha: float | None = None,
+    asset_id: str = "",
+    horizon: int = 0,
 ) -> Container:
     """Write the checkpoint at `path` into `out` as LeRobot 0.6's or openpi's PyTorch; gives it.
 
+    `horizon` is the actions of a chunk where no file says it (0: openpi's default is taken).
     Needs as much memory as the weights. Raises CheckpointError, and then leaves no folder.
     """
     container = open_container(path, lora_alpha=lora_alpha, asset_id=asset_id)
+    if horizon:
+        said = msgspec.structs.replace(container.sidecar, horizon=horizon)
+        container = replace(container, sidecar=said)
     if out.exists():
         raise CheckpointError(
             f"{out} exists already.",
@@ -151,7 +164,6 @@ def _provenance(container: Container) -> Mapping[str, Any]:
 
     settings, norm, dims = read_settings(container), container.norm, container.dims
     said: dict[str, Any] = {
-        "horizon": settings.horizon,
         "prompt_tokens": settings.prompt.length,
         "image_pad": settings.pad,
         "norm": {
@@ -160,6 +172,8 @@ def _provenance(container: Container) -> Mapping[str, Any]:
             "formula": norm.formula,
         },
     }
+    if container.horizon[0]:
+        said["horizon"] = container.horizon[0]
     if dims.vision_heads:
         said["vision_heads"] = dims.vision_heads
     if settings.delta.any():

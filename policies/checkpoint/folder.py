@@ -76,8 +76,7 @@ def read_folder(path: Path) -> CheckpointFolder:
             raise CheckpointError(
                 f"{path} has no {name}.",
                 "It was saved by LeRobot 0.3 or older, which kept normalisation in the model.",
-                "Convert it once: python -m lerobot.processor.migrate_policy_normalization "
-                f"--pretrained-path {path}",
+                f"Convert it once: robotd ckpt convert {path} --to lerobot --out {path}-0.6",
             )
     stats = _stats(path, PREPROCESSOR)
     stats.update(_stats(path, POSTPROCESSOR))
@@ -148,11 +147,9 @@ def _stats(path: Path, name: str) -> dict[str, Stats]:
         found.update(step.stats)
         for key, kind in step.types.items():
             if step.undoes == (kind == "ACTION"):
-                _check(path / name, key, step.modes.get(kind, "IDENTITY"), step.stats.get(key, {}))
+                mode = step.modes.get(kind, "IDENTITY")
+                stats, file = step.stats.get(key, {}), str(path / name)
+                for problem in problems(key, mode, stats, file, visual=kind == "VISUAL"):
+                    if problem.fatal:
+                        raise CheckpointError(problem.what, problem.likely, problem.do)
     return found
-
-
-def _check(file: Path, key: str, mode: str, stats: Stats) -> None:
-    for problem in problems(key, mode, stats, str(file), visual=False):
-        if problem.fatal:
-            raise CheckpointError(problem.what, problem.likely, problem.do)

@@ -4,12 +4,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from policies.checkpoint.verbs.options import add_checkpoint, say
+from policies.checkpoint.verbs.options import add_checkpoint, resolve, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     add_checkpoint(parser)
     parser.add_argument("--to", required=True, choices=("lerobot", "openpi"))
+    parser.add_argument(
+        "--horizon", type=int, metavar="N", help="actions of a chunk, where no file says it"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
 
 
@@ -17,12 +20,16 @@ def run(args: argparse.Namespace) -> int:
     from policies.checkpoint.convert import convert
 
     made = convert(
-        args.path,
+        resolve(args),
         args.to,
         args.out.expanduser(),
         lora_alpha=args.lora_alpha,
         asset_id=args.asset,
+        horizon=args.horizon or 0,
     )
+    if made.is_pi0 and not made.sidecar.horizon and args.to == "lerobot":
+        taken = f"{made.horizon[0]} actions a chunk, openpi's default: nothing says how many"
+        sys.stderr.write(f"{taken} it was trained with (--horizon N)\n")
     sys.stderr.write(f"{made.kind} for {args.to}, {len(made.tensors)} tensors\n")
     say(str(made.path))
     return 0

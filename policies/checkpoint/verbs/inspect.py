@@ -4,7 +4,7 @@ import argparse
 
 import msgspec
 
-from policies.checkpoint.verbs.options import add_checkpoint, say
+from policies.checkpoint.verbs.options import add_checkpoint, resolve, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
     from policies.checkpoint.describe import describe, lines
 
     said = describe(
-        args.path, lora_alpha=args.lora_alpha, asset_id=args.asset, tokenizer=args.tokenizer
+        resolve(args), lora_alpha=args.lora_alpha, asset_id=args.asset, tokenizer=args.tokenizer
     )
     say(msgspec.json.encode(said).decode() if args.json else "\n".join(lines(said)))
     return 0

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from policies.checkpoint.verbs.options import say
+from policies.checkpoint.verbs.options import add_path, resolve, say
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, metavar="PATH", help="a checkpoint's folder")
+    add_path(parser)
     parser.add_argument(
         "--from",
         dest="source",
@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from policies.checkpoint.mend import mend
 
-    path = args.path.expanduser().resolve()
+    path = resolve(args).resolve()
     out = args.out.expanduser() if args.out else path.with_name(f"{path.name}-stats")
     mended = mend(path, args.source, out, asset_id=args.asset)
     sys.stderr.write(f"statistics of {args.source}, in {mended.stats_source}\n")

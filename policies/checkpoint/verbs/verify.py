@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from policies.checkpoint.verbs.options import add_checkpoint, say
+from policies.checkpoint.verbs.options import add_checkpoint, resolve, say
 from policies.jax_reference.options import add_options
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from policies.checkpoint.verify import verify
 
     report = verify(
-        args.path,
+        resolve(args),
         lora_alpha=args.lora_alpha,
         asset_id=args.asset,
         tokenizer=args.tokenizer,
