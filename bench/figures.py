@@ -76,9 +76,23 @@ def ratio(ours: float, theirs: float) -> float | None:
     return round(ours / theirs, 3) if theirs > 0 else None
 
 
-def slope_per_hour(seconds: Sequence[float], values: Sequence[float]) -> float:
-    """The slope of a straight line through the values (least squares), per hour; 0 for fewer than
-    two points or no time between them."""
-    if len(seconds) < 2 or seconds[0] == seconds[-1]:
-        return 0.0
-    return float(np.polyfit(np.asarray(seconds) / 3_600.0, np.asarray(values), 1)[0])
+@dataclass(frozen=True, slots=True)
+class Slope:
+    """See `slope_per_hour`."""
+
+    per_hour: float
+    error_per_hour: float
+    swing: float
+
+
+def slope_per_hour(seconds: Sequence[float], values: Sequence[float]) -> Slope:
+    """A straight line through the values (least squares): its slope per hour, what one standard
+    error of that slope is, and how far the values lie from the line (standard deviation). Zeros for
+    fewer than three points or no time between them."""
+    hours = np.asarray(seconds, np.float64) / 3_600.0
+    if len(hours) < 3 or hours[0] == hours[-1]:
+        return Slope(0.0, 0.0, 0.0)
+    slope, at_zero = np.polyfit(hours, np.asarray(values), 1)
+    swing = float(np.sqrt(np.sum((values - slope * hours - at_zero) ** 2) / (len(hours) - 2)))
+    spread_of_hours = float(np.sqrt(np.sum((hours - hours.mean()) ** 2)))
+    return Slope(float(slope), swing / spread_of_hours, swing)

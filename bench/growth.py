@@ -3,7 +3,8 @@
 Resident is what a process has of its own and of its programs' files. The rings are left out: their size is
 fixed, every process that reads one maps it, and how many of its pages one has looked at so far says
 nothing about growth (the recorder has 110 MB of them after two minutes).
-The slope is that of a straight line through all samples after the warm-up, in MB an hour; `judge` is pure.
+The slope is that of a straight line through all samples after the warm-up, in MB an hour, with its standard error: of
+one that swings by ten megabytes (its encoders come and go) only hours can tell whether it grows. `judge` is pure.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,8 +50,8 @@ def sample(pid: int, at_s: float) -> Sample | None:
 
 def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str, dict[str, Any]]:
     """For each process its slope, its descriptors and whether both are good; one that was started
-    again is not. `warm_up_mb` is what it grew by before. `good` is None where there are too few
-    samples for a verdict."""
+    again is not. `warm_up_mb` is what it grew by before. `good` is None where the samples allow no
+    verdict: too few, or a slope above the limit by less than two of its standard errors."""
     found: dict[str, dict[str, Any]] = {}
     for name, seen in samples.items():
         counted = [each for each in seen if each.at_s >= warm_up_s]
@@ -62,15 +63,21 @@ def judge(samples: Mapping[str, Sequence[Sample]], warm_up_s: float) -> dict[str
         before = max((each.descriptors for each in counted[:half]), default=0)
         after = max((each.descriptors for each in counted[half:]), default=0)
         starts = len({each.pid for each in seen})
-        good = slope <= LIMIT_MB_PER_HOUR and after <= before and starts == 1
+        steady = after <= before and starts == 1
+        good: bool | None = steady and slope.per_hour <= LIMIT_MB_PER_HOUR
+        unsure = LIMIT_MB_PER_HOUR < slope.per_hour < LIMIT_MB_PER_HOUR + 2 * slope.error_per_hour
+        if len(counted) < FEWEST_SAMPLES or (steady and unsure):
+            good = None
         found[name] = {
             "samples": len(counted),
             "resident_mb": round(counted[-1].resident_mb, 2) if counted else None,
             "warm_up_mb": round(warming, 2),
-            "slope_mb_per_hour": round(slope, 3),
+            "slope_mb_per_hour": round(slope.per_hour, 3),
+            "slope_error_mb_per_hour": round(slope.error_per_hour, 3),
+            "swing_mb": round(slope.swing, 2),
             "descriptors": after,
             "descriptors_before": before,
             "starts": starts,
-            "good": good if len(counted) >= FEWEST_SAMPLES else None,
+            "good": good,
         }
     return found

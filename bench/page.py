@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import crash, record, scale, uploads
+from bench import crash, policy, record, scale, uploads
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -82,6 +82,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
         return "scale", [*head, *scale.table(report), ""]
     if "tags_on_incomplete" in report:
         return "uploads", [*head, *uploads.table(report), ""]
+    if "jump_ratio" in report:
+        return "policy", [*head, *policy.table(report), ""]
     if "processes" in report:
         return "soak", [*head, *_soak(report), ""]
     return "-".join(("tick", str(report["hz"]), *report["load"])), [*head, *_tick(report), ""]
@@ -141,14 +143,16 @@ def _bus(report: dict[str, Any]) -> list[str]:
 
 def _soak(report: dict[str, Any]) -> list[str]:
     table = [
-        f"{report['minutes']:g} minutes, {report['missed']} ticks missed:",
+        f"{report['minutes']:g} minutes, {report['missed']} ticks missed, "
+        f"{len(report['faults'])} faults of the arm:",
         "",
-        "| process | resident MB | grew while warming up, MB | slope MB/h | descriptors |",
-        "|---|---|---|---|---|",
+        "| process | resident MB | swings by, MB | grew while warming up, MB | slope MB/h | "
+        "descriptors |",
+        "|---|---|---|---|---|---|",
     ]
     return table + [
-        f"| {name} | {each['resident_mb']} | {each['warm_up_mb']:g} | "
-        f"{each['slope_mb_per_hour']:g} | "
+        f"| {name} | {each['resident_mb']} | {each['swing_mb']:g} | {each['warm_up_mb']:g} | "
+        f"{each['slope_mb_per_hour']:.2f} ± {each['slope_error_mb_per_hour']:.2f} | "
         f"{each['descriptors']} |"
         for name, each in report["processes"].items()
     ]

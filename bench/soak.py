@@ -205,17 +205,17 @@ def _print(report: dict[str, Any]) -> None:
     print(f"{report['minutes']:g} min, {report['missed']} ticks missed")
     for each in report["faults"]:
         print(f"  fault at {each['at_min']:.1f} min, load {each['load']:.1f}: {each['words']}")
-    print(f"  {'':16} {'resident':>10} {'warm-up':>10} {'slope':>12} {'descriptors':>12}")
+    print(f"  {'':16} {'resident':>10} {'warm-up':>10} {'slope':>20} {'descriptors':>12}")
     for name, each in report["processes"].items():
         resident = "-" if each["resident_mb"] is None else f"{each['resident_mb']:.1f} MB"
         mark = {
             True: "ok",
             False: "GROWS" if each["starts"] == 1 else "STARTED AGAIN",
-            None: "too short to say",
+            None: "too short to say",  # for how far it swings
         }[each["good"]]
-        slope = f"{each['slope_mb_per_hour']:+.2f} MB/h"
+        slope = f"{each['slope_mb_per_hour']:+.2f} ± {each['slope_error_mb_per_hour']:.2f} MB/h"
         warm = f"{each['warm_up_mb']:+.1f} MB"
         print(
-            f"  {name:16} {resident:>10} {warm:>10} {slope:>12} {each['descriptors']:>12}  {mark}"
+            f"  {name:16} {resident:>10} {warm:>10} {slope:>20} {each['descriptors']:>12}  {mark}"
         )
     print(f"  limit: {report['limit_mb_per_hour']:g} MB/h a process, and no more descriptors")

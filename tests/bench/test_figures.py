@@ -123,8 +123,19 @@ def test_the_best_setting_is_the_one_with_the_smallest_p99() -> None:
 
 def test_a_slope_is_that_of_the_line_through_all_samples() -> None:
     hours = [0.0, 900.0, 1_800.0, 3_600.0]
-    assert slope_per_hour(hours, [10.0, 10.5, 11.0, 12.0]) == pytest.approx(2.0)
-    assert slope_per_hour([1.0], [5.0]) == 0.0
+    line = slope_per_hour(hours, [10.0, 10.5, 11.0, 12.0])
+    assert line.per_hour == pytest.approx(2.0)
+    assert line.swing == pytest.approx(0.0, abs=1e-9)
+    assert slope_per_hour([1.0], [5.0]).per_hour == 0.0
+
+
+def test_a_slopes_error_is_how_far_it_lies_from_the_truth() -> None:
+    times = np.linspace(0.0, 1_200.0, 100)
+    rng = np.random.default_rng(0)
+    runs = [slope_per_hour(times, 40.0 + 5.0 * rng.standard_normal(100)) for _ in range(400)]
+    missed_by = np.std([run.per_hour for run in runs])
+    assert np.mean([run.error_per_hour for run in runs]) == pytest.approx(missed_by, rel=0.15)
+    assert np.mean([run.swing for run in runs]) == pytest.approx(5.0, rel=0.05)
 
 
 def test_a_process_grows_by_memory_or_by_descriptors() -> None:
@@ -139,6 +150,9 @@ def test_a_process_grows_by_memory_or_by_descriptors() -> None:
         "opening": [Sample(at, 40.0, 9 + k) for k, at in enumerate(times)],
         "restarting": [Sample(at, 40.0, 9, pid=k // 10) for k, at in enumerate(times)],
         "young": [Sample(60.0, 40.0, 9)],
+        "swinging": [
+            Sample(at, 40.0 + at / 600.0 + 5.0 * (-1) ** k, 9) for k, at in enumerate(times)
+        ],
     }
     found = judge_growth(seen, 60.0)
     good = {name: each["good"] for name, each in found.items()}
@@ -148,5 +162,6 @@ def test_a_process_grows_by_memory_or_by_descriptors() -> None:
         "opening": False,
         "restarting": False,
         "young": None,
+        "swinging": None,  # by more than it would grow in that time
     }
     assert found["leaking"]["slope_mb_per_hour"] == 1.0

@@ -55,9 +55,12 @@ def test_every_kind_of_run_has_its_place_on_the_page(tmp_path: Path) -> None:
         "resident_mb": 40.0,
         "warm_up_mb": 1.0,
         "slope_mb_per_hour": 0.1,
+        "slope_error_mb_per_hour": 0.02,
+        "swing_mb": 0.3,
         "descriptors": 9,
     }
-    soak = {"machine": MACHINE, "minutes": 30.0, "missed": 0, "processes": {"control": each}}
+    soak = {"machine": MACHINE, "minutes": 30.0, "missed": 0, "faults": []}
+    soak["processes"] = {"control": each}
     results = []
     for number, report in enumerate((TICK, TICK | {"load": [], "hz": 250}, bus, soak)):
         file = tmp_path / f"{number}.json"
@@ -66,7 +69,7 @@ def test_every_kind_of_run_has_its_place_on_the_page(tmp_path: Path) -> None:
     for _ in range(2):  # a second time replaces, and adds nothing
         run(argparse.Namespace(results=results, page=page))
     text = page.read_text()
-    assert text.count("| control | 40.0 | 1 | 0.1 | 9 |") == 1
+    assert text.count("| control | 40.0 | 0.3 | 1 | 0.10 ± 0.02 | 9 |") == 1
     assert text.count("| own, wire zero, read 2 bytes |") == 1
     assert text.count("| LeRobot 0.6.1, default | 7 |") == 2
     begins = [line for line in PAGE.read_text().splitlines() if line.startswith("#")]
