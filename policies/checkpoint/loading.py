@@ -40,11 +40,8 @@ class Checkpoint:
     preprocess: Any
     postprocess: Any
     timings: Timings = field(default_factory=Timings)
-
-    @property
-    def raw(self) -> RawChunk | None:
-        """None: a leftover cannot be handed to LeRobot's policies here, so none goes on from it."""
-        return None
+    raw: RawChunk | None = None
+    """The last chunk in the model's own space, where another may go on from it; else None."""
 
     @property
     def kind(self) -> str:
