@@ -12,11 +12,13 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "tick": ("how well the loop keeps time, beside a bare loop and LeRobot", "bench.tick"),
     "bus": ("reading six servos: the own bus, the SDK of the vendor, rustypot", "bench.bus"),
     "record": ("what becomes of every picture, beside LeRobot's dataset writer", "bench.record"),
+    "pace": ("fifty episodes in a row at the keys: what is lost between them", "bench.pace"),
     "soak": ("half an hour of work: memory, descriptors, missed ticks", "bench.soak"),
     "protection": ("false alarms of protection, and what it catches", "bench.protection"),
     "scale": ("hundreds of episodes in one dataset: saving, opening, compact", "bench.scale"),
     "crash": ("kills, power losses and failing disks: is anything saved lost?", "bench.crash"),
     "uploads": ("hub faults and kills: is anything missing, doubled, tagged?", "bench.uploads"),
+    "policy": ("stalls and jumps at chunk seams, and what a chunk costs", "bench.policy"),
     "page": ("put results into the page of the docs", "bench.page"),
 }
 """Name -> (summary, module)."""

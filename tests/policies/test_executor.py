@@ -282,9 +282,9 @@ def numbered(chunk_id: int, observation_ns: int) -> Chunk:
     return replace(constant_chunk(chunk_id, observation_ns, 1), raw=raw)
 
 
-def guided_executor(**settings: int) -> Executor:
+def guided_executor() -> Executor:
     mode = Mode(rtc=Rtc(horizon=6, schedule=Schedule.EXP, max_weight=5.0))
-    executor = Executor(replace(SETTINGS, mode=mode, **settings))
+    executor = Executor(replace(SETTINGS, mode=mode))
     executor.hand_over(1, 0)
     return executor
 
@@ -330,7 +330,7 @@ def test_the_frozen_prefix_is_counted_in_actions_that_control_consumed() -> None
     play(executor, numbered(1, 1000), 1000)
     assert executor.awaited_id == 1
     assert executor.taken_up(1, 4) == 5
-    assert executor.awaited_id is None
+    assert not executor.awaited_id
     assert executor.taken_up(1, 9) == 0  # once is enough
     leftover = executor.leftover(1000 + 20 * STEP_NS)
     assert leftover is not None and leftover.delay_steps == 5
@@ -342,7 +342,7 @@ def test_the_frozen_prefix_is_counted_in_actions_that_control_consumed() -> None
 
 def test_in_real_time_chunking_what_is_under_way_is_not_touched() -> None:
     """Whatever the guided chunk says of them: until the verdict the arm follows the old plan."""
-    executor = guided_executor(crossfade_ns=0)
+    executor = guided_executor()
     play(executor, numbered(1, 1000), 1000)
     executor._verdicts_ns.append(3 * STEP_NS)
     now_ns = 1000 + 20 * STEP_NS

@@ -54,7 +54,8 @@ def test_a_guided_velocity_is_lerobots(schedule: Schedule, left: tuple[int, int]
     actions = np.random.default_rng(2).uniform(-0.3, 0.3, left).astype(np.float32)
     theirs = lerobot(schedule)
     leftover = Leftover(actions, delay_steps=3, horizon=9, schedule=schedule)
-    pull = Pull(*map(torch.as_tensor, leftover.pull(LENGTH, WIDTH)[:2]), leftover.max_weight)
+    own = leftover.pull(LENGTH, WIDTH)
+    pull = Pull(torch.from_numpy(own.target), torch.from_numpy(own.weights), own.max_weight)
     for step in range(10):
         t = 1.0 - step / 10
         expected = theirs.denoise_step(
