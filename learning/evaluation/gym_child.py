@@ -4,6 +4,8 @@ MuJoCo's GL context and CUDA in one process disturb each other, and a simulator 
 with it. One message in, one out, over a pipe of a spawned child; observations are flat: nested names joined by `/`.
 """
 
+import importlib
+import os
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from learning.evaluation.gym_names import GymSpec
+from sim.model.render import open_gl_context
 
 Flat = dict[str, npt.NDArray[Any]]
 
@@ -76,9 +79,14 @@ class GymWorld:
         self._env.close()
 
 
-def _registered(spec: GymSpec, options: Mapping[str, Any]) -> Any:
-    import importlib
+def _choose_backend() -> None:
+    """MuJoCo binds to one GL backend when it is first imported; without a word it takes one that needs a screen."""
+    name, context = open_gl_context(16, 16)
+    context.free()
+    os.environ["MUJOCO_GL"] = name
 
+
+def _registered(spec: GymSpec, options: Mapping[str, Any]) -> Any:
     import gymnasium
 
     importlib.import_module(spec.package)  # registers its environments
@@ -97,6 +105,8 @@ def _registered(spec: GymSpec, options: Mapping[str, Any]) -> Any:
 def serve(pipe: Connection, spec: GymSpec, options: Mapping[str, Any]) -> None:
     """The child's whole life: make the environment, answer until told to end or the other side is gone."""
     try:
+        if spec.draws_with_gl:
+            _choose_backend()
         world = GymWorld(spec, options)
         pipe.send(("ok", world.hello()))
         while True:

@@ -168,7 +168,8 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
             actions = model.predict(values, child.hello["instruction"])
             chunk_ms.append(round((time.perf_counter_ns() - began_ns) / 1e6, 2))
             _check(model, actions, len(low))
-        told = child.play(np.clip(actions[: min(steps, limit - len(rewards))], low, high))
+        # Not clipped to the environment's bounds: ALOHA's joints go beyond those it declares.
+        told = child.play(actions[: min(steps, limit - len(rewards))])
         rewards += told["rewards"]
         success, over, seen = success or told["success"], told["over"], told["seen"]
         if work.video != "none":
@@ -249,7 +250,7 @@ def values_for(model: Model, spec: GymSpec, seen: Flat) -> dict[str, npt.NDArray
     missing = []
     for key, feature in interface.inputs.items():
         found = seen.get(spec.keys.get(key, key))
-        if found is None or (len(feature.shape) == 1 and found.shape != feature.shape):
+        if found is None or not _as_wanted(found, feature.shape, interface.views_may_miss):
             if not (interface.views_may_miss and len(feature.shape) == 3):
                 missing.append(f"{key} {feature.shape}")
             continue
@@ -262,6 +263,13 @@ def values_for(model: Model, spec: GymSpec, seen: Flat) -> dict[str, npt.NDArray
             f"Use a checkpoint that was trained in {spec.name}.",
         )
     return values
+
+
+def _as_wanted(found: npt.NDArray[Any], shape: tuple[int, ...], resizes: bool) -> bool:
+    """Whether what was seen has the model's shape; pictures are [3, H, W] in a config and [H, W, 3] here."""
+    if len(shape) == 3:
+        return resizes or found.shape == (shape[1], shape[2], shape[0])
+    return found.shape == shape
 
 
 def _check(model: Model, actions: npt.NDArray[np.float64], size: int) -> None:

@@ -26,6 +26,7 @@ class GymSpec:
     fps: int
     max_steps: int
     keys: Mapping[str, str] = field(default_factory=dict)
+    draws_with_gl: bool = True
 
 
 _ALOHA_KEYS = {"observation.images.top": "pixels/top", "observation.state": "agent_pos"}
@@ -37,6 +38,7 @@ SPECS = {
         gym_id="gym_pusht/PushT-v0",
         fps=10,
         max_steps=300,
+        draws_with_gl=False,
         keys={
             "observation.image": "pixels",
             "observation.images.image": "pixels",
