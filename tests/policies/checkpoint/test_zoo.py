@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from policies import ckpt_command
+from policies.checkpoint.container import open_container
 from policies.checkpoint.evidence import amend_sidecar
-from policies.checkpoint.verify import Report, verify
+from policies.checkpoint.folder import read_folder
+from policies.checkpoint.verify import Report, statistics_problems, verify
 from robotd.errors import CheckpointError
 
 from ..conftest import make_act
@@ -220,3 +223,32 @@ def test_verify_as_a_command(
     assert said["normalisation"]["modes"]["ACTION"] == "MEAN_STD"
     with pytest.raises(CheckpointError, match="does not exist"):
         ckpt_command.run(parser.parse_args(["inspect", str(tmp_path / "nothing")]))
+
+
+def test_statistics_of_dark_pictures_are_refused(saved_image_act: Path, tmp_path: Path) -> None:
+    """A deviation of 0.002 makes pixels of ±300 (what a wrongly scaled picture leaves)."""
+    folder = shutil.copytree(saved_image_act, tmp_path / "copy")
+    path = next(folder.glob("policy_preprocessor_step_*.safetensors"))
+    held = {name: value.copy() for name, value in load_file(path).items()}
+    held["observation.images.front.std"][:] = 0.002
+    save_file(held, path)
+    problems = list(statistics_problems(open_container(folder)))
+    assert [p.fatal for p in problems] == [True]
+    assert "nothing in observation.images.front varies" in problems[0].what
+    with pytest.raises(CheckpointError, match=r"images\.front varies"):
+        read_folder(folder)
+
+
+def test_a_joint_that_never_moved_is_a_warning(sound: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(sound["openpi-torch"], tmp_path / "copy")
+
+    def still(entry: dict[str, Any]) -> None:
+        entry["state"]["std"][4] = 0.0
+        for name in ("mean", "std"):
+            entry["actions"][name][6:] = [0.0] * 26  # padding: neither a joint nor a warning
+
+    damage.norm_stats(still)(folder)
+    report = verify(folder)
+    warned = [f.what for f in report.findings if f.code == "stats"]
+    assert report.exit_code == 0 and len(warned) == 1
+    assert "never varied in training: 4 (of 32)" in warned[0]
