@@ -1,7 +1,9 @@
 """See a running robot: the twin posed from measured joints, the cameras and the state.
 
-In a terminal the picture is drawn there until q or Ctrl-C. With --mp4 FILE it is also written to a
-file that plays anywhere. Watching never moves the arm.
+In a terminal the picture is drawn there until q or Ctrl-C; SPACE stops it, LEFT and RIGHT step
+through the last 500 pictures, R goes back to now. The green line is the way on which the newest plan
+takes the fingertips (red: refused), blue are the plans before it, orange is the way that was gone.
+With --mp4 FILE it is also written to a file that plays anywhere. Watching never moves the arm.
 """
 
 import argparse
@@ -14,12 +16,14 @@ from pathlib import Path
 from robotd.client import Robot
 from robotd.errors import DaemonError
 from robotd.messages import Status
-from sim.view.compose import compose, state_words
+from sim.view.compose import Caption, compose, state_words
+from sim.view.history import KEYS, History
 from sim.view.live import LiveView
+from sim.view.seen import Seen
 from sim.view.terminal import Canvas
 from sim.view.video import Mp4Writer
 
-_LAST_LINE = "q leaves   software stop: robotd estop (the plug is the emergency stop)"
+_LAST_LINE = "software stop: robotd estop (the plug is the emergency stop)"
 _SHARE = 0.5
 """Part of one core that looking may take: a picture that took t to draw is followed by t of rest.
 """
@@ -74,18 +78,28 @@ def _look(
 ) -> None:
     begun_s = time.monotonic()
     status: Status | None = None
+    history: History[Seen] = History()
     while args.seconds is None or time.monotonic() - begun_s < args.seconds:
         at_s = time.monotonic()
         status = robot.watch(timeout_s=0.0) or status
-        twin, cameras, caption = view.parts(status)
+        now = view.moment(status)
+        history.add(now)
         if video is not None:
-            video.add(compose(twin, cameras, caption), at_s)
+            video.add(compose(*view.drawn(now)), at_s)
         if canvas is not None:
+            shown = history.shown or now
+            twin, cameras, caption = view.drawn(shown)
             bare = compose(twin, cameras, caption, captions=False)
-            canvas.show(bare, state_words(caption), _LAST_LINE)
-            if canvas.pressed() in ("q", "Q", "\x1b"):
-                return
+            canvas.show(bare, _words(caption, history.back), f"{KEYS}   {_LAST_LINE}")
+            while key := canvas.pressed():
+                if not history.press(key) and key in ("q", "Q", "\x1b"):
+                    return
         elif video is not None and video.pictures % 50 == 0:
             sys.stderr.write(f"{video.path}: {at_s - begun_s:.0f} s\n")
         took_s = time.monotonic() - at_s
         time.sleep(max(1.0 / args.fps - took_s, took_s * (1 / _SHARE - 1), 0.0))
+
+
+def _words(caption: Caption, back: int | None) -> str:
+    words = state_words(caption)
+    return words if back is None else f"PAUSED, {back} pictures ago   {words}"

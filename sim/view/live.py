@@ -22,11 +22,13 @@ from robotd.shm import LayoutError, RingReader, SlotReader
 from robotd.states import Source, State, Torque
 from sim.model.scene import ArmPlacement
 from sim.plant.state_layout import STATE_FILE, state_layout
+from sim.tasks.spec import kind_of, load_task
 from sim.view.compose import CameraPicture, Caption, Rgb, compose
+from sim.view.seen import Seen, packed
 from sim.view.twin import TwinPicture
 from sim.view.whiskers import Whiskers
 
-TRUTH_NOTE = "left: the twin, posed from measured joints; block: the simulator's truth"
+TRUTH_NOTE = "left: the twin, posed from measured joints; objects: the simulator's truth"
 REAL_NOTE = "left: the twin, posed from measured joints; it knows nothing of objects"
 
 
@@ -65,7 +67,11 @@ class LiveView:
         self._instance = instance
         self._clock = clock or MonotonicClock()
         config = _config(runtime)
-        self._twin = TwinPicture(arm_placements(config), objects=instance.simulated, pretty=pretty)
+        simulated = config.simulation
+        kind = "place" if simulated is None else kind_of(load_task(simulated.task))
+        self._twin = TwinPicture(
+            arm_placements(config), objects=instance.simulated, pretty=pretty, kind=kind
+        )
         self._whiskers = Whiskers(config)
         self._open: dict[str, tuple[int, Any]] = {}
         self._rest = (0.0,) * len(instance.joints)
@@ -80,6 +86,18 @@ class LiveView:
         lines = self._whiskers.of(self._plan(), tick, self._clock.now_ns())
         twin = self._twin.draw(position_rad, self._truth(), lines)
         return twin, self._cameras(), self._caption(tick, status)
+
+    def moment(self, status: Status | None = None) -> Seen:
+        """How things are now, to be looked at later too: `drawn` makes the picture of it."""
+        tick = self._tick()
+        position_rad = self._rest if tick is None else tick["present_position_rad"]
+        lines = self._whiskers.of(self._plan(), tick, self._clock.now_ns())
+        cameras = tuple(packed(camera) for camera in self._cameras())
+        return Seen(position_rad, self._truth(), lines, cameras, self._caption(tick, status))
+
+    def drawn(self, seen: Seen) -> tuple[Rgb, list[CameraPicture], Caption]:
+        """What `compose` takes, as things were at that moment."""
+        return seen.drawn(self._twin)
 
     def picture(self, status: Status | None = None) -> Rgb:
         """The robot as it is now, words and all: uint8 [546, 964, 3] with cameras."""

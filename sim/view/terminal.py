@@ -5,6 +5,7 @@ terminal back as it was, whatever ends the program. Without colour (NO_COLOR, a 
 brightness becomes characters."""
 
 import os
+import re
 import select
 import shutil
 import sys
@@ -25,6 +26,7 @@ COLOUR_STEP = 8
 """Colours are rounded to multiples of this: longer runs of equal cells, fewer bytes over SSH."""
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"
+_SEQUENCE = re.compile(r"(\x1b[\[O][0-9;]*([A-Za-z~]))|(.)", re.DOTALL)
 _LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
 
 
@@ -82,6 +84,7 @@ class Canvas:
         self._size = size
         self._shown: list[str] = []
         self._keys: Any = None
+        self._typed: list[str] = []
 
     def __enter__(self) -> Self:
         if sys.stdin.isatty():
@@ -118,8 +121,23 @@ class Canvas:
         self._out.write("".join(parts))
         self._out.flush()
 
-    def pressed(self) -> str:
-        """The key pressed since the last call, or an empty string."""
-        if self._keys is None or not select.select([sys.stdin], [], [], 0)[0]:
+    def pressed(self, wait_s: float = 0.0) -> str:
+        """The next key that was pressed, or an empty string: a character, `left` or `right`."""
+        if self._keys is None:
             return ""
-        return os.read(sys.stdin.fileno(), 1).decode(errors="replace")
+        if not self._typed and select.select([sys.stdin], [], [], wait_s)[0]:
+            self._typed += key_names(os.read(sys.stdin.fileno(), 64).decode(errors="replace"))
+        return self._typed.pop(0) if self._typed else ""
+
+
+def key_names(typed: str) -> list[str]:
+    """The keys behind what a terminal sends: an arrow is three characters, of which the first alone
+    would be Escape. Other keys of that kind are left out."""
+    names = {"C": "right", "D": "left"}
+    found = []
+    for sequence, final, plain in _SEQUENCE.findall(typed):
+        if sequence:
+            found += [names[final]] if final in names else []
+        else:
+            found.append(plain)
+    return found

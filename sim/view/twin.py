@@ -1,6 +1,6 @@
 """The arm in three dimensions, posed from measured joints: the mirror that people look at.
 
-In simulation the block stands where the physics has it, and the picture says that this is the
+In simulation the objects stand where the physics has them, and the picture says that this is the
 simulator's truth; the mirror itself knows nothing of objects, so a real arm is shown alone on its
 table."""
 
@@ -11,21 +11,19 @@ import mujoco
 import numpy as np
 
 from sim.model.render import SceneRenderer
-from sim.model.scene import ArmPlacement, SceneOptions, build, scene_index
+from sim.model.scene import ArmPlacement, SceneKind, SceneOptions, build, scene_index
 from sim.view.compose import Rgb
-from sim.view.whiskers import Whisker
+from sim.view.lines import Line
 
 VIEW_CAMERA = "view"
 WIDTH_PX, HEIGHT_PX = 640, 480
-LINE_M = 0.002
-PASSED, REFUSED = (0.38, 0.84, 0.55, 1.0), (1.0, 0.39, 0.39, 1.0)
 
 
 class TwinPicture:
     """Draws poses. Holds GL objects: use it in one thread and close it.
 
-    `pretty` adds shadows and smooth edges at about five times the cost. Raises ModelError when the
-    model or a GL backend cannot be had."""
+    `pretty` adds shadows and smooth edges at about five times the cost; `kind` is whose objects are
+    there. Raises ModelError when the model or a GL backend cannot be had."""
 
     def __init__(
         self,
@@ -33,8 +31,10 @@ class TwinPicture:
         objects: bool,
         pretty: bool = False,
         size: tuple[int, int] = (WIDTH_PX, HEIGHT_PX),
+        kind: SceneKind = "place",
     ) -> None:
-        self._model = build(SceneOptions(use="twin", arms=arms, objects=objects))
+        around = SceneOptions(use="twin", arms=arms, objects=objects, kind=kind)
+        self._model = build(around)
         self._data = mujoco.MjData(self._model)
         self._index = scene_index(self._model)
         self._renderer = SceneRenderer(self._model, *size, pretty=pretty)
@@ -53,35 +53,35 @@ class TwinPicture:
         self,
         position_rad: Sequence[float],
         truth_qpos: Sequence[float] | None = None,
-        whiskers: Sequence[Whisker] = (),
+        lines: Sequence[Line] = (),
     ) -> Rgb:
         """The pose as uint8 [480, 640, 3] (or the size asked for).
 
         `position_rad` is measured, in the robot's joint order, model frame. Of `truth_qpos`, the
-        simulator's generalised position, only the block's pose is taken. `whiskers` are drawn as lines."""
+        simulator's generalised position, only the objects' is taken: what comes after the arms'.
+        Of `lines` those that no longer fit into the scene are left out, from the end."""
+        if truth_qpos is not None:
+            self._data.qpos[:] = truth_qpos
         self._data.qpos[self._index.qpos] = position_rad
-        at = self._index.block_qpos
-        if truth_qpos is not None and at is not None:
-            self._data.qpos[at : at + 7] = truth_qpos[at : at + 7]
         mujoco.mj_kinematics(self._model, self._data)
         mujoco.mj_comPos(self._model, self._data)
         mujoco.mj_camlight(self._model, self._data)
         self._renderer.update(self._data, VIEW_CAMERA)
-        for whisker in whiskers:
-            self._line(whisker)
+        for line in lines:
+            self._line(line)
         return self._renderer.draw()
 
-    def _line(self, whisker: Whisker) -> None:
+    def _line(self, line: Line) -> None:
         scene = self._renderer.scene
-        colour = np.array(PASSED if whisker.passed else REFUSED, dtype=np.float32)
-        for start, end in pairwise(whisker.points_m):
+        colour = np.array(line.rgba, dtype=np.float32)
+        for start, end in pairwise(line.points_m):
             if scene.ngeom >= scene.maxgeom:
                 return
             geom = scene.geoms[scene.ngeom]
             nothing = np.zeros(3)
             kind = mujoco.mjtGeom.mjGEOM_CAPSULE
             mujoco.mjv_initGeom(geom, kind, nothing, nothing, np.zeros(9), colour)
-            mujoco.mjv_connector(geom, kind, LINE_M, start, end)
+            mujoco.mjv_connector(geom, kind, line.radius_m, start, end)
             scene.ngeom += 1
 
     def close(self) -> None:
