@@ -21,6 +21,7 @@ from policies.checkpoint.evidence import Sidecar, write_sidecar
 FPS = 15
 SHIPPED = "shipped ACT, told where the block is"
 IMAGE = "image ACT, two cameras"
+WRIST = "VAE ACT, wrist camera, told where the block is"
 _PIXELS = 96
 _TRAINED_FROM, _HELD_FROM = (
     20_000,
@@ -40,7 +41,7 @@ class Good:
     has: tuple[str, ...] = ()
 
     def takes(self, needs: str) -> bool:
-        """Whether a fault that needs this (cameras, a state told) can be planted into it."""
+        """Whether a fault that needs this (two cameras to cross, pictures) can be planted into it."""
         return not needs or needs in self.has
 
 
@@ -51,7 +52,9 @@ def checkpoints(
     if only in SHIPPED:
         yield shipped_act(folder, held, say)
     if only in IMAGE:
-        yield image_act(folder, episodes, held, steps, say)
+        yield image_act(folder, _TWO_CAMERAS, episodes, held, steps, say)
+    if only in WRIST:
+        yield image_act(folder, _WRIST, episodes, held, steps, say)
 
 
 def shipped_act(folder: Path, episodes: int, say: Say) -> Good:
@@ -62,15 +65,33 @@ def shipped_act(folder: Path, episodes: int, say: Say) -> Good:
     return Good(SHIPPED, policy, dataset)
 
 
-def image_act(folder: Path, episodes: int, held: int, steps: int, say: Say) -> Good:
-    """An ACT with two cameras, trained on scripted demonstrations; kept in `folder` for the next run."""
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an ACT with eyes is made. `cameras` empty: all of the recording's; `told`: where the block is."""
+
+    name: str
+    cameras: tuple[str, ...] = ()
+    told: bool = False
+    vae: bool = False
+    chunk: int = 30
+    width: int = 128
+    seed: int = 1
+
+
+_TWO_CAMERAS = Recipe("two")
+_WRIST = Recipe("wrist", ("observation.images.wrist",), True, True, 40, 96, 2)
+
+
+def image_act(folder: Path, recipe: Recipe, episodes: int, held: int, steps: int, say: Say) -> Good:
+    """An ACT trained on scripted demonstrations; what is made is kept in `folder` for the next run."""
     trained, dataset = folder / "image" / "trained", folder / "image" / "held"
-    policy = folder / "image" / f"act-{episodes}-{steps}" / "pretrained_model"
+    policy = folder / "image" / f"{recipe.name}-{episodes}-{steps}" / "pretrained_model"
     _record(trained, episodes, _TRAINED_FROM, _PIXELS, say)
     _record(dataset, held, _HELD_FROM, _PIXELS, say)
     if not (policy / "config.json").exists():
-        _train(trained, policy, steps, say)
-    return Good(IMAGE, policy, dataset, ("cameras",))
+        _train(trained, policy, recipe, steps, say)
+    several = ("cameras", "pictures") if not recipe.cameras else ("pictures",)
+    return Good(WRIST if recipe.told else IMAGE, policy, dataset, several)
 
 
 def _record(root: Path, episodes: int, first_seed: int, pixels: int, say: Say) -> None:
@@ -101,27 +122,31 @@ def _record(root: Path, episodes: int, first_seed: int, pixels: int, say: Say) -
     )
 
 
-def _train(dataset: Path, policy: Path, steps: int, say: Say) -> None:
+def _train(dataset: Path, policy: Path, recipe: Recipe, steps: int, say: Say) -> None:
     import torch
     from lerobot.configs.types import FeatureType, PolicyFeature
     from lerobot.policies.act.configuration_act import ACTConfig
     from lerobot.policies.act.modeling_act import ACTPolicy
     from lerobot.policies.factory import make_pre_post_processors
 
-    torch.manual_seed(1)
-    data = _Data.read(dataset, say)
+    torch.manual_seed(recipe.seed)
+    data = _Data.read(dataset, recipe.cameras, say)
     cameras = tuple(data.pictures)
     inputs = {key: PolicyFeature(FeatureType.VISUAL, (3, _PIXELS, _PIXELS)) for key in cameras}
+    if recipe.told:
+        inputs["observation.environment_state"] = PolicyFeature(FeatureType.ENV, (7,))
     config = ACTConfig(
         input_features={"observation.state": PolicyFeature(FeatureType.STATE, (6,)), **inputs},
         output_features={"action": PolicyFeature(FeatureType.ACTION, (6,))},
-        chunk_size=30,
+        chunk_size=recipe.chunk,
         n_action_steps=15,
-        dim_model=128,
+        dim_model=recipe.width,
         dim_feedforward=256,
         n_heads=4,
         n_encoder_layers=2,
-        use_vae=False,
+        use_vae=recipe.vae,
+        n_vae_encoder_layers=1,
+        latent_dim=8,
         dropout=0.0,
         pretrained_backbone_weights=None,
         device="cpu",
@@ -131,18 +156,20 @@ def _train(dataset: Path, policy: Path, steps: int, say: Say) -> None:
     features = _features(model, data, say)
     own_backbone = model.model.backbone
     model.model.backbone = _stand_in()  # what goes in are features already
-    state = _normalised(data.state, data.stats["observation.state"])
-    action = _normalised(data.action, data.stats["action"])
+    vectors = {key: _normalised(v, data.stats[key]) for key, v in data.vectors.items()}
+    action = vectors.pop("action")
+    if not recipe.told:
+        vectors.pop("observation.environment_state", None)
     learnt = [p for name, p in model.named_parameters() if "backbone" not in name]
     optimizer = torch.optim.AdamW(learnt, lr=1e-3, weight_decay=1e-4)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, 1e-5)
-    generator = np.random.default_rng(1)
+    generator = np.random.default_rng(recipe.seed)
     model.train()
     for step in range(steps):
-        rows = generator.integers(0, len(state), 64)
+        rows = generator.integers(0, len(action), 64)
         chunk, pad = _chunks(action, data.ends, rows, config.chunk_size)
         batch = {
-            "observation.state": torch.from_numpy(state[rows]),
+            **{key: torch.from_numpy(values[rows]) for key, values in vectors.items()},
             "action": torch.from_numpy(chunk),
             "action_is_pad": torch.from_numpy(pad),
             **{key: features[key][rows] for key in cameras},
@@ -154,7 +181,7 @@ def _train(dataset: Path, policy: Path, steps: int, say: Say) -> None:
         optimizer.step()
         rate.step()
         if step % 100 == 0:
-            say(f"image ACT: step {step} of {steps}, loss {loss.item():.3f}")
+            say(f"{recipe.name}: step {step} of {steps}, loss {loss.item():.3f}")
     model.model.backbone = own_backbone
     for part in (model, pre, post):
         part.save_pretrained(policy)
@@ -217,14 +244,13 @@ class _Data:
     """A whole small dataset in memory. `ends` [rows]: one past the last row of each row's episode."""
 
     joints: tuple[str, ...]
-    state: npt.NDArray[np.float32]
-    action: npt.NDArray[np.float32]
+    vectors: Mapping[str, npt.NDArray[np.float32]]
     ends: npt.NDArray[np.int64]
     pictures: Mapping[str, npt.NDArray[np.uint8]]
     stats: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def read(cls, root: Path, say: Say) -> "_Data":
+    def read(cls, root: Path, cameras: Sequence[str], say: Say) -> "_Data":
         from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
         from policies.probe.recorded import Pictures, open_recording
@@ -233,7 +259,7 @@ class _Data:
         recording = open_recording(str(root))
         rows = recording.rows(range(len(recording.episode_tasks)))
         source = Pictures(recording)
-        keys: Sequence[str] = tuple(recording.cameras)
+        keys: Sequence[str] = tuple(cameras or recording.cameras)
         seen: dict[str, list[npt.NDArray[np.uint8]]] = {key: [] for key in keys}
         ends, total = [], 0
         for episode, part in sorted(rows.items()):
@@ -247,8 +273,10 @@ class _Data:
         parts = [part for _, part in sorted(rows.items())]
         return cls(
             recording.joints,
-            np.concatenate([p.vectors["observation.state"] for p in parts]).astype(np.float32),
-            np.concatenate([p.vectors["action"] for p in parts]).astype(np.float32),
+            {
+                key: np.concatenate([p.vectors[key] for p in parts]).astype(np.float32)
+                for key in parts[0].vectors
+            },
             np.array(ends),
             {key: np.array(pictures) for key, pictures in seen.items()},
             stats,

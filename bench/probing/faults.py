@@ -339,6 +339,6 @@ FAULTS = (
     Fault("state recorded in radians", ("state-units",), _state_radians),
     Fault("cameras crossed", ("cameras-swapped",), _crossed, "cameras"),
     Fault(
-        "picture statistics of a dark set", ("picture-statistics",), _picture_statistics, "cameras"
+        "picture statistics of a dark set", ("picture-statistics",), _picture_statistics, "pictures"
     ),
 )

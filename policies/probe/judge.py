@@ -23,6 +23,7 @@ _FOLLOWS = 0.5  # correlation of a state with the action before it; recordings o
 _UNRELATED = 0.4  # correlation
 _MIDDLE = 0.25  # standard deviations: the mean that a policy regresses to is this near
 _DEAF = 0.1  # of what other pictures change
+_EVENTS = 5  # closings and openings: of fewer nothing is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +172,7 @@ def _half_open(seen: Seen) -> Finding | None:
     by_name = {each.name: each for each in seen.joints}
     for gripper in seen.grippers:
         joint = by_name[gripper.name]
-        if (
-            gripper.events >= 5
-            and gripper.missed > 0.7 * gripper.events
-            and (joint.variance_ratio < 0.2)
-        ):
+        if gripper.events >= _EVENTS and joint.variance_ratio < _NOTHING:
             evidence = (
                 f"{gripper.missed} of {gripper.events} closings and openings are missed, with "
                 f"{joint.variance_ratio:.0%} of the variance"

@@ -178,6 +178,7 @@ def _foreign_statistics(samples: Samples, trained: Mapping[str, Array]) -> Itera
         "its normalised actions with the recording's statistics instead of its own",
         samples.saying((samples.said - mean) / std * own["std"] + own["mean"]),
         _all(samples),
+        fitted=True,
     )
 
 

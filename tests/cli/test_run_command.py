@@ -8,6 +8,7 @@ import pytest
 
 from daemon.cli import checkpoint
 from daemon.cli.checkpoint import consent_unrehearsed
+from daemon.cli.probed import consent_probe
 from daemon.cli.run import raise_if_failed
 from robotd.errors import StateError
 from robotd.messages import PolicyStatus
@@ -76,3 +77,33 @@ def test_a_policy_that_was_never_rehearsed_runs_on_a_real_arm_only_by_a_persons_
 
 def test_an_arm_that_was_taken_over_is_no_error() -> None:
     raise_if_failed(shows("holding", PolicyStatus(phase="ready")))
+
+
+PROBED = PolicyStatus(
+    phase="ready", probed="fail", probe="FAILED on blocks: polarity.", probe_do="Turn it back."
+)
+
+
+def test_a_policy_whose_probe_failed_is_not_started_but_by_a_word_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    silent = argparse.Namespace(yes=True, unrehearsed=True, despite_probe=False)
+    with pytest.raises(StateError, match="polarity") as caught:
+        consent_probe(PROBED, silent)
+    assert "Turn it back." in caught.value.do and "--despite-probe" in caught.value.do
+    assert consent_probe(PROBED, argparse.Namespace(despite_probe=True))
+    said = capsys.readouterr().out
+    assert "FAILED on blocks: polarity." in said and "you said --despite-probe" in said
+
+
+def test_a_policy_that_was_never_probed_runs_and_is_told_how_it_would_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new = PolicyStatus(
+        phase="ready", probed="missing", probe="never probed", probe_do="robotd probe --policy P"
+    )
+    assert not consent_probe(new, argparse.Namespace(despite_probe=False))
+    assert "robotd probe --policy P" in capsys.readouterr().out
+    passed = PolicyStatus(phase="ready", probed="pass", probe="does what people did")
+    assert not consent_probe(passed, argparse.Namespace(despite_probe=False))
+    assert capsys.readouterr().out == ""

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from config.loader import load
+from daemon.probes import ProbeStore, probe_key
 from daemon.rehearsals import RehearsalStore
 from daemon.supervisor.plans import POLICY, REPLAY, PlanDesk
 from daemon.supervisor.rehearsed import RobotRehearsals
@@ -19,6 +20,8 @@ from robotd.errors import CheckpointError, DaemonError, StateError
 from robotd.messages import RunPolicy
 from robotd.policy_channel import Failed, Finished, FromProcess, Load, Ready, Shadowed
 from robotd.states import RequestKind, State
+
+from .test_probes import FAILED as FAILED_PROBE
 
 FAILED = {"kind": "CheckpointError", "what": "It is damaged.", "likely": "A copy.", "do": "Copy."}
 
@@ -212,6 +215,21 @@ def test_a_real_arm_is_given_to_a_policy_only_after_a_rehearsal_or_knowingly(rob
     assert "robotd rehearse --policy A" in caught.value.do
     assert robot.asked == [] and not robot.desk.status.rehearsed
     robot.desk.run(RunPolicy(unrehearsed=True))
+    assert robot.asked == [RequestKind.POLICY]
+
+
+def test_a_policy_whose_probe_failed_is_given_no_arm_but_knowingly(robot: Robot) -> None:
+    robot.has_loaded("A")
+    assert robot.desk.status.probed == "missing"
+    key = probe_key("sha of A", 15.0, "degrees", {})
+    store = ProbeStore(robot.rehearsals.store.folder.with_name("probes"))
+    store.keep(key, FAILED_PROBE)  # by another process, after it was loaded
+    with pytest.raises(StateError, match="un-normalised") as caught:
+        robot.desk.run(RunPolicy())
+    assert "--despite-probe" in caught.value.do and robot.asked == []
+    robot.desk.look_up()
+    assert robot.desk.status.probed == "fail" and robot.desk.status.probe_do
+    robot.desk.run(RunPolicy(despite_probe=True))
     assert robot.asked == [RequestKind.POLICY]
 
 

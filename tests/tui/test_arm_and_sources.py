@@ -214,6 +214,29 @@ async def test_a_real_arm_is_given_to_an_unrehearsed_policy_only_after_a_questio
         await until(pilot, lambda: backend.requests == [messages.RunPolicy(unrehearsed=True)])
 
 
+async def test_a_policy_whose_probe_failed_is_given_the_arm_only_after_a_question() -> None:
+    backend = ScriptedBackend(pictures=False)
+    failed = messages.PolicyStatus(
+        phase="ready",
+        kind="act",
+        probed="fail",
+        probe="FAILED on blocks: polarity.",
+        probe_do="Turn it back.",
+    )
+    async with running(backend, status(state="holding", policy=failed)) as (app, pilot, _):
+        assert "FAILED on blocks" in words(app)
+        await pilot.press("p")
+        await pilot.pause()
+        assert "Turn it back." in words(app)
+        await pilot.press("n")
+        await pilot.pause()
+        assert backend.requests == []
+        await pilot.press("p")
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: backend.requests == [messages.RunPolicy(despite_probe=True)])
+
+
 async def test_a_shadow_that_goes_on_is_shown_with_what_the_twin_refused_and_why() -> None:
     backend = ScriptedBackend(pictures=False)
     shadow = messages.ShadowStatus(
