@@ -16,6 +16,7 @@ import zmq
 
 from config.schema import Config
 from policies.border import Border, load_calibrations
+from policies.checkpoint.evidence import CameraSetup, amend_sidecar
 from robotd import policy_channel
 from robotd.frames import FrameRingWriter
 from robotd.latency import CHUNK, stages_us
@@ -36,6 +37,8 @@ from robotd.states import Source, State, Verdict
 
 from .conftest import CHUNK as ACTIONS
 from .conftest import ROWS, make_act, recorded_row
+
+pytestmark = pytest.mark.timeout(400)  # two imports of torch on a busy machine
 
 TICK_NS = 1_000_000_000 // 120
 ENCODER = (2045, 2080, 2057, 1965, 2098, 2600)
@@ -179,11 +182,11 @@ def test_a_policy_proposes_waits_for_the_verdict_and_starts_again_after_a_handov
 ) -> None:
     process = stage.start("policies.serve", POLICY_SOCKET)
     stage.send(POLICY_SOCKET, Load(id=1, path=str(saved_act / "nowhere")))
-    stage.until(lambda: stage.heard(Failed), 120)
+    stage.until(lambda: stage.heard(Failed), 240)
     failed = stage.heard(Failed)[0]
     assert (failed.id, failed.kind) == (1, "CheckpointError")
     stage.send(POLICY_SOCKET, Load(id=2, path=str(saved_act), task="put it there"))
-    stage.until(lambda: stage.heard(Ready), 120)
+    stage.until(lambda: stage.heard(Ready), 240)
     ready = stage.heard(Ready)[0]
     assert ready.id == 2
     assert (ready.kind, ready.fps, ready.units, ready.chunk) == ("act", 15, "degrees", ACTIONS)
@@ -238,18 +241,18 @@ def test_after_a_failed_load_nothing_is_loaded_and_superseded_loads_are_skipped(
     stage.start("policies.serve", POLICY_SOCKET)
     for number in (1, 2, 3):
         stage.send(POLICY_SOCKET, Load(id=number, path=str(saved_act)))
-    stage.until(lambda: stage.heard(Ready) and stage.heard(Ready)[-1].id == 3, 120)
+    stage.until(lambda: stage.heard(Ready) and stage.heard(Ready)[-1].id == 3, 240)
     assert len(stage.heard(Ready)) < 3
     stage.give_to(State.POLICY)
     stage.until(lambda: stage.proposals)
 
     stage.send(POLICY_SOCKET, Load(id=4, path=str(saved_act)))  # while it moves the arm
-    stage.until(lambda: stage.heard(Failed), 120)
+    stage.until(lambda: stage.heard(Failed), 240)
     assert stage.heard(Failed)[-1].id == 4
     stage.give_to(State.HOLDING)
     stage.tick()
     stage.send(POLICY_SOCKET, Load(id=5, path=str(saved_act)))
-    stage.until(lambda: stage.heard(Ready)[-1].id == 5, 120)
+    stage.until(lambda: stage.heard(Ready)[-1].id == 5, 240)
     stage.send(POLICY_SOCKET, Load(id=6, path=str(saved_act / "nowhere")))
     stage.until(lambda: stage.heard(Failed)[-1].id == 6)
     count = len(stage.proposals)
@@ -272,7 +275,7 @@ def test_a_checkpoint_is_exchanged_while_the_arm_holds_and_the_old_one_plays_no_
     for number, path in ((1, saved_act), (2, other)):
         count = len(stage.proposals)
         stage.send(POLICY_SOCKET, Load(id=number, path=str(path), mode="chunk"))
-        stage.until(lambda number=number: number in [r.id for r in stage.heard(Ready)], 120)  # type: ignore[misc]
+        stage.until(lambda number=number: number in [r.id for r in stage.heard(Ready)], 240)  # type: ignore[misc]
         assert stage.heard(Ready)[-1].mode == "chunk"
         assert len(stage.proposals) == count  # while it loaded nothing was proposed
         stage.give_to(State.POLICY)
@@ -301,18 +304,26 @@ def test_a_checkpoint_is_exchanged_while_the_arm_holds_and_the_old_one_plays_no_
     stage.give_to(State.HOLDING)
     stage.tick()
     stage.send(POLICY_SOCKET, Load(id=3, path=str(saved_act)))
-    stage.until(lambda: stage.heard(Ready)[-1].id == 3, 120)
+    stage.until(lambda: stage.heard(Ready)[-1].id == 3, 240)
 
 
 @pytest.mark.slow
 def test_a_policy_with_pictures_waits_for_them_and_says_so(
-    stage: Stage, saved_image_act: Path
+    stage: Stage, saved_image_act: Path, tmp_path: Path
 ) -> None:
+    """At half its speed, and through a camera that nobody compared with the training's."""
+    folder = shutil.copytree(saved_image_act, tmp_path / "act")
+    amend_sidecar(folder, cameras={"front": CameraSetup(fov_deg=58, width=64, height=64)})
     process = stage.start("policies.serve", POLICY_SOCKET)
-    request = Load(path=str(saved_image_act), rename={"front": "overhead"})
+    request = Load(path=str(folder), rename={"front": "overhead"}, time_scale=0.5, gripper_bias=-5)
     stage.send(POLICY_SOCKET, request)
-    stage.until(lambda: stage.heard(Ready), 120)
-    assert stage.heard(Ready)[0].told == ""
+    stage.until(lambda: stage.heard(Ready), 240)
+    ready = stage.heard(Ready)[0]
+    assert ready.told == ""
+    assert (ready.time_scale, ready.changed) == (0.5, "gripper -5")
+    (difference,) = ready.camera_differences
+    assert difference.startswith("overhead: trained with a vertical field of view of 58°")
+    assert "cameras.overhead.fovy_deg" in ready.camera_do
     stage.give_to(State.POLICY)
     stage.until(lambda: stage.heard(Trouble))
     assert "no picture" in stage.heard(Trouble)[0].reason
@@ -328,6 +339,7 @@ def test_a_policy_with_pictures_waits_for_them_and_says_so(
         return len(stage.proposals) >= 2
 
     stage.until(film)
+    assert stage.proposals[0]["step_ns"] == round(2e9 / ready.fps)
     stage.until(lambda: stage.heard(Trouble)[-1].reason)  # the cameras freeze
     assert "ms old" in stage.heard(Trouble)[-1].reason
     process.terminate()
