@@ -15,8 +15,10 @@ from typing import Any
 
 from config.schema import Config
 from daemon.cli.checkpoint import add_policy_options, renames
+from learning.demo import SHIPPED_POLICY
 from learning.episode import run_episode
 from learning.evaluate import TwinJudge, pictures_for
+from learning.evaluation.command import DEMO
 from learning.whiskers.lockstep import WhiskerDriver
 from learning.whiskers.numbers import ChunkNumbers, alarms, summary
 from learning.whiskers.show import LeftError, Show, on_terminal
@@ -128,8 +130,9 @@ def _show(args: argparse.Namespace, config: Config, kind: SceneKind | None) -> S
 
 
 def _loaded(args: argparse.Namespace, config: Config, task: str) -> LoadedPolicy:
+    path = str(SHIPPED_POLICY) if args.policy == DEMO else absolute(args.policy)
     request = Load(
-        path=absolute(args.policy),
+        path=path,
         task=task,
         n_action_steps=args.n_action_steps,
         fps=args.fps,

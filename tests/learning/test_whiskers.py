@@ -1,5 +1,6 @@
 """Whiskers in the plant and over a recording: what is drawn is what the twin does, and drawing changes nothing."""
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,10 @@ from config.schema import Camera, Config
 from learning.episode import run_episode
 from learning.evaluate import TwinJudge
 from learning.whiskers import command
+from learning.whiskers.flow import FlowWatch
 from learning.whiskers.lockstep import WhiskerDriver
 from learning.whiskers.numbers import ChunkNumbers, alarms
+from learning.whiskers.recorded import Episode, config_of, open_episode, walk
 from learning.whiskers.watched import Extras, WatchedPolicy, all_alike, watched
 from learning.world import lockstep_calibrations, lockstep_config, lockstep_world
 from policies.checkpoint.digests import FileDigests
@@ -25,9 +28,10 @@ from policies.checkpoint.evidence import Evidence
 from policies.checkpoint.folder import Feature
 from policies.loaded import load_policy
 from policies.model import Interface, Timings
+from policies.probe.recorded import Recording, Rows
 from policies.rtc import Leftover, RawChunk
 from robotd.clock import NS_PER_S
-from robotd.errors import CheckpointError
+from robotd.errors import CheckpointError, DatasetError
 from robotd.policy_channel import Load
 from robotd.trajectory import Trajectory
 from sim.expert import HOME_RAD
@@ -242,3 +246,82 @@ def test_the_command_films_a_run_and_says_its_figures(
     assert green.sum() > 20
     assert command.run(parser.parse_args(["--policy", "swing", "--seconds", "0.5"])) == 0
     assert "a chunk moves the fingertips by" in capsys.readouterr().out
+
+
+def test_over_a_recording_the_policy_is_compared_with_what_was_done(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recording of the very motion that the policy wants: it begins where the arm is, and goes along."""
+    rows = 40
+    way = 20.0 * np.sin(np.arange(rows) / STEPS * np.pi)
+    states = np.tile(HOME_DEG, (rows, 1))
+    states[:, 0] += way
+    vectors = {"observation.state": states, "action": np.roll(states, -1, axis=0)}
+    recording = Recording(
+        root=Path("D"),
+        fps=FPS,
+        units="degrees",
+        joints=tuple("abcdef"),
+        state_joints=tuple("abcdef"),
+        cameras={},
+        environment=False,
+        tasks={0: "wave"},
+        episode_tasks=("wave",),
+        data=(),
+    )
+    policy = policy_of(Swing(), config_of(config, recording), Extras(samples=2), monkeypatch)
+    episode = Episode(recording, 0, Rows(vectors, ("wave",) * rows, 0), None)
+    seen: list[Seen] = []
+    chunks = walk(policy, config, episode, seen.append)
+    assert len(seen) == rows
+    assert len(chunks) == -(-rows // policy.settings.n_action_steps)
+    first = chunks[0]
+    assert first.plan_rmse_m is not None and first.plan_rmse_m < 0.02
+    assert first.begins_off_m < 0.02 and first.passed is None
+    assert seen[0].caption.detail == "wave" and "episode 0 row 0" in seen[0].caption.robot
+    with pytest.raises(DatasetError, match="no episode 7"):
+        open_episode(recording, 7, policy)
+    other = dataclasses.replace(recording, units="range_m100_100")
+    with pytest.raises(DatasetError, match="the policy speaks degrees"):
+        open_episode(other, 0, policy)
+
+
+class Euler:
+    """A sampler whose flow halves the distance to `target` in all, and notes who guides it."""
+
+    device = "cpu"
+    acceleration = "as written"
+
+    def __init__(self) -> None:
+        self.sampled = 0
+
+    def sample(self, _prepared: Any, noise: Any, steps: int, guide: Any) -> Any:
+        self.sampled += 1
+        x = noise
+        for step in range(steps):
+            v = x * 0.5
+            if guide is not None:
+                v = guide(x, v, 1.0 - step / steps)
+            x = x - v / steps
+        return x
+
+
+def test_the_flow_is_what_stood_after_each_step_and_listening_changes_nothing() -> None:
+    """Intermediates come back through the same way as an answer does."""
+    noise = np.ones((1, 4, 2), np.float32)
+    policy = SimpleNamespace(sampler=Euler())
+    inner = policy.sampler
+
+    def ask() -> npt.NDArray[np.float64]:
+        return np.asarray(policy.sampler.sample(None, noise, 5, None)[0] * 10.0 + 1.0)
+
+    alone = ask()
+    watch = FlowWatch(policy)  # type: ignore[arg-type]
+    with watch:
+        assert np.array_equal(ask(), alone)
+        flow = watch.replayed(ask)
+    assert policy.sampler is inner and inner.sampled == 2
+    assert flow.shape == (6, 4, 2)
+    np.testing.assert_array_equal(flow[0], np.full((4, 2), 11.0))
+    np.testing.assert_array_equal(flow[-1], alone)
+    assert (np.diff(flow, axis=0) < 0).all()
