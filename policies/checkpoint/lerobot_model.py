@@ -10,6 +10,7 @@ from typing import Any
 
 from policies.checkpoint.pi0_tensors import all_equal, finite, listed
 from policies.checkpoint.tensors import WEIGHTS
+from policies.checkpoint.zoo import fetching, prepare_config
 from robotd.errors import CheckpointError
 
 
@@ -25,14 +26,13 @@ def make_policy(path: Path, kind: str, device: str) -> Any:
     try:
         config = PreTrainedConfig.from_pretrained(str(path))
         config.device = device
-        if hasattr(config, "pretrained_backbone_weights"):
-            # They would be downloaded only to be overwritten by the checkpoint's own.
-            config.pretrained_backbone_weights = None
+        prepare_config(config, path)
         policy_class = get_policy_class(config.type)
         own_loader = policy_class.from_pretrained.__func__
-        if own_loader is PreTrainedPolicy.from_pretrained.__func__:
-            return policy_class(config)
-        return policy_class.from_pretrained(str(path), config=config)
+        with fetching(path, kind):
+            if own_loader is PreTrainedPolicy.from_pretrained.__func__:
+                return policy_class(config)
+            return policy_class.from_pretrained(str(path), config=config)
     except CheckpointError:
         raise
     except Exception as error:

@@ -17,10 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from policies import rtc_lerobot
+from policies.checkpoint import zoo
 from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, find_evidence
-from policies.checkpoint.folder import CheckpointFolder, read_folder
+from policies.checkpoint.folder import CheckpointFolder, read_folder, read_json
 from policies.checkpoint.lerobot_model import fill, make_policy
+from policies.checkpoint.norms import PREPROCESSOR
 from policies.device import choose_device
 from policies.extra import extra_missing
 from policies.model import Interface, Timings
@@ -65,8 +67,7 @@ class Checkpoint:
     @property
     def chunk(self) -> int:
         """How many actions a prediction has."""
-        config = self.policy.config
-        return int(config.chunk_size if hasattr(config, "chunk_size") else config.horizon)
+        return zoo.chunk_length(self.policy.config)
 
     @property
     def n_action_steps(self) -> int:
@@ -102,7 +103,8 @@ class Checkpoint:
             ready = self.preprocess(batch)
             self._wait(torch)
             prepared_ns = time.monotonic_ns()
-            chunk = self.policy.predict_action_chunk(ready, **self._going_on(leftover))
+            given = self._going_on(leftover) | zoo.noise_argument(self.policy, noise)
+            chunk = zoo.predict_chunk(self.policy, ready, given)
             self._wait(torch)
             inferred_ns = time.monotonic_ns()
             actions = self.postprocess(chunk)[0].to("cpu", torch.float64).numpy()
@@ -170,12 +172,17 @@ def _import_torch() -> Any:
 def _load_processors(folder: CheckpointFolder, config: Any, device: str) -> tuple[Any, Any]:
     from lerobot.policies.factory import make_pre_post_processors
 
+    steps = read_json(folder.path / PREPROCESSOR).get("steps", [])
+    overrides = {"device_processor": {"device": device}, **zoo.tokenizer_override(folder.path, steps)}
     try:
-        pre, post = make_pre_post_processors(
-            policy_cfg=config,
-            pretrained_path=str(folder.path),
-            preprocessor_overrides={"device_processor": {"device": device}},
-        )
+        with zoo.fetching(folder.path, folder.kind):
+            pre, post = make_pre_post_processors(
+                policy_cfg=config,
+                pretrained_path=str(folder.path),
+                preprocessor_overrides=overrides,
+            )
+    except CheckpointError:
+        raise
     except Exception as error:
         # The pipeline raises whatever its steps raise (KeyError, FileNotFoundError, ImportError).
         raise CheckpointError(
