@@ -14,7 +14,7 @@ from robotd.paths import absolute
 from robotd.policy_channel import MODES
 
 UNITS = ("degrees", "range_m100_100")
-_LOAD_TIMEOUT_S = 180.0
+_LOAD_TIMEOUT_S = 600.0
 
 
 def add_policy_options(

@@ -46,7 +46,7 @@ from robotd.states import RequestKind, Source, State
 log = logging.getLogger(__name__)
 
 POLICY, REPLAY = "policy", "replay"
-_LOAD_S = 180.0  # torch alone takes 10 s from a cold disk
+_LOAD_S = 600.0  # a Pi0 is 7 to 14 GB to read and to hash; torch alone takes 10 s
 _REPLAY_S = 30.0
 _SILENT_NS = 5 * NS_PER_S  # four signs a second; a machine that swaps is not killed for it
 _SILENT_CHUNKS = 10  # and as many times what a warm chunk takes

@@ -4,7 +4,6 @@ What can be known without reading gigabytes is looked at first: whether it fits 
 whether there is a tokenizer. Needs no network.
 """
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from policies.pi0.sampling import Sampler
 from policies.pi0.settings import Pi0Settings, read_settings
 from policies.pi0.tokenizer import find_tokenizer
 from robotd.errors import CheckpointError
-
-log = logging.getLogger(__name__)
 
 _MEMINFO = Path("/proc/meminfo")
 
@@ -52,9 +49,12 @@ def load_pi0(container: Container, options: ModelOptions) -> Pi0Policy:
     files = (*weight_files(container), tokenizer_path)
     if options.num_steps:
         settings = replace(settings, steps=options.num_steps)
-    return Pi0Policy(
+    policy = Pi0Policy(
         settings, sampler, tokenizer, evidence, files=files, seed=options.seed, chosen=chosen
     )
+    for note in policy.notes:
+        options.told(note)
+    return policy
 
 
 def _sampler(container: Container, settings: Pi0Settings, options: ModelOptions) -> Sampler:
@@ -72,7 +72,7 @@ def _sampler(container: Container, settings: Pi0Settings, options: ModelOptions)
 
         half = None if options.dtype == "auto" else options.dtype == "bf16"
         return load_jax_sampler(
-            container, device=options.device, half=half, threads=options.threads, told=_tell
+            container, device=options.device, half=half, threads=options.threads, told=options.told
         )
     from policies.pi0.sampler import load_sampler
 
@@ -85,11 +85,6 @@ def _sampler(container: Container, settings: Pi0Settings, options: ModelOptions)
         mode=options.compile,
         name=str(container.path),
     )
-
-
-def _tell(words: str) -> None:
-    """Into the process's log: loading says it to nobody else."""
-    log.info("%s", words)
 
 
 def weight_files(container: Container) -> tuple[Path, ...]:

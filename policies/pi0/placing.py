@@ -137,7 +137,8 @@ def memory_need(
     widest_text = tokens * (4 * dims.mlp + 4 * dims.width) * itemsize
     picture = 3 * dims.vision_mlp + 5 * dims.vision_width
     widest_vision = views * dims.image_tokens * picture * itemsize
-    working = cache + max(widest_text, widest_vision) + _WORKSPACE_BYTES
+    # Twice: a CUDA graph keeps a second copy of what its warm-up took.
+    working = 2 * (cache + max(widest_text, widest_vision)) + _WORKSPACE_BYTES
     return MemoryNeed(weights, working, host)
 
 

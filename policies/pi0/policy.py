@@ -97,9 +97,6 @@ class Pi0Policy:
         still = np.flatnonzero(settings.state.still & (settings.state.low != 0.0))  # 0: filled up
         if len(still):
             notes.append(f"state values {', '.join(map(str, still))} never moved in training")
-        cut = max((prompt.cut for prompt in self._prompts.values()), default=0)
-        if cut:
-            notes.append(f"the task is {cut} tokens too long: its end is lost")
         return tuple(notes)
 
     def relative_to_state(self, mask: npt.NDArray[np.bool_]) -> None:
@@ -231,6 +228,8 @@ class Pi0Policy:
         found = self._prompts.get(text)
         if found is None:
             found = tokenise(self.tokenizer, text, self.settings.prompt)
+            if found.cut:
+                raise _too_long(task, found.cut, self.settings)
             # A Pi0.5's prompt changes with every pose; only the last is worth keeping.
             self._prompts = {text: found}
         return found
@@ -238,3 +237,14 @@ class Pi0Policy:
     @property
     def _state_size(self) -> int:
         return self.settings.interface.inputs[self.settings.state_key].shape[0]
+
+
+def _too_long(task: str, cut: int, settings: Pi0Settings) -> CheckpointError:
+    return CheckpointError(
+        f"The task {task!r} is {cut} tokens too long for this {settings.kind}, which reads "
+        f"{settings.prompt.length}.",
+        "openpi would cut off its end, in a Pi0.5 the joints' own, without a word."
+        if settings.prompt.pi05
+        else "openpi would cut off its end without a word.",
+        "Say it in fewer words: --task.",
+    )

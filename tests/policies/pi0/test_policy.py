@@ -12,6 +12,7 @@ from config.schema import Config
 from policies.border import load_calibrations
 from policies.checkpoint.container import open_container
 from policies.checkpoint.evidence import amend_sidecar
+from policies.checkpoint.pi0_layout import Pi0Kind
 from policies.loaded import load_policy
 from policies.model import ModelOptions, load_model
 from policies.observation import Observation
@@ -54,12 +55,19 @@ def seen(policy: Pi0Policy, views: int = 3, seed: int = 0) -> dict[str, Any]:
     return values
 
 
-def test_six_containers_give_the_same_actions(tiny: dict[str, Path], tokenizer_file: Path) -> None:
-    """Un-normalised they differ by openpi's epsilon, a millionth of the deviation."""
+@pytest.mark.parametrize("kind", ["pi0", "pi05"])
+def test_six_containers_give_the_same_actions(
+    kind: Pi0Kind, tmp_path: Path, tokenizer_file: Path
+) -> None:
+    """Un-normalised they differ by openpi's epsilon, a millionth of the deviation. The folders'
+    names say nothing."""
     chunks, raw = {}, {}
-    for name, folder in tiny.items():
+    values = tiny_pi0.arrays(kind)
+    for name, write in tiny_pi0.CONTAINERS.items():
+        folder = write(tmp_path / "pi0_and_pi05" / name, values)
+        amend_sidecar(folder, prompt_tokens=200)
         policy = loaded(folder, tokenizer_file)
-        assert policy.kind == "pi0" and policy.chunk == tiny_pi0.HORIZON
+        assert policy.kind == kind and policy.chunk == tiny_pi0.HORIZON
         noise = np.random.default_rng(5).standard_normal((10, 32), np.float32)
         chunks[name] = policy.predict(seen(policy), TASK, noise=noise)
         assert policy.raw is not None
@@ -73,12 +81,20 @@ def test_six_containers_give_the_same_actions(tiny: dict[str, Path], tokenizer_f
 def test_the_jax_reference_can_take_the_place_of_torch(
     tiny: dict[str, Path], tokenizer_file: Path
 ) -> None:
-    chunks = []
+    """Under real-time chunking, too, and what it compiles is told once, before any run."""
+    chunks, guided, told = [], [], []
     for backend in ("torch", "jax"):
-        policy = loaded(tiny["orbax-released"], tokenizer_file, backend=backend)
+        policy = loaded(tiny["orbax-released"], tokenizer_file, backend=backend, told=told.append)
         noise = np.random.default_rng(6).standard_normal((10, 32), np.float32)
         chunks.append(policy.predict(seen(policy), TASK, noise=noise))
+        before = np.linspace(-1, 1, 6 * 32, dtype=np.float32).reshape(6, 32)
+        left = Leftover(before, delay_steps=2, horizon=5)
+        guided.append(policy.predict(seen(policy), TASK, noise=noise, leftover=left))
     np.testing.assert_allclose(chunks[0], chunks[1], atol=1e-4)
+    np.testing.assert_allclose(guided[0], guided[1], atol=1e-4)
+    assert np.abs(guided[1] - chunks[1]).max() > 0.01
+    compiled = [words.split(" for")[0] for words in told if words.startswith("compil")]
+    assert compiled == ["compiling", "compiled"]
 
 
 @pytest.mark.parametrize("container", ["openpi-torch", "lerobot-g3"])
@@ -243,6 +259,14 @@ def test_what_does_not_fit_is_refused_with_figures_before_it_is_read(
     monkeypatch.setattr(loading, "free_memory", lambda: 1000)
     with pytest.raises(CheckpointError, match="GB of this computer's memory"):
         loaded(tiny["openpi-torch"], tokenizer_file)
+
+
+def test_a_task_that_the_model_cannot_read_to_its_end_is_refused(
+    tiny: dict[str, Path], tokenizer_file: Path
+) -> None:
+    policy = loaded(tiny["openpi-torch"], tokenizer_file)
+    with pytest.raises(CheckpointError, match=r"tokens too long .* reads 24"):
+        policy.predict(seen(policy), "put the block into the bowl " * 9)
 
 
 def test_nothing_is_loaded_without_a_tokenizer(
