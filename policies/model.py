@@ -6,8 +6,8 @@ executor's. LeRobot's policies, Pi0 in robotd's own torch and a server elsewhere
 `load_model` tells them apart by what the checkpoint holds, never by its path.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -64,7 +64,7 @@ class ModelOptions:
     `dtype` auto (bf16 on a GPU, f32 on the CPU), `num_steps` the Euler steps (0: the checkpoint's),
     `compile` what is done to make a GPU fast, `backend` who computes it, `seed` that of the noise
     (None: another in every process), `embodiment` a row of `config/embodiments/` or a file (empty:
-    by what the checkpoint shows).
+    by what the checkpoint shows). `told` hears what takes long while it loads, in words.
     """
 
     fps: float | None = None
@@ -78,6 +78,7 @@ class ModelOptions:
     backend: Backend = "torch"
     seed: int | None = None
     embodiment: str = ""
+    told: Callable[[str], None] = field(default=lambda _words: None, compare=False)
 
 
 class Model(Protocol):
@@ -151,23 +152,26 @@ class Model(Protocol):
 
 
 def load_model(source: str | Path, options: ModelOptions) -> Model:
-    """Load a checkpoint, or connect to a server (`ws://…`). Raises CheckpointError for whatever is
-    wrong with it or the device, PolicyServerError for a server that cannot be reached."""
+    """Load a checkpoint (a folder, or the name it was pulled under), or connect to a server
+    (`ws://…`). Raises CheckpointError for whatever is wrong with it or the device,
+    PolicyServerError for a server that cannot be reached."""
     from policies.checkpoint.container import open_container
     from policies.checkpoint.loading import load_checkpoint
+    from policies.pulling.shelf import local_folder
     from policies.remote import connect_model
     from policies.server.client import is_server
 
     if is_server(str(source)):
         return connect_model(str(source), options)
 
-    container = open_container(Path(source))
+    source = local_folder(str(source))
+    container = open_container(source)
     if container.is_pi0:
         from policies.pi0.loading import load_pi0
 
         return load_pi0(container, options)
     return load_checkpoint(
-        Path(source),
+        source,
         fps=options.fps,
         units=options.units,
         device=options.device,

@@ -107,22 +107,6 @@ def velocity(weights: Weights, prefix: Prefix, state: Array, x_t: Array, time: A
     return _linear(x[:, -horizon:].astype(jnp.float32), weights.heads, "action_out_proj")
 
 
-def sample(
-    weights: Weights, prefix: Prefix, state: Array, noise: Array, steps: int
-) -> tuple[Array, Array]:
-    """Actions [B, T, A] by `steps` Euler steps from `noise` at t = 1 down to 0, and the states
-    after each step [steps, B, T, A]. `steps` is a static count."""
-    batch = noise.shape[0]
-
-    def step(x_t: Array, moment: Array) -> tuple[Array, Array]:
-        time = jnp.full((batch,), moment, jnp.float32)
-        x_t = x_t - velocity(weights, prefix, state, x_t, time) / steps
-        return x_t, x_t
-
-    moments = jnp.asarray(times(steps), jnp.float32)
-    return jax.lax.scan(step, noise.astype(jnp.float32), moments)  # type: ignore[no-any-return]
-
-
 def times(steps: int) -> list[float]:
     """When the velocity is asked for: from 1 down by 1 / steps, counted in float32 as openpi does."""
     found = [np.float32(1.0)]
@@ -134,17 +118,12 @@ def times(steps: int) -> list[float]:
 def spread(prefix: Prefix, batch: int) -> Prefix:
     """One prefix for `batch` chunks that start from different noise."""
     return Prefix(
-        spread_rows(prefix.image_tokens, batch),
-        spread_rows(prefix.tokens, batch),
-        spread_rows(prefix.mask, batch),
+        jnp.repeat(prefix.image_tokens, batch, axis=0),
+        jnp.repeat(prefix.tokens, batch, axis=0),
+        jnp.repeat(prefix.mask, batch, axis=0),
         jnp.repeat(prefix.keys, batch, axis=1),
         jnp.repeat(prefix.values, batch, axis=1),
     )
-
-
-def spread_rows(x: Array, batch: int) -> Array:
-    """[1, …] to [batch, …]; as it is where it has that many rows."""
-    return x if x.shape[0] == batch else jnp.repeat(x, batch, axis=0)
 
 
 def _vision(weights: Weights, images: Array, dtype: Any) -> Array:

@@ -6,7 +6,8 @@ are widened where they are used.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -68,23 +69,21 @@ class JaxSampler:
         """A guide's array on the device."""
         return self._put(np.asarray(values, np.float32))
 
-    def sample(self, prepared: Any, noise: Array32, steps: int, guide: Guide | None) -> Array32:
-        """Chunks [B, T, A] in model space from noise [B, T, A]; returns when they are computed."""
-        start = self._put(np.asarray(noise, np.float32))
-        if guide is None:
-            key = ("sample", steps, start.shape, prepared.tokens.shape, prepared.images.shape)
-            with self._exactly(key):
-                actions, _ = self._programs.whole(self.weights, prepared, start, steps=steps)
-                return np.array(actions, np.float32)
-        key = ("steps", 1, start.shape, prepared.tokens.shape, prepared.images.shape)
-        with self._exactly(key):
-            prefix, x = self.prefix(prepared, len(noise)), start
-            state = self._repeated(prepared.state, len(noise))
+    def sample(
+        self, prepared: Any, noise: Array32, steps: int, guide: Guide | None = None
+    ) -> Array32:
+        """Chunks [B, T, A] in model space from noise [B, T, A]; returns when they are computed.
+
+        Step by step with and without a guide: the first chunk that is guided (real-time chunking,
+        in the middle of a run) must find everything compiled.
+        """
+        batch, x = len(noise), self._put(np.asarray(noise, np.float32))
+        with self._compiling((x.shape, prepared.tokens.shape, prepared.images.shape)):
+            prefix = self.prefix(prepared, batch)
+            state = self._repeated(prepared.state, batch)
             for t in self._forward.times(steps):
-                v = self._programs.velocity(
-                    self.weights, prefix, state, x, self._times(t, len(noise))
-                )
-                x = x - guide(x, v, t) / steps
+                v = self._velocity(prefix, state, x, t)
+                x = x - (v if guide is None else guide(x, v, t)) / steps
             return np.array(x, np.float32)
 
     # --- parts that tests and verification look at -----------------------------------------------
@@ -97,16 +96,14 @@ class JaxSampler:
 
     def velocity(self, prepared: Any, actions: Array32, t: float) -> Array32:
         """The flow's velocity [B, T, A] at noisy `actions` [B, T, A] and time `t`."""
-        batch = len(actions)
+        batch, x = len(actions), self._put(np.asarray(actions, np.float32))
+        state = self._repeated(prepared.state, batch)
+        return np.array(self._velocity(self.prefix(prepared, batch), state, x, t), np.float32)
+
+    def _velocity(self, prefix: Any, state: Any, x: Any, t: float) -> Any:
+        time = self._put(np.full(len(x), t, np.float32))
         with self._precision():
-            found = self._programs.velocity(
-                self.weights,
-                self.prefix(prepared, batch),
-                self._repeated(prepared.state, batch),
-                self._put(np.asarray(actions, np.float32)),
-                self._times(t, batch),
-            )
-        return np.array(found, np.float32)
+            return self._programs.velocity(self.weights, prefix, state, x, time)
 
     def _put(self, values: Any) -> Any:
         return self._jax.device_put(values, self._place)
@@ -114,36 +111,21 @@ class JaxSampler:
     def _repeated(self, state: Any, batch: int) -> Any:
         return self._put(np.repeat(np.asarray(state), batch, axis=0))
 
-    def _times(self, t: float, batch: int) -> Any:
-        return self._put(np.full(batch, t, np.float32))
-
     def _precision(self) -> Any:
         """A GPU multiplies float32 in TF32 unless told otherwise, which is good to three digits."""
         return self._jax.default_matmul_precision("default" if self._half else "highest")
 
-    def _exactly(self, key: tuple[Any, ...]) -> "_Compiling":
-        return _Compiling(self, key)
-
-
-class _Compiling:
-    """Around a call: says how long compiling took when these shapes are met for the first time."""
-
-    def __init__(self, sampler: JaxSampler, key: tuple[Any, ...]) -> None:
-        self._sampler, self._key = sampler, key
-        self._precision = sampler._precision()
-        self._began_s = 0.0
-
-    def __enter__(self) -> None:
-        self._precision.__enter__()
-        if self._key not in self._sampler._compiled:
-            self._sampler._told("compiling for JAX (a minute or two the first time)")
-            self._began_s = time.monotonic()
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        self._precision.__exit__(kind, value, trace)
-        if self._began_s and kind is None:
-            self._sampler._compiled.add(self._key)
-            self._sampler._told(f"compiled for JAX in {time.monotonic() - self._began_s:.1f} s")
+    @contextmanager
+    def _compiling(self, shapes: tuple[Any, ...]) -> Iterator[None]:
+        """Around a chunk: says how long it took where these shapes are met for the first time."""
+        if shapes in self._compiled:
+            yield
+            return
+        self._told("compiling for JAX (a minute or two the first time)")
+        began_s = time.monotonic()
+        yield
+        self._compiled.add(shapes)
+        self._told(f"compiled for JAX in {time.monotonic() - began_s:.1f} s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +134,6 @@ class _Programs:
 
     prefix: Any
     velocity: Any
-    whole: Any
 
 
 @cache
@@ -163,17 +144,4 @@ def _programs(half: bool) -> _Programs:
     from policies.jax_reference import forward
 
     dtype = jnp.bfloat16 if half else jnp.float32
-
-    def whole(weights: Any, inputs: Any, noise: Any, steps: int) -> Any:
-        """Inputs to actions in one program, so that XLA sees all of it."""
-        prefix = forward.run_prefix(weights, inputs, dtype)
-        if noise.shape[0] != 1:
-            prefix = forward.spread(prefix, noise.shape[0])
-        state = forward.spread_rows(inputs.state, noise.shape[0])
-        return forward.sample(weights, prefix, state, noise, steps)
-
-    return _Programs(
-        jax.jit(partial(forward.run_prefix, dtype=dtype)),
-        jax.jit(forward.velocity),
-        jax.jit(whole, static_argnames="steps"),
-    )
+    return _Programs(jax.jit(partial(forward.run_prefix, dtype=dtype)), jax.jit(forward.velocity))
