@@ -11,22 +11,23 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from config.embodiment import load_embodiment
 from policies.border import ACTION, IMAGES, STATE, RobotFeatures
-from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, Units
 from policies.checkpoint.folder import Feature
 from policies.embodiment import NO_VIEW, Adapter, padded
 from policies.embodiment_choice import ARM, Chosen
-from policies.model import Interface, Model, Timings
+from policies.model import Interface, Model
 from policies.poses import PoseStage
-from policies.rtc import Leftover, RawChunk
+from policies.rtc import Leftover
+from policies.wrapped import PosedModel, WrappedModel
 from robotd.errors import CheckpointError
 
 MODEL_STATE = "state"
 """The key under which a model of the Pi0 family takes its state; its views have openpi's names."""
 
 
-class EmbodiedModel:
+class EmbodiedModel(WrappedModel):
     """`inner` as a policy of this robot. Made by `embody`."""
 
     def __init__(
@@ -37,7 +38,7 @@ class EmbodiedModel:
         chosen: Chosen,
         stage: PoseStage | None = None,
     ) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self._stage = stage
         self.adapter = adapter
         self.chosen = chosen
@@ -57,10 +58,6 @@ class EmbodiedModel:
         self._state_size = state.shape[0] if state and adapter.row.pad_before_normalise else 0
 
     @property
-    def kind(self) -> str:
-        return self.inner.kind
-
-    @property
     def interface(self) -> Interface:
         return self._interface
 
@@ -74,22 +71,6 @@ class EmbodiedModel:
         return {}
 
     @property
-    def chunk(self) -> int:
-        return self.inner.chunk
-
-    @property
-    def n_action_steps(self) -> int:
-        return self.inner.n_action_steps
-
-    @property
-    def timings(self) -> Timings:
-        return self.inner.timings
-
-    @property
-    def raw(self) -> RawChunk | None:
-        return self.inner.raw
-
-    @property
     def cameras(self) -> Mapping[str, str]:
         """The training's name of each camera, and this robot's: only what is looked through."""
         row = self.adapter.row
@@ -97,13 +78,6 @@ class EmbodiedModel:
             row.cameras[role].source.removeprefix(IMAGES): source.removeprefix(IMAGES)
             for role, (source, _) in self.adapter.views.items()
         }
-
-    def reset(self) -> None:
-        self.inner.reset()
-
-    def sha256(self, digests: FileDigests) -> str:
-        """Of the weights; the embodiment is said beside it."""
-        return self.inner.sha256(digests)
 
     def predict(
         self,
@@ -145,20 +119,50 @@ def for_robot(
     robot: RobotFeatures,
     rename: Mapping[str, str],
     stage: Callable[[Units], PoseStage] | None = None,
+    asked: str = "",
 ) -> tuple[Model, Mapping[str, str]]:
     """The model as one of this robot's, and what is left to be renamed.
 
     A model that needs no embodiment comes back as it is. `stage` makes the inverse kinematics of a
-    model that says poses, for a robot spoken to in those units; None where there is none. Raises
-    CheckpointError.
+    model that says poses, for a robot spoken to in those units; None where there is none. `asked`
+    is the embodiment that a person named. Raises CheckpointError, ConfigError.
     """
     chosen = getattr(model, "chosen", None)
     if chosen is None:
-        return model, rename
+        return _own_keys(model, robot, stage, asked), rename
     conventional = cast(Conventional, model)
     embodied = embody(conventional, chosen, robot, rename, stage)
     conventional.relative_to_state(embodied.adapter.delta_mask)
     return embodied, {}
+
+
+def _own_keys(
+    model: Model,
+    robot: RobotFeatures,
+    stage: Callable[[Units], PoseStage] | None,
+    asked: str,
+) -> Model:
+    """A model whose keys are the robot's: only what space its actions are in can be said of it."""
+    if not asked:
+        return model
+    if load_embodiment(asked).space != "end_effector":
+        raise CheckpointError(
+            f"{model.interface.name} needs no embodiment: its keys and units are its dataset's.",
+            f"--embodiment {asked} is for models that openpi saved, which name neither.",
+            "Leave it out; --rename maps a camera that has another name here.",
+        )
+    if stage is None:
+        raise _no_kinematics(model, asked)
+    return PosedModel(model, asked, stage(model.evidence.units), len(robot.joints))
+
+
+def _no_kinematics(model: Model, name: str) -> CheckpointError:
+    return CheckpointError(
+        f"{model.interface.name} says poses of the fingers ({name}), and the policy process has no "
+        "inverse kinematics.",
+        "It needs a model of the arm, which only lock-step has.",
+        "Count its successes in the plant (robotd eval), or train in joint space for the arm.",
+    )
 
 
 def embody(
@@ -175,12 +179,7 @@ def embody(
     row = chosen.row
     poses = row.space == "end_effector"
     if poses and stage is None:
-        raise CheckpointError(
-            f"{inner.interface.name} says poses of the fingers ({chosen.name}), and the policy "
-            "process has no inverse kinematics.",
-            "It needs a model of the arm, which only lock-step has.",
-            "Count its successes in the plant (robotd eval), or train in joint space for the arm.",
-        )
+        raise _no_kinematics(inner, chosen.name)
     problems = []
     if row.robot != ARM:
         problems.append(f"it is of {row.robot}, and this is an SO-101")

@@ -1,7 +1,7 @@
 """A checkpoint fitted to this robot and ready to play: where serving and lock-step both start."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from policies.playing import AS_TRAINED, Played, played
 from policies.poses import PoseCount, PosesToJoints, pose_stage
 from policies.remote import RemoteModel
 from policies.rtc import Leftover, RawChunk
+from policies.wrapped import PosedModel
 from robotd.clock import NS_PER_MS, NS_PER_S
 from robotd.errors import CheckpointError, RobotdError
 from robotd.frames import PICTURE_WAIT_NS
@@ -78,6 +79,8 @@ class LoadedPolicy:
         """The convention it was trained in and where that is known from; empty: its own keys."""
         if isinstance(self.model, EmbodiedModel):
             return self.model.chosen.name, f"({self.model.chosen.source})"
+        if isinstance(self.model, PosedModel):
+            return self.model.name, "(asked for)"
         return "", ""
 
     @property
@@ -108,6 +111,12 @@ class LoadedPolicy:
         values = observation.values
         return _predict(self.model, self.fit, self.border, values, self.task, leftover, self.played)
 
+    def close(self) -> None:
+        """Hang up on a server; the memory of a checkpoint is given back by itself."""
+        inner = getattr(self.model, "inner", self.model)
+        if isinstance(inner, RemoteModel):
+            inner.close()
+
     def executor(self) -> Executor:
         """A fresh executor that plays this policy as it was asked for."""
         return Executor(self.settings)
@@ -120,9 +129,11 @@ def load_policy(
     *,
     threads: int = 1,
     poses: PosesToJoints | None = None,
+    told: Callable[[str], None] = lambda _words: None,
 ) -> LoadedPolicy:
     """Load, fit and warm up a checkpoint. Moves nothing, needs no network. See `load_checkpoint`.
 
+    `told` hears what takes long meanwhile (a compilation), in words.
     `poses` is the inverse kinematics for one that says poses of the fingers, where there is any.
 
     Raises CheckpointError for a checkpoint that is damaged, does not say its rate or units, does
@@ -144,12 +155,13 @@ def load_policy(
             compile=config.policy.compile,
             backend=request.backend or config.policy.backend,
             seed=config.policy.seed,
+            told=told,
         ),
     )
     stage = None
     if poses is not None:
         stage = lambda units: pose_stage(poses, Border(config, calibrations, units))  # noqa: E731
-    model, rename = for_robot(model, robot, request.rename, stage)
+    model, rename = for_robot(model, robot, request.rename, stage, request.embodiment)
     if isinstance(model, RemoteModel):
         model.introduce(robot, request.rename)
     fitted = fit(model.interface, model.evidence, robot, rename)

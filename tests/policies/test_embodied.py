@@ -175,3 +175,41 @@ def test_what_is_said_wins_over_what_is_noted_and_that_over_what_is_shown(tmp_pa
     assert choose_embodiment("so101", folder, "pi0").source == "asked for"
     with pytest.raises(ConfigError, match="no embodiment"):
         choose_embodiment("so102-", folder, "pi0")
+
+
+class Act(Pi0):
+    """A LeRobot policy: its keys are the robot's, its actions poses of the fingers or joints."""
+
+    def __init__(self, actions: int) -> None:
+        super().__init__(None)
+        self.interface = Interface(
+            "an/act",
+            {"observation.state": Feature("STATE", (6,))},
+            {"action": Feature("ACTION", (actions,))},
+        )
+
+    def predict(self, values: Mapping[str, Any], task: str, **_: Any) -> np.ndarray:
+        return np.full((self.chunk, self.interface.outputs["action"].shape[0]), 0.5)
+
+
+def test_an_act_that_says_poses_is_followed_by_joints(config: Config) -> None:
+    def stage(units: str) -> Any:
+        assert units == "degrees"
+        return lambda poses, state: np.tile(state, (len(poses), 1)) + poses.shape[1]
+
+    robot = robot_features(config)
+    made, rename = for_robot(Act(8), robot, {"a": "b"}, stage, "so101-ee")  # type: ignore[arg-type]
+    assert rename == {"a": "b"}  # its keys are renamed as any other's
+    assert made.interface.outputs["action"].shape == (6,)
+    assert made.chunk == 4 and made.kind == "pi0"
+    np.testing.assert_allclose(made.predict(values(), "")[0], POSE + 8)
+    with pytest.raises(CheckpointError, match="a pose of the fingers has 8"):
+        for_robot(Act(6), robot, {}, stage, "so101-ee")  # type: ignore[arg-type]
+
+
+def test_an_embodiment_said_of_a_model_that_needs_none_is_no_silent_wish(config: Config) -> None:
+    robot = robot_features(config)
+    with pytest.raises(CheckpointError, match="needs no embodiment"):
+        for_robot(Act(6), robot, {}, None, "so101-radians")  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="inverse kinematics"):
+        for_robot(Act(8), robot, {}, None, "so101-ee")  # type: ignore[arg-type]
