@@ -82,8 +82,11 @@ def modulations(adaptive: Adaptive, times: Tensor, width: int) -> Tensor:
 
 def picture_tokens(vision: Vision, dims: Pi0Dims, pixels: Tensor) -> Tensor:
     """Pictures [V, 3, side, side] in -1..1 (float32) to tokens [V, tokens, text width]."""
-    patches = fn.conv2d(pixels, *vision.patch, stride=dims.patch)
-    x = patches.flatten(2).transpose(1, 2) + vision.positions
+    # A convolution whose stride is its size, as the product it is: cuDNN's would be TF32.
+    side = pixels.shape[-1] // dims.patch
+    cut = pixels.unflatten(3, (side, dims.patch)).unflatten(2, (side, dims.patch))
+    patches = cut.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)
+    x = fn.linear(patches, vision.patch.weight.flatten(1), vision.patch.bias) + vision.positions
     x = x.to(vision.head.weight.dtype)
     views, tokens, width = x.shape
     for layer in vision.layers:
