@@ -187,6 +187,7 @@ class Policy(_Section, frozen=True, kw_only=True):
     num_steps: Annotated[int, Meta(ge=0, le=100)]
     compile: Literal["auto", "off", "graphs", "full"]
     tokenizer: str
+    embodiment: str
     seed: Annotated[int, Meta(ge=0)] | None
 
 

@@ -148,7 +148,7 @@ def load_policy(
             units=request.units,
             device=config.policy.device,
             threads=threads,
-            embodiment=request.embodiment,
+            embodiment=request.embodiment or config.policy.embodiment,
             tokenizer=request.tokenizer or config.policy.tokenizer,
             dtype=config.policy.dtype,
             num_steps=config.policy.num_steps,
