@@ -307,3 +307,44 @@ def test_how_pictures_were_padded_comes_from_who_wrote_the_checkpoint(
     own = tiny_pi0.write_openpi_torch(tmp_path / "own", tiny_pi0.arrays())
     amend_sidecar(own, image_pad="lerobot04")
     assert loaded(own, tokenizer_file).settings.pad == "lerobot04"
+
+
+def test_a_gpu_that_runs_out_of_memory_ends_in_words(
+    tiny: dict[str, Path], tokenizer_file: Path
+) -> None:
+    import torch
+
+    policy = loaded(tiny["openpi-torch"], tokenizer_file)
+
+    def exhausted(*_args: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    policy.sampler._prefix = exhausted  # type: ignore[attr-defined]
+    with pytest.raises(CheckpointError, match="was not enough: CUDA out of memory") as caught:
+        policy.predict(seen(policy), TASK)
+    assert "nvidia-smi" in caught.value.do
+
+
+def test_what_a_gpu_cannot_do_is_left_out_and_said(
+    tiny: dict[str, Path], tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A driver that refuses to capture: first what was compiled goes, then the graphs."""
+    from policies.pi0 import network, sampler
+
+    policy = loaded(tiny["openpi-torch"], tokenizer_file, compile="full")
+    assert policy.sampler.acceleration == "as written: full needs a GPU"
+    noise = policy.draw()[0]
+    wanted = policy.predict(seen(policy), TASK, noise=noise)
+
+    class Refusing:
+        def __init__(self, *_args: Any) -> None:
+            raise RuntimeError("operation not permitted when stream is capturing\n...")
+
+    torchs: Any = policy.sampler
+    torchs._graphs, torchs.acceleration = True, "compiled"
+    torchs._prefix = torchs._velocity = None
+    monkeypatch.setattr(sampler, "_Captured", Refusing)
+    monkeypatch.setattr("torch.cuda.synchronize", lambda _device: None)
+    np.testing.assert_allclose(policy.predict(seen(policy), TASK, noise=noise), wanted, atol=1e-6)
+    assert "no CUDA graph (operation not permitted" in torchs.acceleration
+    assert torchs._prefix is network.prefix
