@@ -54,6 +54,7 @@ def main() -> int:
 
 
 def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
+    memory.pictures_of_their_own()
     supervisor = os.getppid()
     context = zmq.Context()
     socket = context.socket(zmq.PAIR)
