@@ -85,6 +85,8 @@ class PolicyServer:
     def _unload(self) -> None:
         """From here on nothing is proposed: neither by a checkpoint that failed nor by the one
         before it. Its memory is given back first: two large policies do not fit side by side."""
+        if self._policy is not None:
+            self._policy.close()
         self._policy = self._runner = self._shadow = None
         self._busy = False
         give_back_memory()
@@ -104,7 +106,13 @@ class PolicyServer:
         self._unload()
         self._process.send(Progress(phase="loading"))
         calibrations = load_calibrations(self._config)
-        policy = load_policy(request, self._config, calibrations, threads=self._threads)
+        policy = load_policy(
+            request,
+            self._config,
+            calibrations,
+            threads=self._threads,
+            told=lambda words: self._process.send(Progress(phase=words)),
+        )
         self._refuse_in_motion()
         self._policy = policy
         self._runner = Runner(

@@ -28,6 +28,10 @@ _LEROBOT_MODES = {"pi0": "MEAN_STD", "pi05": "QUANTILES"}
 def find_and_open(path: Path, *, lora_alpha: float | None, asset_id: str) -> Container:
     """See `container.open_container`."""
     path = path.expanduser()
+    if not path.exists():
+        from policies.pulling.shelf import local_folder
+
+        path = local_folder(str(path))  # it may be the name that it was pulled under
     folder = _find(path)
     sidecar = read_sidecar(folder)
     changes: dict[str, Any] = {"lora_alpha": lora_alpha} if lora_alpha is not None else {}

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.checkpoint.container import open_container
 from policies.pulling import list_command, pull_command, rm_command
 from policies.pulling.manifest import store_root
 from policies.pulling.pull import open_remote, plan, pull
@@ -81,6 +82,8 @@ def test_what_a_policy_needs_arrives_whole_and_pinned(hub: ModelHub) -> None:
         True,
     )
     assert local_folder("me/tiny") == folder
+    with pytest.raises(CheckpointError, match="no readable header"):
+        open_container(Path("me/tiny"))  # the name is enough for every verb (these are no weights)
     asked = len(hub.asked)
     assert pulled("me/tiny") == folder and len(hub.asked) == asked  # nothing is fetched twice
 
@@ -239,6 +242,7 @@ def test_an_object_store_is_pulled_as_it_is(person: Path) -> None:
         assert (folder / "params/_METADATA").exists() and not (folder / "train_state").exists()
         (only,) = kept()
         assert (only.kind, only.name) == ("pi0", "memory://bucket/checkpoints/pi0")
+        assert local_folder("memory://bucket/checkpoints/pi0") == folder
         with pytest.raises(CheckpointError, match="nothing at memory://bucket/no"):
             pulled("memory://bucket/no")
     finally:
