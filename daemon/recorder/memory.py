@@ -11,7 +11,6 @@ import ctypes
 import gc
 import sys
 
-
 _M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
 _OF_ITS_OWN_BYTES = 128 * 1024
 """glibc's own first value, which it raises to 32 MB as pictures are freed; a set one stays."""
