@@ -36,10 +36,11 @@ from policies.probe.report import (
 )
 from policies.probe.reruns import variants
 from policies.probe.samples import Array, Place, Samples, choose_places, done_after
-from policies.probe.undo import Trial, Undo, mistakes, tried
+from policies.probe.undo import Trial, Undo, best, mistakes, tried
 
 _MAIN_SHARE = 0.55  # of the time goes to the moments as they were
 _FEWEST, _RERUN = 12, 24  # moments, at least; and for each rerun, at most
+_GOOD, _MENDED = 0.15, 0.3  # spreads
 _OTHER_RATES = (0.5, 2.0, 1.0 / 3.0, 3.0)
 _ANOTHER = "open the top drawer and leave everything else as it is"
 
@@ -79,7 +80,8 @@ def examine(
     again = _Again(asker, samples, places, began_s + limits.seconds, each_s)
     inputs = again.inputs()
     say("asking again with one input changed")
-    trials += again.variants(_state_statistics(asker))
+    if not _settled(trials, overall(samples)):
+        trials += again.variants(_state_statistics(asker))
     listening = again.listening(facts, inputs) if facts.reads_language else None
     grippers = gripper_events(samples, 1.0 / asker.model.evidence.fps)
     seen = Seen(
@@ -134,6 +136,12 @@ def examine(
         notes=_notes(again, held),
         seconds=time.monotonic() - began_s,
     )
+
+
+def _settled(trials: Sequence[Trial], error: float) -> bool:
+    """Whether no rerun can tell more: it is good, or one mistake taken back makes it good."""
+    mended = best([each for each in trials if not each.fitted])
+    return error < _GOOD or (mended is not None and mended.left < _MENDED)
 
 
 def _seconds_each(asker: Asker, place: Place) -> float:
