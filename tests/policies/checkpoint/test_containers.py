@@ -2,12 +2,14 @@
 
 import json
 import shutil
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from lerobot.configs import PreTrainedConfig
+from lerobot.policies.pi0 import modeling_pi0
+from lerobot.policies.pi05 import modeling_pi05
 
 from policies.checkpoint.container import open_container
 from policies.checkpoint.convert import convert
@@ -23,6 +25,8 @@ from ..conftest import EPISODES, ROWS, make_act, recorded_row
 from ..pi0.test_lerobot_parity import tiny_gemma, tiny_vision, tiny_words
 from . import damage, tiny_pi0
 from .tiny_pi0 import CONTAINERS
+
+MODELING = {"pi0": modeling_pi0, "pi05": modeling_pi05}
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +144,7 @@ def test_lerobots_own_policy_loads_what_was_converted(
     """Through its own `from_pretrained`, which prints and goes on where anything is amiss."""
     source = tiny_pi0.write_orbax(tmp_path / "jax", tiny_pi0.arrays(kind), training=True)
     made = convert(source, "lerobot", tmp_path / "lerobot")
-    module = import_module(f"lerobot.policies.{kind}.modeling_{kind}")
+    module = MODELING[kind]
     seeing = module.PaliGemmaForConditionalGenerationWithPiGemma
     acting = module.PiGemmaForCausalLM
     monkeypatch.setattr(module, "get_gemma_config", lambda name: tiny_gemma(module, name))
@@ -150,8 +154,6 @@ def test_lerobots_own_policy_loads_what_was_converted(
         lambda config: seeing(tiny_vision(config)),
     )
     monkeypatch.setattr(module, "PiGemmaForCausalLM", lambda config: acting(tiny_words(config)))
-    from lerobot.configs import PreTrainedConfig
-
     config = PreTrainedConfig.from_pretrained(str(made.path))
     policy = getattr(module, f"{kind.upper()}Policy").from_pretrained(
         str(made.path), config=config, strict=True

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lerobot.policies.factory  # noqa: F401 (slow to import: not in a test's own time)
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
