@@ -101,6 +101,66 @@ class EmbodiedModel(WrappedModel):
         return own if self._stage is None else self._stage(own, np.asarray(values[STATE]))
 
 
+class EnvironmentModel(WrappedModel):
+    """A model of the Pi0 family in one of the field's environments, by that environment's own names.
+
+    Raises CheckpointError where the embodiment is of an arm.
+    """
+
+    def __init__(self, inner: "Conventional", chosen: Chosen) -> None:
+        super().__init__(inner)
+        if chosen.row.robot == ARM:
+            raise CheckpointError(
+                f"{inner.interface.name} as {chosen.name} is of an SO-101, and this is none.",
+                f"The embodiment is known from: {chosen.source}.",
+                "Say the environment's own: --embodiment NAME.",
+            )
+        self.adapter = Adapter(chosen.row)
+        inner.relative_to_state(self.adapter.delta_mask)
+        views = [source for source, _ in self.adapter.views.values()]
+        self.sources = (*views, *(part.source for part in chosen.row.state))
+
+    @property
+    def interface(self) -> Interface:
+        """Shapes are the environment's business: pictures are resized, vectors taken as they are."""
+        return Interface(
+            self.inner.interface.name,
+            {source: Feature("ENV", ()) for source in self.sources},
+            {ACTION: Feature("ACTION", (self.adapter.row.action_size,))},
+            views_may_miss=True,
+        )
+
+    def predict(
+        self,
+        values: Mapping[str, npt.NDArray[Any]],
+        task: str,
+        *,
+        noise: npt.NDArray[np.float32] | None = None,
+        leftover: Leftover | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """One chunk [T, action_size] of the environment's actions."""
+        missing = [source for source in self.sources if source not in values]
+        if missing:
+            raise CheckpointError(
+                f"{self.inner.interface.name} wants {', '.join(missing)}, which is not seen here.",
+                f"This environment shows {', '.join(sorted(values))}.",
+                "Say the embodiment of this environment: --embodiment NAME.",
+            )
+        seen = self.adapter.observe(values, task)
+        shown: dict[str, npt.NDArray[Any]] = {
+            role: seen.images[role] for role, there in seen.present.items() if there
+        }
+        shown[MODEL_STATE] = seen.state.astype(np.float32)
+        actions = self.inner.predict(shown, seen.prompt, noise=noise, leftover=leftover)
+        return self.adapter.to_robot(actions, seen.state)
+
+
+def for_environment(model: Model) -> Model:
+    """The model as one of an environment; one whose keys are its dataset's comes back as it is."""
+    chosen = getattr(model, "chosen", None)
+    return model if chosen is None else EnvironmentModel(cast(Conventional, model), chosen)
+
+
 class Conventional(Model, Protocol):
     """A model whose state and actions are in a convention that its checkpoint does not undo."""
 

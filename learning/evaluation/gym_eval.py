@@ -35,6 +35,7 @@ from learning.evaluation.run import (
     write_report,
 )
 from learning.evaluation.variants import Case, Variant
+from policies.embodied import EnvironmentModel, for_environment
 from policies.model import Model, ModelOptions, load_model
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
@@ -198,7 +199,7 @@ def _model(work: GymWork, load: Load) -> Model:
         options = ModelOptions(
             fps=work.spec.fps, units="degrees", embodiment=load.embodiment or _row(work.spec)
         )
-        _kept.model, _kept.key = load_model(load.path, options), key
+        _kept.model, _kept.key = for_environment(load_model(load.path, options)), key
     assert _kept.model is not None
     return _kept.model
 
@@ -245,6 +246,8 @@ def _picture_size(model: Model) -> tuple[int, int] | None:
 
 def values_for(model: Model, spec: GymSpec, seen: Flat) -> dict[str, npt.NDArray[Any]]:
     """A model's inputs by its own keys. Raises CheckpointError naming each that the environment has not."""
+    if isinstance(model, EnvironmentModel):
+        return seen  # it knows the environment's own names
     interface = model.interface
     values: dict[str, npt.NDArray[Any]] = {}
     missing = []

@@ -12,7 +12,7 @@ from config.schema import Config
 from policies.border import RobotFeatures, robot_features
 from policies.checkpoint.evidence import Evidence
 from policies.checkpoint.folder import Feature
-from policies.embodied import for_robot
+from policies.embodied import for_environment, for_robot
 from policies.embodiment_choice import Chosen, choose_embodiment
 from policies.model import Interface, Model
 from robotd.errors import CheckpointError, ConfigError
@@ -213,3 +213,26 @@ def test_an_embodiment_said_of_a_model_that_needs_none_is_no_silent_wish(config:
         for_robot(Act(6), robot, {}, None, "so101-radians")  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="inverse kinematics"):
         for_robot(Act(8), robot, {}, None, "so101-ee")  # type: ignore[arg-type]
+
+
+def test_in_an_environment_its_own_names_go_in_and_its_own_actions_come_out() -> None:
+    model = Pi0(chosen("libero-pi0"))
+    policy = for_environment(model)  # type: ignore[arg-type]
+    picture = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    seen = {
+        "agentview_image": picture,
+        "robot0_eye_in_hand_image": picture,
+        "robot0_eef_pos": np.array([1.0, 2.0, 3.0]),
+        "robot0_eef_quat": np.array([0.0, 0.0, 0.0, 1.0]),
+        "robot0_gripper_qpos": np.array([0.02, -0.02]),
+        "something_else": np.zeros(3),
+    }
+    goals = policy.predict(seen, "open the drawer")
+    np.testing.assert_allclose(goals, [[2, 3, 4, 1, 1, 1, 1]] * 4)
+    assert model.relative == [True] * 6 + [False]
+    np.testing.assert_array_equal(model.seen["base_0_rgb"], picture[::-1, ::-1])
+    with pytest.raises(CheckpointError, match="wants robot0_eef_pos"):
+        policy.predict({name: seen[name] for name in seen if name != "robot0_eef_pos"}, "")
+    with pytest.raises(CheckpointError, match="of an SO-101"):
+        for_environment(Pi0(chosen("so101")))  # type: ignore[arg-type]
+    assert for_environment(Pi0(None)).kind == "pi0"  # type: ignore[arg-type]
