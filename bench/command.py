@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
     "scale": ("hundreds of episodes in one dataset: saving, opening, compact", "bench.scale"),
     "crash": ("kills, power losses and failing disks: is anything saved lost?", "bench.crash"),
     "uploads": ("hub faults and kills: is anything missing, doubled, tagged?", "bench.uploads"),
+    "probe": ("faults planted into checkpoints: does the probe name them?", "bench.probe"),
     "policy": ("stalls and jumps at chunk seams, and what a chunk costs", "bench.policy"),
     "page": ("put results into the page of the docs", "bench.page"),
 }
