@@ -28,7 +28,7 @@ from policies.rtc import Leftover, RawChunk
 from policies.server.client import ServerLink
 from policies.server.request import Said, leftover_message, read_raw, said_of
 from policies.server.wire import Message, pack
-from robotd.errors import CheckpointError, PolicyServerError
+from robotd.errors import CheckpointError, PolicyServerError, RobotdError
 
 API_KEY_VARIABLE = "ROBOTD_POLICY_API_KEY"
 FIRST_ANSWER_S = 180.0
@@ -128,6 +128,10 @@ class RemoteModel:
         }
         self._shape = None
         self.predict(values, "")
+
+    def close(self) -> None:
+        """Hang up. It connects again when it is asked something."""
+        self._link.close()
 
     def relative_to_state(self, mask: npt.NDArray[np.bool_]) -> None:
         """See `policies.embodied.Conventional`: the server has the mask of its own embodiment."""
@@ -264,7 +268,12 @@ class RemoteModel:
 def connect_model(url: str, options: ModelOptions) -> RemoteModel:
     """The policy of a server, connected. Raises PolicyServerError when it cannot be reached,
     CheckpointError when rate or units are unknown. The API key is `ROBOTD_POLICY_API_KEY`'s."""
-    return RemoteModel(ServerLink(url, os.environ.get(API_KEY_VARIABLE, "").strip()), options)
+    link = ServerLink(url, os.environ.get(API_KEY_VARIABLE, "").strip())
+    try:
+        return RemoteModel(link, options)
+    except RobotdError:
+        link.close()
+        raise
 
 
 def _robot_key(source: str, robot: RobotFeatures) -> str:

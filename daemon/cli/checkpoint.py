@@ -26,7 +26,11 @@ def add_policy_options(
     (`--n-action-steps 10,20`); its value is then a list, or the default where nothing was given.
     """
     kind = _several if several else _one
-    parser.add_argument("--policy", required=required, help="a LeRobot pretrained_model folder")
+    parser.add_argument(
+        "--policy",
+        required=required,
+        help="a checkpoint folder, or ws://HOST:PORT of a policy server",
+    )
     parser.add_argument("--fps", type=int, help="the policy's rate, when the checkpoint is silent")
     parser.add_argument(
         "--units",

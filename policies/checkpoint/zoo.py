@@ -141,6 +141,13 @@ def fetching(folder: Path, kind: str) -> Iterator[None]:
                 f"Open https://huggingface.co/{wanted}, accept, then: hf auth login. Or copy its "
                 "folder beside the weights and name it so in config.json.",
             ) from error
+        missing = next((each for each in chain if isinstance(each, ImportError)), None)
+        if missing is not None:
+            raise CheckpointError(
+                f"The {kind} policy of {folder} needs a package that is not installed: {missing}",
+                "LeRobot keeps the parts of its rarer policies in extras of its own.",
+                "Install what it names, in robotd's folder: uv pip install 'lerobot[…]==0.6.1'.",
+            ) from error
         offline = any(name in _NETWORK_ERRORS for name in names) or any(
             "couldn't connect to" in str(each) or "is not a local folder" in str(each)
             for each in chain

@@ -20,7 +20,7 @@ from policies.server.wire import MAX_BYTES, Message, WireError, pack, unpack
 from robotd.clock import NS_PER_S
 from robotd.errors import PolicyServerError
 
-CONNECT_S = 2.0
+CONNECT_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _LINGER_S = 0.2  # for the last word of a server that may be dead
 

@@ -34,6 +34,8 @@ from robotd.errors import CheckpointError, ConfigError
 API_KEY_VARIABLE = "ROBOTD_POLICY_API_KEY"
 """Where both ends look for the key when no option says it."""
 
+log = logging.getLogger("serve-policy")
+
 _LAST_ANSWER_S = 10.0
 
 
@@ -58,6 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=0, help="on the CPU (0: all cores)")
     parser.add_argument("--tokenizer", default="", help="a tokenizer's file or folder, for Pi0")
     parser.add_argument("--dtype", choices=("auto", "bf16", "f32"), default="auto", help="for Pi0")
+    parser.add_argument(
+        "--backend", choices=("torch", "jax"), default="torch", help="what computes a Pi0"
+    )
     parser.add_argument("--num-steps", type=int, default=0, help="steps of the flow, for Pi0")
     parser.add_argument(
         "--embodiment", default="", metavar="NAME|FILE", help="what a Pi0 was trained on, likewise"
@@ -94,6 +99,8 @@ def run(args: argparse.Namespace) -> int:
         num_steps=args.num_steps,
         compile=args.compile,
         embodiment=args.embodiment,
+        backend=args.backend,
+        told=lambda words: log.warning("%s", words),
     )
     asyncio.run(_serve(args, lambda: load_model(args.policy, options), key, recording))
     return 0

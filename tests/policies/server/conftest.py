@@ -31,12 +31,11 @@ class EchoModel:
     timings = Timings(infer_ns=3_000_000)
     means: Mapping[str, npt.NDArray[np.float64]] = {}
 
-    def __init__(self, name: str = "echo", fps: float = 15.0) -> None:
-        self.interface = Interface(
-            name,
-            {KEYS[0]: Feature("STATE", (6,)), KEYS[1]: Feature("VISUAL", (3, 64, 64))},
-            {"action": Feature("ACTION", (6,))},
-        )
+    def __init__(self, name: str = "echo", fps: float = 15.0, *, sees: bool = True) -> None:
+        inputs = {KEYS[0]: Feature("STATE", (6,))}
+        if sees:
+            inputs[KEYS[1]] = Feature("VISUAL", (3, 64, 64))
+        self.interface = Interface(name, inputs, {"action": Feature("ACTION", (6,))})
         self.evidence = Evidence(fps, "asked for", "degrees", "asked for")
         self.raw: RawChunk | None = None
         self.resets = 0
