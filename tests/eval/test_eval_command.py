@@ -9,8 +9,11 @@ import pytest
 
 from config.schema import Camera, Config
 from daemon.cli.main import main
-from learning import command
-from learning.evaluate import evaluate_policy, results_json
+from learning.evaluate import evaluate_policy
+from learning.evaluation import command, plant
+from learning.evaluation.plant import PlantWork, play
+from learning.evaluation.report import About, results, table
+from learning.evaluation.variants import Case, Variant
 from learning.world import lockstep_config, lockstep_world
 from policies.checkpoint.evidence import Sidecar, write_sidecar
 from robotd.errors import CheckpointError, StateError
@@ -18,6 +21,8 @@ from robotd.policy_channel import Load
 from sim.tasks.spec import load_task
 
 from ..policies.conftest import make_act
+
+pytestmark = pytest.mark.timeout(400)  # imports torch, or steps a plant, on a busy machine
 
 TASK = load_task("block_in_bowl")
 
@@ -38,16 +43,19 @@ def config() -> Config:
 
 
 def test_a_policy_with_cameras_is_shown_rendered_pictures_and_the_results_say_so(
-    seeing: Path, config: Config
+    seeing: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = msgspec.structs.replace(TASK, time_limit_s=1.0)
-    request = Load(path=str(seeing), rename={"front": "overhead"})
-    done = evaluate_policy(config, short, request, [0])
-    assert done.plans > 0
-    assert set(done.cameras) == {"overhead", "wrist"} and not done.told
-    content = results_json(done, short, None, "")
-    assert sorted(content["rendered_cameras"]) == ["overhead", "wrist"]
-    assert "rendered pictures" in command._table(done, [0.0, 1.0])
+    monkeypatch.setattr(plant, "load_task", lambda _: short)
+    variant = Variant(name="a", load=Load(path=str(seeing), rename={"front": "overhead"}))
+    work = PlantWork(config, TASK.name, (variant,), 30.0, "none", tmp_path)
+    record = play(work, Case(0, 0))
+    assert record.plans > 0
+    assert set(record.cameras) == {"overhead", "wrist"} and not record.told
+    about = About(source="plant", task=TASK.name, robotd="t", max_steps=15)
+    content = results(about, [variant], [record], 1.0)
+    assert content["rendered_cameras"] == ["overhead", "wrist"]
+    assert "rendered pictures" in table(content)
 
 
 def test_pictures_are_drawn_once_for_a_moment_and_only_those_asked_for(config: Config) -> None:
@@ -83,6 +91,35 @@ def test_eval_has_every_option_that_its_errors_recommend() -> None:
         *("--ensemble", "newest:0.02", "--n-action-steps", "5"),
     )
     assert (args.fps, args.units, args.rename) == (30, "degrees", ["a=b"])
+    assert (args.ensemble, args.n_action_steps) == (["newest:0.02"], [5])
+
+
+def test_a_sweep_over_ways_is_every_checkpoint_in_every_way(tmp_path: Path) -> None:
+    for step in (1000, 2000):
+        folder = tmp_path / f"checkpoint_{step}"
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"x")
+    args = _parsed(
+        *("--checkpoints", str(tmp_path), "--n-action-steps", "10,20,50", "--gripper-bias", "0,-5"),
+        *("--ensemble", "none,newest:0.01"),
+    )
+    found = command._loads(args, "do it")
+    assert len(found) == 2 * 3 * 2 * 2
+    loads = [each.load for each in found if each.load is not None]
+    assert {load.n_action_steps for load in loads} == {10, 20, 50}
+    assert {load.gripper_bias for load in loads} == {0.0, -5.0}
+    assert {load.ensemble for load in loads} == {"", "newest:0.01"}
+    assert {load.task for load in loads} == {"do it"}
+    assert [each.step for each in found] == [1000] * 12 + [2000] * 12
+
+
+def test_demo_is_the_shipped_policy() -> None:
+    from learning.demo import SHIPPED_POLICY
+
+    args = _parsed("--policy", "demo", "--env", "xarm")
+    with pytest.raises(StateError, match="xarm"):
+        command.run(args)
+    assert args.policy == str(SHIPPED_POLICY)
 
 
 @pytest.mark.parametrize("words", [(), ("--policy", "X", "--source", "scripted")])

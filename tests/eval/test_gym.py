@@ -20,6 +20,8 @@ from learning.evaluation.variants import Case, Variant
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
 
+pytestmark = pytest.mark.timeout(400)  # imports torch, or steps a plant, on a busy machine
+
 STEPS = 24
 
 

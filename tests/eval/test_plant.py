@@ -33,6 +33,8 @@ from sim.kinematics import ArmKinematics
 from sim.tasks.outcome import Outcome
 from sim.tasks.spec import ObjectPose, load_task, sample_pose
 
+pytestmark = pytest.mark.timeout(400)  # imports torch, or steps a plant, on a busy machine
+
 TASK = load_task("block_in_bowl")
 HOME_DEG = [math.degrees(angle) for angle in HOME_RAD[:5]]
 STATE, WORLD = "observation.state", "observation.environment_state"
