@@ -21,8 +21,8 @@ from policies.checkpoint.folder import CONFIG, TRAINING
 from policies.checkpoint.mend import write_norm_stats
 from policies.checkpoint.norms import ASSETS
 from policies.checkpoint.pi0_layout import EMBEDDING, EXPERT_HEAD, LM_HEAD, canonical_name
+from policies.checkpoint.stats_check import require_statistics
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
-from policies.checkpoint.verify import require_statistics
 from robotd.errors import CheckpointError
 
 Target = Literal["lerobot", "openpi"]

@@ -14,7 +14,7 @@ from policies.checkpoint import layout, lora
 from policies.checkpoint.container import Container, open_container
 from policies.checkpoint.evidence import CameraSetup, Probed, TrainedOn, gather
 from policies.checkpoint.pi0_layout import EXPERT_HEAD, canonical_name, torch_rows
-from policies.checkpoint.verify import statistics_problems
+from policies.checkpoint.stats_check import statistics_problems
 from robotd.errors import CheckpointError
 
 TRAINING_NOTE = "training_metadata.json"

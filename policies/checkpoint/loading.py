@@ -173,7 +173,10 @@ def _load_processors(folder: CheckpointFolder, config: Any, device: str) -> tupl
     from lerobot.policies.factory import make_pre_post_processors
 
     steps = read_json(folder.path / PREPROCESSOR).get("steps", [])
-    overrides = {"device_processor": {"device": device}, **zoo.tokenizer_override(folder.path, steps)}
+    overrides = {
+        "device_processor": {"device": device},
+        **zoo.tokenizer_override(folder.path, steps),
+    }
     try:
         with zoo.fetching(folder.path, folder.kind):
             pre, post = make_pre_post_processors(

@@ -19,8 +19,8 @@ from policies.checkpoint.container import Container, open_container
 from policies.checkpoint.evidence import amend_sidecar, dataset_units
 from policies.checkpoint.folder import read_json
 from policies.checkpoint.norms import ACTION, STATE, Stats
+from policies.checkpoint.stats_check import feature_size, statistics_problems
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
-from policies.checkpoint.verify import feature_size, statistics_problems
 from robotd import paths
 from robotd.errors import CheckpointError, DatasetError
 

@@ -2,7 +2,8 @@
 
 The findings are data, each with its likely cause and what to do. An error would make the policy do
 something else than it was trained to, or nothing; a warning is what a person should know before the
-arm moves. Nothing is loaded onto a device, and no more than one tensor is in memory at a time.
+arm moves. Nothing is loaded onto a device; tensors are looked at one by one in the file's own pages,
+which the system may take back.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from policies.checkpoint import lora, norms
+from policies.checkpoint import lora
 from policies.checkpoint.container import Container, open_container
 from policies.checkpoint.evidence import gather
 from policies.checkpoint.jax_names import to_torch
@@ -30,6 +31,7 @@ from policies.checkpoint.pi0_tensors import (
     shape_faults,
     untied,
 )
+from policies.checkpoint.stats_check import size_problems, statistics_problems
 from robotd.errors import CheckpointError
 
 _COPY_AGAIN = (
@@ -291,7 +293,7 @@ def _tied(container: Container) -> list[Finding]:
 
 
 def _statistics(container: Container, _: _Progress) -> _Checked:
-    found = [*statistics_problems(container), *_stats_sizes(container)]
+    found = [*statistics_problems(container), *size_problems(container)]
     words = f"statistics in {container.stats_source}" if container.stats_source else ""
     return words, [
         Finding(
@@ -303,106 +305,6 @@ def _statistics(container: Container, _: _Progress) -> _Checked:
         )
         for problem in found
     ]
-
-
-def statistics_problems(container: Container) -> Iterator[norms.StatsProblem]:
-    """What is wrong with the statistics a checkpoint normalises with."""
-    if container.framework != "lerobot" and not container.assets.chosen:
-        yield _no_assets(container)
-        return
-    if container.generation in ("g2", "g3"):
-        yield from _pipelines(container)
-        for normaliser in container.normalisers:
-            for key, kind in normaliser.types.items():
-                if normaliser.undoes == (kind == "ACTION"):
-                    mode = normaliser.modes.get(kind, "IDENTITY")
-                    own = normaliser.stats.get(key, {})
-                    file = str(container.path / normaliser.file)
-                    yield from norms.problems(key, mode, own, file, visual=kind == "VISUAL")
-        return
-    where = str(container.path / (container.stats_source.split(" ")[0] or "model.safetensors"))
-    features = {key: feature.type for key, feature in container.inputs.items()}
-    features |= {key: feature.type for key, feature in container.outputs.items()}
-    if container.framework != "lerobot":
-        features = {norms.STATE: "STATE", norms.ACTION: "ACTION"}
-    for key, kind in features.items():
-        mode = container.norm.modes.get(kind, "IDENTITY")
-        own = container.stats.get(key, {})
-        yield from norms.problems(key, mode, own, where, visual=kind == "VISUAL")
-
-
-def _pipelines(container: Container) -> Iterator[norms.StatsProblem]:
-    """A pipeline that is not there, or lost the step that normalises."""
-    if all(mode == "IDENTITY" for mode in container.norm.modes.values()):
-        return
-    for file in (norms.PREPROCESSOR, norms.POSTPROCESSOR):
-        if not any(normaliser.file == file for normaliser in container.normalisers):
-            there = (container.path / file).exists()
-            yield norms.StatsProblem(
-                f"{container.path / file} {'normalises nothing' if there else 'is not there'}.",
-                "It was not copied with the weights, or it was edited: values would go through as "
-                "they are.",
-                "Copy the whole pretrained_model folder again.",
-            )
-
-
-def _stats_sizes(container: Container) -> Iterator[norms.StatsProblem]:
-    """Statistics of another robot: not as many values as the feature has."""
-    for key in (norms.STATE, norms.ACTION):
-        size = feature_size(container, key)
-        exact = container.framework == "lerobot"
-        for stat, value in container.stats.get(key, {}).items():
-            if stat == "count" or not size or value.size <= 1:
-                continue
-            if value.size > size or (exact and value.size != size):
-                yield norms.StatsProblem(
-                    f"The {stat} of {key} has {value.size} values, and {key} {size}.",
-                    "The statistics are those of another robot or another dataset.",
-                    f"Put in those of its training: robotd ckpt stats {container.path} --from "
-                    "DATASET --out COPY.",
-                )
-                break
-
-
-def feature_size(container: Container, key: str) -> int:
-    """How many values a state or action has: by its feature, else by the tensors; 0: unknown."""
-    feature = {**container.inputs, **container.outputs}.get(key)
-    if feature is not None:
-        return feature.shape[0] if feature.shape else 0
-    if not container.is_pi0:
-        return 0
-    return (
-        container.dims.action
-        if key == norms.ACTION
-        else container.dims.state or container.dims.action
-    )
-
-
-def _no_assets(container: Container) -> norms.StatsProblem:
-    if container.assets.found:
-        listed_ids = ", ".join(container.assets.found)
-        return norms.StatsProblem(
-            f"{container.path / norms.ASSETS} has the statistics of several robots: {listed_ids}.",
-            "A base model carries those of everything it was trained on.",
-            "Say which is this robot's: --asset ID, or for good in robotd_ckpt.json: "
-            '{"asset_id": "…"}.',
-        )
-    beside = container.path.parent / norms.ASSETS
-    there = next(iter(sorted(beside.rglob(norms.NORM_STATS))), None) if beside.is_dir() else None
-    return norms.StatsProblem(
-        f"{container.path} has no {norms.ASSETS}/*/{norms.NORM_STATS}.",
-        "openpi's converter copies the wrong folder's assets (openpi #638), or they were not "
-        "fetched with the weights.",
-        f"robotd ckpt stats {container.path} --from "
-        f"{there or 'norm_stats.json (or the training dataset)'} --out COPY.",
-    )
-
-
-def require_statistics(container: Container) -> None:
-    """Refuse a checkpoint whose statistics would make nonsense. Raises CheckpointError."""
-    for problem in statistics_problems(container):
-        if problem.fatal:
-            raise CheckpointError(problem.what, problem.likely, problem.do)
 
 
 # --- what nothing says ----------------------------------------------------------------------------

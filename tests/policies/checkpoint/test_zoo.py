@@ -15,7 +15,8 @@ from policies import ckpt_command
 from policies.checkpoint.container import open_container
 from policies.checkpoint.evidence import amend_sidecar
 from policies.checkpoint.folder import read_folder
-from policies.checkpoint.verify import Report, statistics_problems, verify
+from policies.checkpoint.stats_check import statistics_problems
+from policies.checkpoint.verify import Report, verify
 from robotd.errors import CheckpointError
 
 from ..conftest import make_act
