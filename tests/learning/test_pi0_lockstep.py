@@ -17,6 +17,8 @@ from robotd.states import State
 from ..policies.checkpoint import tiny_pi0
 from ..policies.pi0.tiny_tokenizer import train_tokenizer
 
+pytestmark = pytest.mark.timeout(900)  # torch is imported on a busy machine
+
 SECONDS, LATENCY_NS = 3, 60_000_000
 
 

@@ -13,6 +13,8 @@ from policies.pi0.sampling import NetworkInputs
 
 from .conftest import GOLDEN, VIEWS, vectors
 
+pytestmark = pytest.mark.timeout(900)  # torch is imported on a busy machine
+
 EXACT, HALF = 1e-4, 2e-2
 CHECKPOINTS = ("pi0", "pi0_train_layout", "pi0_missing_camera", "pi05", "pi0_lora", "pi0_bf16")
 

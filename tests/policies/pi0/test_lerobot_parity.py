@@ -19,6 +19,8 @@ from policies.pi0.sampling import NetworkInputs
 from ..checkpoint import tiny_pi0
 from ..checkpoint.tiny_pi0 import CAMERAS, HORIZON, IMAGE, PROMPT_TOKENS, SIZES
 
+pytestmark = pytest.mark.timeout(900)  # LeRobot is imported: minutes on a busy machine
+
 EXACT = 1e-4
 
 

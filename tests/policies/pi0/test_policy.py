@@ -26,6 +26,8 @@ from robotd.policy_channel import Load
 
 from ..checkpoint import tiny_pi0
 
+pytestmark = pytest.mark.timeout(900)  # torch, LeRobot and JAX are imported on a busy machine
+
 TASK = "put the block into the bowl"
 GIGA = 1e9
 
