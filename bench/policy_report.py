@@ -4,13 +4,18 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from bench import policy_gpu, policy_lerobot, policy_overhead, policy_seams
 from bench.machine import describe
 from bench.robotd_side import SHIPPED_ACT
+from config.schema import Camera
+from policies.pi0.pictures import PadMode
 from robotd.clock import NS_PER_MS, VirtualClock
 
 Said = Callable[[str], None]
 _ROUNDS = 200
+PADS: tuple[PadMode, ...] = ("openpi", "lerobot06")
 
 
 def make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
@@ -28,6 +33,8 @@ def make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
         for latency_ms in args.latency_ms
     ]
     said("our path of a chunk")
+    camera = Camera(device="synthetic", width=640, height=480, fps=30)
+    filmed = msgspec.structs.replace(config, cameras={"overhead": camera, "wrist": camera})
     report = {
         "machine": describe(),
         "fps": policy_seams.FPS,
@@ -36,7 +43,10 @@ def make(args: argparse.Namespace, said: Said) -> dict[str, Any]:
         "seams": seams,
         "stalls": sum(row["robotd"]["stalls"] for row in seams),
         "jump_ratio": jump_ratios(seams),
-        "overhead": [policy_overhead.measure(SHIPPED_ACT, config, _ROUNDS)],
+        "overhead": [
+            policy_overhead.measure(SHIPPED_ACT, config, _ROUNDS),
+            *(policy_overhead.measure_pi0(filmed, pad, _ROUNDS) for pad in PADS),
+        ],
     }
     if not args.no_tick:
         report["tick"] = _tick(args.seconds, said)
