@@ -1,7 +1,6 @@
 """Why a checkpoint does not do what people did: every cause with its words and its mend.
 
-The order of the table is the order of belief: a fault above makes those below it look true as well
-(a policy whose pictures never arrive also seems not to listen), so the first that holds is named.
+Which of them is named, and why in that order, is the judge's business (`policies/probe/judge.py`).
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ Outcome = Literal["pass", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause. `what` and `do` may name {evidence}-free facts only; the evidence stands beside."""
+    """One cause. Its figures, the evidence, stand beside it in a finding."""
 
     name: str
     what: str
@@ -39,22 +38,23 @@ _TABLE = (
         "un-normalised",
         "It says normalised numbers: the step that makes joint positions of them is missing.",
         "Its postprocessor does nothing (no statistics, or mode IDENTITY), or it was exported without.",
-        "Put the statistics back into a copy: robotd ckpt stats POLICY --from DATASET.",
+        "Look at its modes: robotd ckpt inspect POLICY. Put the statistics back into a copy: robotd "
+        "ckpt stats POLICY --from DATASET; where a mode is IDENTITY, save the processors again.",
     ),
     Cause(
         "units",
         "It speaks in other units than the recording.",
         "It was trained on a dataset in degrees and is told ±100 (or the other way round), or on "
         "radians.",
-        "Say what it was trained on: --units range_m100_100 or --units degrees. Radians: convert the "
-        "dataset (robotd dataset convert --units rad) or use an embodiment in radians.",
+        "Say what it was trained on: --units range_m100_100 or --units degrees. A Pi0 in radians: "
+        "--embodiment so101-radians; any other: train on data in degrees (robotd dataset convert).",
     ),
     Cause(
         "polarity",
         "Its gripper is turned round: it opens where people close it.",
         "It was trained on data with 1 for closed (Pi0's way, 1 - x/100); the arm has 0 for closed.",
-        "Turn it back in the embodiment (gripper: 1 - x/100), or train on a dataset that was "
-        "converted: robotd dataset convert --gripper.",
+        "A Pi0: the embodiment whose gripper is 1 - x/100. Any other: train on data in the arm's own "
+        "convention (robotd dataset convert --gripper 100-100x turns it back).",
     ),
     Cause(
         "gripper-scale",
@@ -185,4 +185,3 @@ _TABLE = (
 )
 
 CAUSES = {cause.name: cause for cause in _TABLE}
-ORDER = {cause.name: place for place, cause in enumerate(_TABLE)}

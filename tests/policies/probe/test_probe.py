@@ -17,7 +17,10 @@ from daemon.probes import ProbeStore, probe_key
 from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.folder import read_folder
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # seconds of work, on a busy machine minutes
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]  # seconds of work, on a busy machine minutes
 
 FRAMES = "16"
 
