@@ -2,8 +2,9 @@
 
 A session on the simulated arm in a loop: sway and record for six seconds, keep or throw the episode
 away, hold for two. Two cameras of 640x480 at 30 Hz are encoded (see `drivers.cameras.synthetic`).
-Each process is looked at once a round, in the hold. The first third (at most ten minutes) does not count: until then
-rings, caches and the session's list of fifty episodes fill. What a process grew by meanwhile is told beside its slope.
+Each process is looked at in the hold of a round, when nothing is being saved. The first third (at most ten minutes)
+does not count: until then rings, caches and the session's list of fifty episodes fill. What a process grew by meanwhile is
+told beside its slope.
 A fault of the arm (on a busy machine the simulated line may be silent for a moment) is told, cleared, and work goes on.
 """
 
@@ -39,7 +40,8 @@ from robotd.shm import RingReader
 
 _RECORD_S = 6.0
 _HOLD_S = 2.0
-_KEEP_EVERY = 8  # the rest is thrown away, or half an hour leaves gigabytes
+_EVERY = 8  # one round of so many is kept, the rest thrown away: half an hour leaves no gigabytes
+_KEPT, _STILL_SAVED = 5, 6  # which of them; in the next it may be on its way into the dataset yet
 _WARM_UP_S = (
     600.0  # twin and supervisor were flat after nine minutes, of a session's fifty episodes
 )
@@ -138,7 +140,7 @@ def _rounds(robot: Robot, seconds: float) -> tuple[dict[str, list[Sample]], list
     while (at_s := time.monotonic() - began_s) < seconds:
         _said(f"round {number + 1}, {at_s / 60:.1f} of {seconds / 60:g} min")
         try:
-            _round(robot, kept=number % _KEEP_EVERY == 0)
+            _round(robot, kept=number % _EVERY == _KEPT)
         except StateError:
             words = robot.status().fault
             if not words:
@@ -153,7 +155,9 @@ def _rounds(robot: Robot, seconds: float) -> tuple[dict[str, list[Sample]], list
                     "Run it where nothing else does.",
                 ) from None
             _go_on(robot)
-        for name, pid in _processes(robot).items():
+        saving = number % _EVERY in (_KEPT, _STILL_SAVED)
+        looked_at = {} if saving else _processes(robot)
+        for name, pid in looked_at.items():
             seen = sample(pid, time.monotonic() - began_s)
             if seen is not None:
                 samples.setdefault(name, []).append(seen)
