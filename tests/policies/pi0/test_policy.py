@@ -1,5 +1,6 @@
 """A tiny Pi0 as a policy: from any container the same, on this robot like an ACT, never a guess."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from robotd.errors import CheckpointError
 from robotd.policy_channel import Load
 
 from ..checkpoint import tiny_pi0
+from ..conftest import FEATURE_NAMES
 
 pytestmark = pytest.mark.timeout(900)  # torch, LeRobot and JAX are imported on a busy machine
 
@@ -140,8 +142,6 @@ def test_a_pi0_moves_this_robot_through_the_same_door_as_an_act(
 
 def six_joints(folder: Path) -> Path:
     """LeRobot's container with this robot's six joints and two cameras in its config.json."""
-    import json
-
     made = tiny_pi0.write_lerobot(folder / "six", tiny_pi0.arrays(), "g3")
     path = made / "config.json"
     content = json.loads(path.read_text())
@@ -166,6 +166,25 @@ def test_a_view_that_is_not_there_is_masked(tiny: dict[str, Path], tokenizer_fil
     np.testing.assert_allclose(policy.settings.action.back(chunk)[0], without, atol=1e-5)
     with pytest.raises(CheckpointError, match="shown no picture"):
         policy.predict({"state": values["state"]}, TASK)
+
+
+def test_lerobots_relative_actions_become_absolute_but_for_the_gripper(
+    tmp_path: Path, tokenizer_file: Path
+) -> None:
+    """`use_relative_actions` of LeRobot 0.6: the whole chunk relative to the one state."""
+    folder = tiny_pi0.write_lerobot(tmp_path / "g3", tiny_pi0.arrays(), "g3")
+    absolute = loaded(folder, tokenizer_file)
+    names = [*FEATURE_NAMES, *(f"other_{index}.pos" for index in range(26))]
+    content = json.loads((folder / "config.json").read_text())
+    content |= {"use_relative_actions": True, "relative_exclude_joints": ["gripper"]}
+    (folder / "config.json").write_text(json.dumps(content | {"action_feature_names": names}))
+    relative = loaded(folder, tokenizer_file)
+    values, noise = seen(relative), relative.draw()[0]
+    state = np.where(np.arange(32) == 5, 0.0, values["observation.state"])
+    wanted = absolute.predict(values, TASK, noise=noise) + state
+    np.testing.assert_allclose(relative.predict(values, TASK, noise=noise), wanted, atol=1e-6)
+    assert relative.raw is not None and relative.raw.state is not None
+    np.testing.assert_allclose(relative.raw.state, state, atol=1e-6)
 
 
 def test_a_seed_repeats_an_episode(tiny: dict[str, Path], tokenizer_file: Path) -> None:
