@@ -84,6 +84,8 @@ def _policy(policy: PolicyStatus) -> list[str]:
     lines = [f"  policy {policy.phase}: {policy.kind or policy.path}{how}"]
     if policy.error:
         lines.append(f"    {policy.error}")
+    if policy.probed in ("warn", "fail"):
+        lines.append(f"    probe {policy.probe}")
     lines += [f"    {line}" for line in played_differently(policy)]
     if policy.latency:
         stages = (

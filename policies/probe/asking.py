@@ -127,6 +127,15 @@ class Asker:
         return self.model.chosen.name if isinstance(self.model, EmbodiedModel) else ""
 
     @property
+    def device(self) -> str:
+        """Where the model computes, in torch's words; another machine's is not known here."""
+        inner = self.model.inner if isinstance(self.model, EmbodiedModel) else self.model
+        if isinstance(inner, RemoteModel):
+            return "the machine that serves it"
+        holder = getattr(inner, "sampler", inner)
+        return str(getattr(holder, "device", "this machine"))
+
+    @property
     def _draws_noise(self) -> bool:
         return self.model.kind in ("pi0", "pi05", "smolvla")
 

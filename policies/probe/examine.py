@@ -153,14 +153,13 @@ def _seconds_each(asker: Asker, place: Place) -> float:
 
 def _latency(asker: Asker) -> Latency:
     whole, before, infer, after = np.array(asker.times_ms).T
-    device = str(getattr(asker.model, "device", "") or "the machine that serves it")
     return Latency(
         p50=float(np.median(whole)),
         p95=float(np.quantile(whole, 0.95)),
         preprocess=float(np.median(before)),
         infer=float(np.median(infer)),
         post=float(np.median(after)),
-        device=device,
+        device=asker.device,
     )
 
 
