@@ -222,17 +222,21 @@ def test_surroundings(finding: Finding, level: str, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
-    [("exec sleep 600", "did not come back"), ("kill -11 $$", "signal 11"), ("exit 3", "with 3")],
+    ("body", "timeout_s", "says"),
+    [
+        ("exec sleep 600", 0.2, "did not come back"),
+        ("kill -11 $$", 90.0, "signal 11"),
+        ("exit 3", 90.0, "with 3"),
+    ],
 )
 def test_a_probe_that_hangs_or_dies_is_said(
-    body: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    body: str, timeout_s: float, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "python"
     script.write_text(f"#!/bin/sh\n{body}\n")
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
-    lost = ask_child("stdio", timeout_s=2.0)
+    lost = ask_child("stdio", timeout_s)
     assert isinstance(lost, Lost) and says in lost.how
 
 
