@@ -35,8 +35,11 @@ from learning.evaluation.run import (
     write_report,
 )
 from learning.evaluation.variants import Case, Variant
+from policies.checkpoint.container import open_container
+from policies.checkpoint.evidence import gather
 from policies.embodied import EnvironmentModel, for_environment
 from policies.model import Model, ModelOptions, load_model
+from policies.server.client import is_server
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
 
@@ -197,11 +200,19 @@ def _model(work: GymWork, load: Load) -> Model:
     if _kept.key != key:
         # A gym's clock is its own: its rate is the policy's, and its units are whatever it says.
         options = ModelOptions(
-            fps=work.spec.fps, units="degrees", embodiment=load.embodiment or _row(work.spec)
+            fps=_fps(load.path, work.spec),
+            units="degrees",
+            embodiment=load.embodiment or _row(work.spec),
         )
         _kept.model, _kept.key = for_environment(load_model(load.path, options)), key
     assert _kept.model is not None
     return _kept.model
+
+
+def _fps(path: str, spec: GymSpec) -> float:
+    """The checkpoint's own rate where it is known: asking for another one is refused. A step of the environment is an
+    action of the chunk at any rate."""
+    return spec.fps if is_server(path) else gather(open_container(Path(path))).fps or spec.fps
 
 
 def _row(spec: GymSpec) -> str:

@@ -17,14 +17,16 @@ _COLOURS = {
 }
 _INK, _FAINT, _PAPER = "#1c2733", "#c8d0d8", "#ffffff"
 _FONT = "font-family='Helvetica, Arial, sans-serif'"
-_ROW_PX, _LABEL_PX, _BAR_PX, _VALUE_PX = 30, 230, 420, 150
+_ROW_PX, _BAR_PX, _VALUE_PX = 30, 420, 150
+_LETTER_PX = 8.2  # of a bold one at 13 px, generously
 _CELL_PX = 64
 
 
 def chart(content: Mapping[str, Any]) -> str:
     """Every variant's success rate with its interval, and how its episodes ended: a standalone SVG."""
     each = content["variants"]
-    width = _LABEL_PX + _BAR_PX + _VALUE_PX
+    label = _label_px(each)
+    width = label + _BAR_PX + _VALUE_PX
     top = 64
     height = top + 2 * _ROW_PX * len(each) + 24 + 22 * len(_used(each))
     parts = [
@@ -32,41 +34,47 @@ def chart(content: Mapping[str, Any]) -> str:
         _text(16, 46, f"{content['episodes']} episodes each; chosen: {content['chosen']}", size=12),
     ]
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = _LABEL_PX + share * _BAR_PX
+        x = label + share * _BAR_PX
         bottom = top + 2 * _ROW_PX * len(each)
         parts.append(f"<line x1='{x}' y1='{top}' x2='{x}' y2='{bottom}' stroke='{_FAINT}'/>")
         parts.append(_text(x, top - 4, f"{share:.0%}", size=10, anchor="middle"))
     for number, one in enumerate(each):
-        parts += _variant_rows(one, top + 2 * _ROW_PX * number, one["variant"] == content["chosen"])
+        chosen = one["variant"] == content["chosen"]
+        parts += _variant_rows(one, label, top + 2 * _ROW_PX * number, chosen)
     y = top + 2 * _ROW_PX * len(each) + 24
     for name in _used(each):
         parts.append(
-            f"<rect x='{_LABEL_PX}' y='{y - 11}' width='13' height='13' fill='{_COLOURS[name]}'/>"
+            f"<rect x='{label}' y='{y - 11}' width='13' height='13' fill='{_COLOURS[name]}'/>"
         )
-        parts.append(_text(_LABEL_PX + 20, y, name.replace("_", " "), size=12))
+        parts.append(_text(label + 20, y, name.replace("_", " "), size=12))
         y += 22
     return _svg(width, height, parts)
 
 
-def _variant_rows(one: Mapping[str, Any], y: float, chosen: bool) -> list[str]:
+def _label_px(each: Sequence[Mapping[str, Any]]) -> float:
+    """Room for the longest name."""
+    return max(120.0, 24.0 + _LETTER_PX * max(len(one["variant"]) for one in each))
+
+
+def _variant_rows(one: Mapping[str, Any], label: float, y: float, chosen: bool) -> list[str]:
     """A bar with its interval, and below it the outcomes as shares of one bar."""
     rate, (low, high) = one["success_rate"], one["ci95"]
     middle = y + 13
     parts = [
         _text(
-            _LABEL_PX - 10,
+            label - 10,
             middle + 4,
             one["variant"],
             size=13,
             anchor="end",
             weight="bold" if chosen else "normal",
         ),
-        f"<rect x='{_LABEL_PX}' y='{y + 4}' width='{rate * _BAR_PX:.1f}' height='18' "
+        f"<rect x='{label}' y='{y + 4}' width='{rate * _BAR_PX:.1f}' height='18' "
         f"fill='{_COLOURS['success']}' opacity='0.85'/>",
-        *_whisker(_LABEL_PX + low * _BAR_PX, _LABEL_PX + high * _BAR_PX, middle),
-        _text(_LABEL_PX + _BAR_PX + 10, middle + 4, f"{rate:.1%}  ({low:.0%} to {high:.0%})", 12),
+        *_whisker(label + low * _BAR_PX, label + high * _BAR_PX, middle),
+        _text(label + _BAR_PX + 10, middle + 4, f"{rate:.1%}  ({low:.0%} to {high:.0%})", 12),
     ]
-    x = float(_LABEL_PX)
+    x = label
     for name in _COLOURS:
         count = one["outcomes"].get(name, 0)
         wide = _BAR_PX * count / one["episodes"]
@@ -113,7 +121,8 @@ def grid_chart(one: Mapping[str, Any]) -> str:
     parts.append(
         _text(16, 44 + columns * _CELL_PX + 18, "x up, y to the left, from the arm's base", 11)
     )
-    return _svg(max(320, 96 + rows * _CELL_PX), 80 + columns * _CELL_PX, parts)
+    title_px = 32 + _LETTER_PX * len(f"{one['variant']}: successes by place")
+    return _svg(max(title_px, 96 + rows * _CELL_PX), 80 + columns * _CELL_PX, parts)
 
 
 def _mixed(share: float) -> str:

@@ -198,7 +198,7 @@ def _pairs(
                 "only_against": found.only_first,
                 "difference": round(found.difference, 4),
                 "ci95": [round(value, 4) for value in found.ci95],
-                "p": round(found.p_value, 5),
+                "p": float(f"{found.p_value:.3g}"),
             }
         )
     return compared
