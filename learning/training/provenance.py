@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.recorder.cameras import last_cameras
-from daemon.recorder.convention import Convention, convention_of
+from daemon.recorder.convention import convention_of
 from dataset.place import is_download, name_of
 from learning.training.plan import CHECKPOINTS, PRETRAINED
 from policies.border import IMAGES
@@ -29,8 +29,6 @@ from robotd.errors import DatasetError
 
 _STEP = "training_state/training_step.json"  # LeRobot writes it last
 _BLOCK = 1 << 20
-_PI0_BASE = Convention(units="radians", gripper="fraction_closed", actions="absolute")
-_BASE_CONVENTION = "so101-radians"  # the embodiment that speaks it to an arm
 
 
 def dataset_revision(root: Path) -> str:
@@ -61,24 +59,21 @@ def sidecar_of(root: Path, *, units: str = "", revision: str = "") -> dict[str, 
     """
     info = read_json(root / "meta/info.json")
     convention = convention_of(root)
-    embodiment = ""
     if convention is not None and not convention.recordable:
-        embodiment = _BASE_CONVENTION if convention == _PI0_BASE else ""
-        if not embodiment:
-            raise DatasetError(
-                f"{root} holds {convention.in_words()}.",
-                "It was converted for another framework: a policy trained on it says what no arm "
-                "of robotd is sent.",
-                "Train on the dataset it was made from, or convert to radians and fraction_closed.",
-            )
-    known = "degrees" if embodiment else units or dataset_units(root)
+        raise DatasetError(
+            f"{root} holds {convention.in_words()}.",
+            "It was converted for another framework: what a policy of LeRobot says when it was "
+            "trained on it, no arm of robotd can be sent.",
+            "Train on the dataset that it was made from (its robotd/provenance.json names it).",
+        )
+    known = units or dataset_units(root)
     if known not in UNITS:
         raise DatasetError(
             f"Nothing says in which units {root} was recorded.",
             "Its actions stay within ±100, which fits degrees and LeRobot's ±100 range alike.",
             "Say it: --units degrees (LeRobot since 0.4) or --units range_m100_100.",
         )
-    said: dict[str, Any] = {
+    return {
         "schema": 1,
         "fps": float(info["fps"]),
         "units": known,
@@ -87,7 +82,6 @@ def sidecar_of(root: Path, *, units: str = "", revision: str = "") -> dict[str, 
         "cameras": camera_setups(root, info),
         "training": TrainedOn(dataset=name_of(root), revision=revision or dataset_revision(root)),
     }
-    return said | ({"embodiment": embodiment} if embodiment else {})
 
 
 def camera_setups(root: Path, info: Mapping[str, Any]) -> dict[str, CameraSetup]:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from daemon.recorder import dataset
+from daemon.recorder.convention import Convention, write_convention
 from daemon.recorder.schema import CameraSpec
 from learning.training import command
 from learning.training.asked import planned
@@ -18,7 +19,7 @@ from learning.training.prepare import camera_changes
 from learning.training.provenance import dataset_revision, sidecar_of
 from policies.checkpoint.evidence import find_evidence
 from policies.checkpoint.folder import read_folder
-from robotd.errors import CheckpointError
+from robotd.errors import CheckpointError, DatasetError
 
 from ..recording.episodes import make_spec, write_episode
 
@@ -117,6 +118,14 @@ def test_a_dataset_with_two_fields_of_view_is_named_before_training(home: Path) 
     dataset.publish(write_episode(home / "other", spec, 12, first=40))
     (said,) = camera_changes(root)
     assert "episode 1" in said and "52°" in said and "58°" in said
+
+
+def test_a_dataset_that_no_arm_could_play_is_not_trained_on(home: Path) -> None:
+    """LeRobot's checkpoint would speak radians, and the arm would take them for degrees."""
+    root = record(home)
+    write_convention(root, Convention(units="radians", gripper="fraction_closed"))
+    with pytest.raises(DatasetError, match="radians, gripper fraction_closed"):
+        sidecar_of(root)
 
 
 def test_another_state_of_a_dataset_is_another_revision(home: Path) -> None:
