@@ -3,8 +3,8 @@
 A session on the simulated arm in a loop: sway and record for six seconds, keep or throw the episode
 away, hold for two. Two cameras of 640x480 at 30 Hz are encoded (see `drivers.cameras.synthetic`).
 Each process is looked at in the hold of a round, when nothing is being saved. The first third (at most ten minutes)
-does not count: until then rings, caches and the session's list of fifty episodes fill. What a process grew by meanwhile is
-told beside its slope.
+does not count: until then rings, caches and the session's list of fifty episodes fill. What a process grew by meanwhile
+is told beside its slope.
 A fault of the arm (on a busy machine the simulated line may be silent for a moment) is told, cleared, and work goes on.
 """
 
