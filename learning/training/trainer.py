@@ -47,6 +47,12 @@ def run_trainer(
     `environment` is added to this process's own. When this process is interrupted the trainer is
     stopped first; its finished checkpoints stay. Raises CheckpointError when it fails.
     """
+    if not Path(command[0]).exists():
+        raise CheckpointError(
+            f"LeRobot's trainer is not installed here (no {command[0]}).",
+            "This is the light install, without torch and LeRobot.",
+            "Install both: uv sync --extra policy.",
+        )
     last: deque[str] = deque(maxlen=_KEPT)
     with subprocess.Popen(
         list(command),

@@ -216,6 +216,12 @@ def test_a_trainer_that_fails_is_said_with_its_reason(tmp_path: Path) -> None:
     assert "--batch-size" in caught.value.do
 
 
+def test_a_light_install_says_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="not installed here") as caught:
+        run_trainer([str(tmp_path / "lerobot-train")], print)
+    assert "--extra policy" in caught.value.do
+
+
 def test_an_interrupted_training_leaves_no_trainer_behind(tmp_path: Path) -> None:
     script = tmp_path / "trainer.sh"
     script.write_text("#!/bin/sh\necho $$\nexec sleep 600\n")
