@@ -131,11 +131,6 @@ def remove(each: Kept) -> None:
         shutil.rmtree(each.path.parent)
 
 
-def is_used(folder: Path) -> tuple[str, ...]:
-    """The running robots that have a checkpoint of this folder loaded."""
-    return _users(_loaded(), folder)
-
-
 def _own(loaded: dict[str, Path]) -> Iterator[Kept]:
     for file in sorted(store_root().glob("*/*.json")):
         manifest = read_manifest(file)

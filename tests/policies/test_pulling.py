@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.checkpoint.container import open_container
-from policies.pulling import list_command, pull_command, rm_command
+from policies.pulling import list_command, pull_command, rm_command, shelf
 from policies.pulling.manifest import store_root
 from policies.pulling.pull import open_remote, plan, pull
 from policies.pulling.remote import RemoteFile, check_paths, needed
@@ -250,7 +250,7 @@ def test_an_object_store_is_pulled_as_it_is(person: Path) -> None:
 
 
 def test_listing_and_removing_by_the_name_it_was_pulled_under(
-    hub: ModelHub, capsys: pytest.CaptureFixture[str]
+    hub: ModelHub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = pulled("me/tiny")
     assert _command(list_command, "--json") == 0
@@ -258,6 +258,10 @@ def test_listing_and_removing_by_the_name_it_was_pulled_under(
     assert row["name"] == "me/tiny" and row["complete"] and row["path"] == str(folder)
     with pytest.raises(StateError, match="Nobody can be asked"):
         _command(rm_command, "me/tiny")
+    with monkeypatch.context() as running:
+        running.setattr(shelf, "_loaded", lambda: {"alpha": folder / "pretrained_model"})
+        with pytest.raises(StateError, match="loaded by robotd alpha"):
+            _command(rm_command, "me/tiny", "--yes")
     assert folder.exists()
     assert _command(rm_command, "me/tiny", "--yes") == 0
     assert not folder.exists() and kept() == []
