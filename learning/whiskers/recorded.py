@@ -151,10 +151,11 @@ def _moment(
     seen = episode.seen(row, policy.fit.cameras)
     caption = Caption(
         robot=f"{policy.model.kind}, episode {episode.number} row {row}",
-        simulated=False,
-        state=State.POLICY,
+        simulated=True,
+        state=State.REPLAY,
         detail=episode.rows.tasks[row],
         note=words,
+        kind="RECORDING",
     )
     cameras = tuple(
         packed(CameraPicture(key.removeprefix(IMAGES), rgb, 0.0)) for key, rgb in seen.items()

@@ -58,7 +58,8 @@ class Caption:
     """The words on the picture. `state` is None while no tick has come.
 
     `note` stands at the bottom (what a policy is told, where the objects' poses come from);
-    `recording` is the running episode, empty for none; `age_ms` is how old the measured joints are.
+    `recording` is the running episode, empty for none; `age_ms` is how old the measured joints are;
+    `kind` takes the place of what says whether the arm is real, where there is none.
     """
 
     robot: str
@@ -68,6 +69,12 @@ class Caption:
     recording: str = ""
     note: str = ""
     age_ms: float = 0.0
+    kind: str = ""
+
+    @property
+    def body(self) -> str:
+        """What is being looked at: an arm, a simulated one, or something else."""
+        return self.kind or ("SIM" if self.simulated else "REAL ARM")
 
 
 def compose(
@@ -100,9 +107,8 @@ def state_colour(state: State | None) -> Colour:
 
 def state_words(caption: Caption) -> str:
     """The bar as one line of text."""
-    kind = "SIM" if caption.simulated else "REAL ARM"
     state = "waiting for the first tick" if caption.state is None else _name(caption.state)
-    parts = [kind, caption.robot, state, caption.detail, caption.recording]
+    parts = [caption.body, caption.robot, state, caption.detail, caption.recording]
     if caption.age_ms > CAMERA_OLD_MS:
         parts.append(f"OLD: {caption.age_ms / 1000:.1f} s")
     return "   ".join(part for part in parts if part)
@@ -136,8 +142,7 @@ def _place_camera(area: Rgb, camera: CameraPicture) -> None:
 
 
 def _bar(area: Rgb, caption: Caption) -> None:
-    kind = " SIM " if caption.simulated else " REAL ARM "
-    x = _block(area, kind, 8, SIM if caption.simulated else WARN)
+    x = _block(area, f" {caption.body} ", 8, SIM if caption.simulated else WARN)
     x = _write(area, caption.robot, (x + 12, 26), TEXT, 0.55) + 16
     if caption.state is None:
         _write(area, "waiting for the first tick", (x, 26), WARN, 0.5)
