@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from policies.border import ACTION, IMAGES, STATE
@@ -26,6 +27,7 @@ from policies.probe.measure import (
     stands_still_error,
 )
 from policies.probe.report import (
+    Finding,
     Gripper,
     InputUse,
     Joint,
@@ -40,7 +42,7 @@ from policies.probe.undo import Trial, Undo, best, mistakes, tried
 
 _MAIN_SHARE = 0.55  # of the time goes to the moments as they were
 _FEWEST, _RERUN = 12, 24  # moments, at least; and for each rerun, at most
-_GOOD, _MENDED = 0.15, 0.3  # spreads
+_GOOD, _MENDED = 0.2, 0.3  # spreads
 _OTHER_RATES = (0.5, 2.0, 1.0 / 3.0, 3.0)
 _ANOTHER = "open the top drawer and leave everything else as it is"
 
@@ -98,7 +100,7 @@ def examine(
         picture_statistics=facts.picture_statistics,
         reads_state=STATE in asker.fit.inputs.values(),
     )
-    findings = judge(seen)
+    findings = tuple(_addressed(each, asker) for each in judge(seen))
     return ProbeReport(
         outcome=outcome_of(findings),
         cause=findings[0].cause if findings else "",
@@ -303,6 +305,13 @@ def _far_apart(episodes: Sequence[int]) -> list[int]:
         ways = [(i + step) % count for step in range(count // 2, count // 2 + count)]
         found.append(next((far for far in ways if episodes[far] != episodes[i]), ways[0]))
     return found
+
+
+def _addressed(finding: Finding, asker: Asker) -> Finding:
+    """The mend with the names of this checkpoint and this recording in its commands."""
+    root = str(asker.recording.root)
+    do = finding.do.replace("POLICY", asker.model.interface.name)
+    return msgspec.structs.replace(finding, do=do.replace("DATASET", root).replace("NAME", root))
 
 
 def _joint(figures: object) -> Joint:
