@@ -66,7 +66,8 @@ def collect(
     """Record `episodes` successful demonstrations into the new or matching dataset at `root`.
 
     `config` comes from `lockstep_config`, with the same task. With `cameras` every configured camera is rendered for
-    each row, some twenty times slower. Raises DatasetError when the expert fails too often or the dataset cannot take the rows.
+    each row, some twenty times slower. Raises DatasetError when the expert fails too often or the dataset cannot take
+    the rows.
     """
     robot = config if cameras else msgspec.structs.replace(config, cameras={})
     body = _body(robot)

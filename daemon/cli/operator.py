@@ -47,9 +47,7 @@ def source(
         )
     limit_s = None if seconds is None else seconds + _GRACE_S
     try:
-        run = RunPolicy(
-            seconds=limit_s, unrehearsed=unrehearsed, despite_probe=despite_probe
-        )
+        run = RunPolicy(seconds=limit_s, unrehearsed=unrehearsed, despite_probe=despite_probe)
         robot.request(run if name == "policy" else Teleop(source=name))
     except KeyboardInterrupt:
         _let_go(robot)  # it may have been given before the answer came

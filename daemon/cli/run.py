@@ -67,9 +67,7 @@ def _episode(
     """
     print(f"episode {episode + 1} of {args.episodes}  (q: hold, x: software stop)", flush=True)
     despite = args.despite_probe
-    with source(
-        robot, "policy", args.seconds, unrehearsed=unrehearsed, despite_probe=despite
-    ):
+    with source(robot, "policy", args.seconds, unrehearsed=unrehearsed, despite_probe=despite):
         began_ns = time.monotonic_ns()  # what was published before shows the arm without it
         end_s = time.monotonic() + args.seconds
         while time.monotonic() < end_s:
