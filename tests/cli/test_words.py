@@ -12,10 +12,11 @@ from daemon.cli.main import ROOMS, commands, main
 from robotd.errors import RobotdError
 
 ROOT = Path(__file__).parents[2]
-ROOM_FOLDERS = ("robotd", "config", "drivers", "policies", *ROOMS)
-_TYPED = re.compile(r"robotd ([a-z]+)")
+ROOM_FOLDERS = ("robotd", "config", "drivers", *ROOMS)
+_TYPED = re.compile(r"robotd ([a-z]+(?:-[a-z]+)*)")
 # After the program's name these words tell what it does; they are not commands.
 _VERBS = {"that", "runs", "on", "reopens", "ships", "does", "keeps", "reads", "writes", "correct"}
+_VERBS |= {"plays", "fills", "with"}
 
 
 def _constants(node: ast.AST) -> str:
