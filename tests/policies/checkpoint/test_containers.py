@@ -60,10 +60,13 @@ def test_orbax_is_read_in_every_form_it_is_written(
 ) -> None:
     arrays = tiny_pi0.arrays("pi05")
     folder = tiny_pi0.write_orbax(tmp_path / "1", arrays, driver=driver, ocdbt=ocdbt)
-    for asked in (folder, folder / "params"):
+    aside = tmp_path / "2" / ".." / "1"  # TensorStore itself takes no path like this
+    (tmp_path / "2").mkdir()
+    for asked in (folder, folder / "params", aside):
         found = read_params(asked)
         assert sorted(found) == sorted(arrays)
         assert all(np.array_equal(found[name], value) for name, value in arrays.items())
+    (tmp_path / "2").rmdir()
     assert open_container(tmp_path).path == folder, "a run stands for its last step"
 
 
