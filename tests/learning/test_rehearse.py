@@ -167,6 +167,7 @@ def test_the_verdict_of_the_plant_is_kept_where_the_daemon_of_the_real_robot_loo
         units_source="",
         chunk=12,
         n_action_steps=6,
+        mode="chunk",
         cameras=("front",),
         sha256=read_folder(policy).sha256(),
     )
