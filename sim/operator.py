@@ -138,8 +138,10 @@ def _silent(who: str, error: Exception) -> DaemonError:
 
 def _newest(ticks: RingReader) -> Mapping[str, Any]:
     """The newest tick. Raises DaemonError when control is silent."""
+    # Looked at before reading: where this process stood still in between, control did not.
+    asked_ns = time.monotonic_ns()
     tick = ticks.latest()
-    if tick is None or time.monotonic_ns() - tick["deadline_ns"] > _TICK_STALE_S * NS_PER_S:
+    if tick is None or asked_ns - tick["deadline_ns"] > _TICK_STALE_S * NS_PER_S:
         raise _silent("control", TimeoutError(f"no tick for {_TICK_STALE_S:g} s"))
     return tick
 
