@@ -5,7 +5,8 @@ heavy in `run`.
 """
 
 import argparse
-from importlib import import_module
+
+from robotd.commands import add_verbs, run_verb
 
 BENCHMARKS: dict[str, tuple[str, str]] = {
     "preflight": ("what the twin catches, what it refuses, how long it takes", "bench.preflight"),
@@ -26,12 +27,8 @@ BENCHMARKS: dict[str, tuple[str, str]] = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(dest="benchmark", required=True, metavar="WHAT")
-    for name, (summary, module) in BENCHMARKS.items():
-        kind = kinds.add_parser(name, help=summary, description=summary)
-        kind.set_defaults(benchmark_module=module)
-        import_module(module).configure(kind)
+    add_verbs(parser, BENCHMARKS, "WHAT")
 
 
 def run(args: argparse.Namespace) -> int:
-    return int(import_module(args.benchmark_module).run(args))
+    return run_verb(args)

@@ -6,8 +6,8 @@ what is heavy (pyarrow, av) in `run`. A dataset is named `owner/name`, or by its
 
 import argparse
 import sys
-from importlib import import_module
 
+from robotd.commands import add_verbs, run_verb
 from robotd.uploading import dataset_changed
 
 VERBS: dict[str, tuple[str, str]] = {
@@ -28,15 +28,11 @@ VERBS: dict[str, tuple[str, str]] = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, (summary, module) in VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=summary)
-        verb.set_defaults(verb_module=module)
-        import_module(module).configure(verb)
+    add_verbs(parser, VERBS)
 
 
 def run(args: argparse.Namespace) -> int:
-    status = int(import_module(args.verb_module).run(args))
+    status = run_verb(args)
     problem = dataset_changed()  # what was uploaded may have to go from the hub too
     if problem:
         print(problem, file=sys.stderr)

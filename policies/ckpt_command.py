@@ -5,7 +5,8 @@ what is heavy (torch, tensorstore, fsspec) in `run`.
 """
 
 import argparse
-from importlib import import_module
+
+from robotd.commands import add_verbs, run_verb
 
 VERBS: dict[str, tuple[str, str]] = {
     "inspect": (
@@ -26,12 +27,8 @@ VERBS: dict[str, tuple[str, str]] = {
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, (summary, module) in VERBS.items():
-        verb = verbs.add_parser(name, help=summary, description=summary)
-        verb.set_defaults(verb_module=module)
-        import_module(module).configure(verb)
+    add_verbs(parser, VERBS)
 
 
 def run(args: argparse.Namespace) -> int:
-    return int(import_module(args.verb_module).run(args))
+    return run_verb(args)

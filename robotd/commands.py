@@ -4,7 +4,10 @@ Each room has a `commands.py` with a tuple `COMMANDS`. The module that a command
 `configure(parser)` and `run(args) -> int`, and is imported only when that command is called.
 """
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +17,19 @@ class CommandSpec:
     name: str
     summary: str
     module: str
+
+
+def add_verbs(
+    parser: argparse.ArgumentParser, verbs: Mapping[str, tuple[str, str]], metavar: str = "VERB"
+) -> None:
+    """Give a command verbs: name -> (summary, module). A verb's module is one like a command's."""
+    known = parser.add_subparsers(dest="verb", required=True, metavar=metavar)
+    for name, (summary, module) in verbs.items():
+        verb = known.add_parser(name, help=summary, description=summary)
+        verb.set_defaults(verb_module=module)
+        import_module(module).configure(verb)
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """Run the verb that was given. Returns the exit status."""
+    return int(import_module(args.verb_module).run(args))
