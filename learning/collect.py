@@ -151,7 +151,8 @@ class _Recording:
         frames: Mapping[str, Frame] = {}
         if self._pictures is not None:
             frames = self._pictures.take(int(tick["deadline_ns"]))
-        values: Sequence[float] = environment["values"]
+        told = self._body.config.recording.environment_state
+        values: Sequence[float] | None = environment["values"] if told else None
         row, images = make_row(
             self._body, tick, self._task.instruction, frames, self._captured, values
         )

@@ -9,7 +9,7 @@ import json
 import sys
 
 from daemon.cli.main import add_json
-from daemon.cli.numbers import positive_count
+from daemon.cli.numbers import picture_size, positive_count
 from learning.collect import DEFAULT_FIRST_SEED, collect
 from learning.world import lockstep_config
 from robotd.errors import DatasetError
@@ -26,6 +26,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", help="owner/name (default: local/<task>_scripted)")
     parser.add_argument("--first-seed", type=int, default=DEFAULT_FIRST_SEED)
     parser.add_argument("--cameras", action="store_true", help="with pictures")
+    parser.add_argument(
+        "--picture-size",
+        type=picture_size,
+        metavar="128x96",
+        help="of every camera (default: as the simulated robot has them); with --cameras",
+    )
+    parser.add_argument(
+        "--untold",
+        action="store_true",
+        help="without where the objects are: what is trained on it has to look",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
             "Choose another name: --dataset NAME.",
         )
     done = collect(
-        lockstep_config(task=task.name),
+        lockstep_config(task=task.name, picture_size=args.picture_size, told=not args.untold),
         task,
         root,
         name,

@@ -50,15 +50,32 @@ def evaluation_plant(seed: int) -> int:
     return _FIRST_EVALUATION_PLANT + seed % PLANTS
 
 
-def lockstep_config(config: Config | None = None, task: str | None = None) -> Config:
+def lockstep_config(
+    config: Config | None = None,
+    task: str | None = None,
+    *,
+    picture_size: tuple[int, int] | None = None,
+    told: bool = True,
+) -> Config:
     """The shipped simulated robot (or `config`), without what lock-step has not: leader arms.
 
-    `task`: another task's things on the table. Raises ConfigError when there is none of that name.
+    `task`: another task's things on the table. `picture_size`: width and height of every camera's pictures, in pixels.
+    Not `told`: without observation.environment_state. Raises ConfigError when there is no task of that name.
     """
     chosen = load(simulated=True).config if config is None else config
     chosen = chosen if task is None else with_task(chosen, task)
     arms = {name: msgspec.structs.replace(arm, leader=None) for name, arm in chosen.arms.items()}
-    return msgspec.structs.replace(chosen, arms=arms)
+    cameras = chosen.cameras
+    if picture_size is not None:
+        width, height = picture_size
+        cameras = {
+            name: msgspec.structs.replace(camera, width=width, height=height)
+            for name, camera in cameras.items()
+        }
+    recording = chosen.recording
+    if not told:
+        recording = msgspec.structs.replace(recording, environment_state=False)
+    return msgspec.structs.replace(chosen, arms=arms, cameras=cameras, recording=recording)
 
 
 def lockstep_calibrations(config: Config) -> dict[str, Calibration]:

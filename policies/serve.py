@@ -6,6 +6,7 @@ go to the twin. Only this process (and training) imports torch.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,6 +40,9 @@ from robotd.states import State
 _BUSY_WAIT_MS = 2  # while it is the policy's turn: a quarter of a tick at 120 Hz
 _IDLE_WAIT_MS = 20
 _SIGN_NS = 250 * NS_PER_MS  # how often the policy slot says that this process is alive
+_NICENESS = 5
+"""Below recording and servos: importing LeRobot and reading weights fill a core for seconds, and a
+late plan is a hold, where a late reply on the bus is a fault."""
 
 
 class PolicyServer:
@@ -225,6 +229,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1, help="torch's threads on the CPU")
     arguments = parser.parse_args()
     runtime: Path = arguments.runtime
+    os.nice(_NICENESS)
     process = PlanProcess(runtime / POLICY_SOCKET)
     try:
         config = read_config(arguments.config or runtime / "config.json")

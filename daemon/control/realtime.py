@@ -4,15 +4,15 @@ Each is asked for and none is required. What was obtained is written to `realtim
 `robotd health` says it, and what would allow the rest, instead of hoping.
 """
 
-import ctypes
 import gc
 import os
 from pathlib import Path
 
 import msgspec
 
+from robotd.memory_lock import lock_memory
+
 _ALLOWED = "docs/hardware.md, Health, says how to allow it"
-_MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 
 
 class Obtained(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,20 +31,16 @@ class Obtained(msgspec.Struct, frozen=True, kw_only=True):
 
 def take(priority: int, cpu: int | None, no_cpu: str = "") -> Obtained:
     """Ask for SCHED_FIFO (`priority` 0: not wanted), locked memory and the core `cpu` (None: share
-    them, and `no_cpu` says why).
-
-    MCL_ONFAULT locks pages as they are touched: plain mlockall takes a numpy process from 35 to
-    150 MB.
-    """
+    them, and `no_cpu` says why)."""
     scheduler, why = _take_priority(priority)
-    locked, memory_why = _lock_memory()
+    refused = lock_memory()
     cpu_why = no_cpu if cpu is None else _take_core(cpu)
     cpus = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
     return Obtained(
         scheduler=scheduler,
         scheduler_why=why,
-        memory_locked=locked,
-        memory_why=memory_why,
+        memory_locked=not refused,
+        memory_why=f"{refused}; {_ALLOWED}" if refused else "",
         cpu=None if cpu_why else cpu,
         cpu_why=cpu_why,
         cpus=cpus,
@@ -68,17 +64,6 @@ def _take_core(cpu: int) -> str:
     except (OSError, AttributeError) as error:
         return f"core {cpu}: {error}"
     return ""
-
-
-def _lock_memory() -> tuple[bool, str]:
-    try:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) == 0:
-            return True, ""
-        why = os.strerror(ctypes.get_errno())
-    except (OSError, AttributeError) as error:
-        why = str(error)
-    return False, f"{why}; {_ALLOWED}"
 
 
 def freeze_garbage_collector() -> None:

@@ -20,7 +20,7 @@ import policies
 import sim
 from daemon.cli.checkpoint import add_policy_options, add_unrehearsed, renames
 from daemon.cli.main import add_json, add_name, add_yes
-from daemon.cli.numbers import positive_count, positive_number
+from daemon.cli.numbers import picture_size, positive_count, positive_number
 from daemon.cli.probed import add_despite_probe
 from learning.evaluation.crew import crew_for, yield_to_arms
 from learning.evaluation.gym_names import ENVIRONMENTS
@@ -62,6 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grid", metavar="5x5", help="put the object at these places instead")
     parser.add_argument(
         "--grid-half-m", type=positive_number, default=_GRID_HALF_M, help="half the grid's width"
+    )
+    parser.add_argument(
+        "--picture-size",
+        type=picture_size,
+        metavar="128x96",
+        help="of the rendered pictures: what the policy was trained on (default: the simulated robot's)",
     )
     parser.add_argument("--video", choices=("failures", "all", "none"), default="failures")
     parser.add_argument("--workers", type=positive_count, help="processes (default: by the cores)")
@@ -157,7 +163,7 @@ def _in_plant(args: argparse.Namespace) -> dict[str, Any]:
         )
     yield_to_arms()
     task = load_task(args.task)
-    config = lockstep_config(task=args.task)
+    config = lockstep_config(task=args.task, picture_size=args.picture_size)
     chosen = _loads(args, task.instruction)
     size = None if args.grid is None else parse_grid(args.grid)
     cells = [] if size is None else grid_cells(task, size, args.grid_half_m)
@@ -169,6 +175,7 @@ def _in_plant(args: argparse.Namespace) -> dict[str, Any]:
         max_steps=round(task.time_limit_s * config.recording.fps),
         latency_ms=args.latency_ms,
         grid=size,
+        picture_size=args.picture_size,
         checkpoint_sha=weights_sha(chosen),
     )
     played = cases(len(chosen), args.first_seed, args.episodes, cells)

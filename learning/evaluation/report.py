@@ -35,6 +35,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     max_steps: int
     latency_ms: float | None = None
     grid: tuple[int, int] | None = None
+    picture_size: tuple[int, int] | None = None
     checkpoint_sha: dict[str, str] = {}
 
 
@@ -60,6 +61,7 @@ def results(
         "latency_ms": about.latency_ms,
         "max_steps": about.max_steps,
         "grid": about.grid,
+        "picture_size": about.picture_size,
         "methods": {"ci95": INTERVAL_METHOD, "paired": PAIRED_METHOD},
         "chosen": chosen["variant"],
         "why_chosen": _why(each, best),

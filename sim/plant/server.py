@@ -19,6 +19,7 @@ import zmq
 
 from robotd.errors import ConfigError, PortInUseError
 from robotd.layouts import ENVIRONMENT_STATE
+from robotd.memory_lock import lock_memory
 from robotd.shm import SlotWriter
 from sim.plant import world_messages as msg
 from sim.plant.options import PlantOptions
@@ -65,6 +66,8 @@ class PlantServer:
         self._stalls = 0
         self._start_ns = time.monotonic_ns()
         self._priority = _take_priority() if options.realtime_priority else "normal"
+        if options.realtime_priority:
+            lock_memory()  # like the priority: welcome, not needed
 
     def _bind(self) -> "zmq.Socket[bytes]":
         path = self._folder / WORLD_SOCKET
