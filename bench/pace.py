@@ -28,6 +28,7 @@ LIMIT = 1.02
 """The session's time over the sum of its episodes and resets."""
 
 _PATIENCE_S = 120.0  # arming, the last episodes' publishing
+_SUMMARY = 1 << 20  # characters: what it says of fifty flagged episodes is long
 _SPACE, _KEEP = b" ", b"\x1b[C"
 _READY = "Space starts"
 _RECORDING = re.compile(r"REC (\d+\.\d)")
@@ -144,7 +145,7 @@ class _Person:
 
     def finish(self) -> dict[str, Any]:
         """What `record` says of the session when everything is in the dataset."""
-        while self._look():
+        while self._look(keep=_SUMMARY):
             pass
         self._process.wait(_PATIENCE_S)
         self.saved_after_s = time.monotonic() - self._ended_s
@@ -176,7 +177,7 @@ class _Person:
         if not self._look():
             raise self._stuck()
 
-    def _look(self) -> bool:
+    def _look(self, keep: int = 4000) -> bool:
         """Read on. False: the program has ended. Raises DaemonError when nothing comes any more."""
         readable, _, _ = select.select([self._terminal], [], [], _PATIENCE_S)
         if not readable:
@@ -185,7 +186,7 @@ class _Person:
             read = os.read(self._terminal, 65536)
         except OSError:  # how a pty says that nobody is at its other end
             read = b""
-        self._said = (self._said + read.decode(errors="replace"))[-4000:]
+        self._said = (self._said + read.decode(errors="replace"))[-keep:]
         return bool(read)
 
     def _stuck(self) -> DaemonError:
