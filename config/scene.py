@@ -6,6 +6,7 @@ other obstacles; a person's own stay.
 
 import difflib
 from importlib import resources
+from typing import Any
 
 import msgspec
 import yaml
@@ -32,7 +33,18 @@ def with_task(config: Config, name: str) -> Config:
     return msgspec.structs.replace(config, twin=twin, simulation=simulation)
 
 
+def told_things(config: Config) -> str:
+    """What `observation.environment_state` tells of on this robot's table, in words: `block and bowl`."""
+    if config.simulation is None:
+        return ""
+    return str(_task(config.simulation.task)["things"])
+
+
 def _obstacles(task: str) -> dict[str, Obstacle]:
+    return msgspec.convert(_task(task).get("obstacles", {}), dict[str, Obstacle])
+
+
+def _task(task: str) -> dict[str, Any]:
     folder = resources.files("config").joinpath("tasks")
     known = sorted(each.name.removesuffix(".yaml") for each in folder.iterdir())
     if task not in known:
@@ -42,5 +54,7 @@ def _obstacles(task: str) -> dict[str, Obstacle]:
             f"Did you mean {near[0]!r}?" if near else "The name was mistyped.",
             f"Use one of: {', '.join(known)}.",
         )
-    content = yaml.safe_load(folder.joinpath(f"{task}.yaml").read_text(encoding="utf-8"))
-    return msgspec.convert(content.get("obstacles", {}), dict[str, Obstacle])
+    content: dict[str, Any] = yaml.safe_load(
+        folder.joinpath(f"{task}.yaml").read_text(encoding="utf-8")
+    )
+    return content

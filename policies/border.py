@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from config.joints import ARM_JOINTS, joint_names
+from config.scene import told_things
 from config.schema import Config
 from drivers.calibration import Calibration, NormMode, load_robot_calibration
 from drivers.joint_map import JointMap
@@ -29,11 +30,12 @@ ACTION = "action"
 @dataclass(frozen=True, slots=True)
 class RobotFeatures:
     """What this robot offers a policy. `joints` in LeRobot's names (`shoulder_pan.pos`, …);
-    `cameras` by name: (height, width) in pixels."""
+    `cameras` by name: (height, width) in pixels. `told_things`: what its environment state is of."""
 
     joints: tuple[str, ...]
     cameras: Mapping[str, tuple[int, int]]
     environment_state: bool
+    told_things: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -56,6 +58,7 @@ def robot_features(config: Config) -> RobotFeatures:
         joints=tuple(f"{name}.pos" for name in joint_names(config)),
         cameras={name: (c.height, c.width) for name, c in config.cameras.items()},
         environment_state=config.recording.environment_state,
+        told_things=told_things(config),
     )
 
 

@@ -18,6 +18,7 @@ class Fit:
     """For each input of the checkpoint, the robot's key that feeds it."""
 
     inputs: Mapping[str, str]
+    things: str = ""  # what the environment state tells of
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -32,7 +33,10 @@ class Fit:
     @property
     def told(self) -> str:
         """What the policy is told that a camera would have to see; empty when nothing."""
-        return "where block and bowl are (environment_state)" if self.environment else ""
+        if not self.environment:
+            return ""
+        things = self.things or "the task's things"
+        return f"where {things} {'are' if ' and ' in things else 'is'} (environment_state)"
 
 
 def fit(
@@ -83,7 +87,7 @@ def fit(
             "It was trained on another robot, with other cameras, or under other names.",
             _what_to_do(model, free, mappable),
         )
-    return Fit(inputs)
+    return Fit(inputs, robot.told_things)
 
 
 def _whole_key(name: str, keys: Mapping[str, object] | tuple[str, ...]) -> str:

@@ -71,7 +71,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--video", choices=("failures", "all", "none"), default="failures")
     parser.add_argument("--workers", type=positive_count, help="processes (default: by the cores)")
-    parser.add_argument("--ray", metavar="ADDRESS", help="on a Ray cluster (auto: this one)")
+    parser.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="on a Ray cluster (auto: the running one; local: this machine)",
+    )
     parser.add_argument("--out", type=Path, help="the folder for report, results and films")
     parser.add_argument("--results", type=Path, help="write results.json there too")
     parser.add_argument("--fresh", action="store_true", help="throw an interrupted one away")

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from learning.evaluation.records import EpisodeRecord
 from learning.evaluation.variants import Case
 from robotd.client import running_instances
-from robotd.errors import StateError
+from robotd.errors import RobotdError, StateError
 
 _MOST_WORKERS = 16
 _EPISODES_A_WORKER = (
@@ -78,9 +78,10 @@ def _one(case: Case) -> EpisodeRecord:
 
 
 class RayCluster:
-    """The workers of a Ray cluster, one core each. It has not run on a real cluster.
+    """The workers of a Ray cluster, one core each. It has run on one machine, not on several.
 
-    `ray` is the module; the folder of the checkpoint and this release of robotd must be on every machine.
+    `ray` is the module; `address` is Ray's own (`auto`: the cluster that this machine belongs to, `local`: this
+    machine). The folder of the checkpoint and this release of robotd must be on every machine; films stay on theirs.
     """
 
     def __init__(self, ray: Any, address: str) -> None:
@@ -89,16 +90,47 @@ class RayCluster:
 
     def play(self, play: Play, work: Any, cases: Sequence[Case]) -> Iterator[EpisodeRecord]:
         ray = self._ray
-        ray.init(address=self._address, ignore_reinit_error=True)
+        try:
+            # What workers print belongs to them: a driver would put it into the JSON of --json.
+            ray.init(address=self._address, ignore_reinit_error=True, log_to_driver=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise StateError(
+                f"There is no Ray cluster at {self._address}: {_first_line(error)}.",
+                "None was started, or this machine does not reach it.",
+                "Start one (ray start --head here, ray start --address=… on the others), or "
+                "--ray local for the cores of this machine.",
+            ) from error
         try:
             given = ray.put(work)
             task = ray.remote(num_cpus=1)(play)
             waiting = [task.remote(given, case) for case in cases]
             while waiting:
                 done, waiting = ray.wait(waiting, num_returns=1)
-                yield ray.get(done[0])
+                yield _result(ray, done[0])
         finally:
             ray.shutdown()
+
+
+def _result(ray: Any, reference: Any) -> EpisodeRecord:
+    """What a task gave. Raises what it raised, or StateError for a worker that is gone."""
+    try:
+        record: EpisodeRecord = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, RobotdError):
+            raise error.cause from error
+        raise
+    except ray.exceptions.RayError as error:
+        raise StateError(
+            f"A worker of the Ray cluster was lost: {_first_line(error)}.",
+            "Its machine ran out of memory, was switched off, or cannot be reached any more.",
+            "Run the same command again: it goes on where it was.",
+        ) from error
+    return record
+
+
+def _first_line(error: Exception) -> str:
+    words = str(error).strip().splitlines()
+    return (words[0] if words else type(error).__name__).rstrip(".")
 
 
 def ray_cluster(address: str) -> RayCluster:

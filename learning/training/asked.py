@@ -63,10 +63,20 @@ def _resumed(args: argparse.Namespace, options: dict[str, str]) -> tuple[TrainPl
     check_base(blank)
     said = json.loads((last_checkpoint(output) / "train_config.json").read_text())
     dataset = said["dataset"]
-    root = dataset_at(args.dataset or dataset["root"] or dataset["repo_id"])
+    noted_root = dataset["root"]
+    if noted_root and not Path(noted_root).is_dir():
+        noted_root = ""  # a run of another machine, copied back: the dataset by its name
+    root = dataset_at(args.dataset or noted_root or dataset["repo_id"])
     steps = args.steps or said["steps"]
+    kind = said["policy"]["type"]
+    if args.kind != kind:
+        raise CheckpointError(
+            f"The run in {output} trains {kind}, not {args.kind}.",
+            "It is another run, or the word was mistyped.",
+            f"Say robotd train {kind} --resume --output {output}.",
+        )
     made = TrainPlan(
-        kind=said["policy"]["type"],
+        kind=kind,
         repo_id=dataset["repo_id"],
         root=root,
         output=output,
@@ -76,7 +86,7 @@ def _resumed(args: argparse.Namespace, options: dict[str, str]) -> tuple[TrainPl
         batch_size=said["batch_size"],
         workers=args.workers,
         resume=True,
-        options=options | ({"dataset.root": str(root)} if args.dataset else {}),
+        options=options,
     )
     noted = last_checkpoint(output) / "robotd_ckpt.json"
     units = json.loads(noted.read_text()).get("units", "") if noted.exists() else ""

@@ -83,13 +83,16 @@ def make_bundle(
     elif plan.root is not None:
         own = replace(own, root=None, repo_id=name_of(plan.root), revision=plan.root.name)
     locked = lock(_EXTRAS.get(plan.kind, _PLAIN))
-    # Twice, where nothing told: the dataset's videos are the larger part of most small runs.
+    if plan.wandb:
+        locked |= lock((), "wandb")
     disk = size + needed_bytes(each_bytes or 0, saves(plan))
     words = [word for word in arguments(own) if not word.startswith("--output_dir=")]
     content = {
         "kind": plan.kind,
         "arguments": words,
         "dataset": dataset,
+        "dataset_bytes": size,
+        "checkpoints": saves(plan),
         "disk_bytes": disk,
         "checkpoint_bytes": each_bytes,
         "environment": dict(environment),
@@ -100,8 +103,8 @@ def make_bundle(
     (folder / "requirements.lock").write_text(
         "".join(f"{name}=={version}\n" for name, version in sorted(locked.items()))
     )
-    (folder / "Containerfile").write_text(_CONTAINER)
-    (folder / "README.md").write_text(_readme(plan, disk))
+    (folder / "Containerfile").write_text(_container())
+    (folder / "README.md").write_text(_readme(plan, disk, known=each_bytes is not None))
     shutil.copyfile(bundle_program.__file__, folder / "train.py")
     return Bundle(folder, size, disk, _check(folder, step=step))
 
@@ -117,7 +120,8 @@ def _base(plan: TrainPlan, folder: Path) -> str:
 
 def _check(folder: Path, *, step: bool) -> str:
     """What the bundle's own check says here. Raises CheckpointError when it is not ready."""
-    words = [sys.executable, str(folder / "train.py"), "check", *([] if step else ["--no-step"])]
+    words = [sys.executable, str(folder / "train.py"), "check", "--elsewhere"]
+    words += [] if step else ["--no-step"]
     done = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
@@ -125,7 +129,7 @@ def _check(folder: Path, *, step: bool) -> str:
             f"The bundle in {folder} is not ready: "
             f"{'; '.join(problems) or done.stderr.strip()[-400:]}",
             "Something that the run needs is not in it, or does not work here.",
-            f"Look: python {folder / 'train.py'} check",
+            f"Look: python {folder / 'train.py'} check --elsewhere",
         )
     return done.stdout
 
@@ -160,23 +164,49 @@ def lock(extras: Sequence[str], package: str = "lerobot") -> dict[str, str]:
     return found
 
 
-def _readme(plan: TrainPlan, disk: int) -> str:
+def _readme(plan: TrainPlan, disk: int, *, known: bool) -> str:
+    room = (
+        f"{disk / 1e9:.1f} GB of disk beside the packages"
+        if known
+        else f"{saves(plan)} in all: `check` says what disk they need"
+    )
+    token = f"\n{_GATED}" if plan.kind in ("pi0", "pi05", "pi0_fast") else ""
+    key = "\nWandB: `-e WANDB_API_KEY=…`, or `-e WANDB_MODE=offline`.\n" if plan.wandb else ""
     return f"""# Training {plan.kind} on {plan.repo_id}
 
-{plan.steps} steps, a checkpoint every {plan.save_every}; {disk / 1e9:.1f} GB of disk beside the packages.
+{plan.steps} steps, a checkpoint every {plan.save_every}; {room}.
 
-    pip install -r requirements.lock      # or: podman build -t train . (docker build -f Containerfile)
-    python train.py check                 # versions, disk, dataset, one step
+On a machine with a GPU, in this folder:
+
+    pip install -r requirements.lock      # Python {_PYTHON}, in an environment of its own
+    python train.py check                 # versions, GPU, disk, dataset, one step
     python train.py run --output /data/run
     python train.py resume --output /data/run   # after an interruption
 
-Put `--output` on a mounted volume: a container's own layer is gone with the container. Each
-checkpoint gets a `robotd_ckpt.json` with rate, units, joints and cameras; copy `checkpoints/` back.
+Or in a container, where SOMEWHERE is a folder on a large disk:
+
+    docker build -f Containerfile -t train .
+    docker run --rm --gpus all --shm-size 8g -v SOMEWHERE:/data train python train.py check --output /data/run
+    docker run --gpus all --shm-size 8g -v SOMEWHERE:/data train    # begins, or goes on with, /data/run
+
+(podman: `--device nvidia.com/gpu=all` in place of `--gpus all`.) Without `--shm-size` the workers that load
+pictures die of a bus error. A container's own layer is gone with it: keep `--output` on the volume.
+{token}{key}
+Each checkpoint gets a `robotd_ckpt.json` with rate, units, joints and cameras. Copy `run/checkpoints/` back;
+`robotd eval --checkpoints run` finds the best one.
 """
 
 
-_CONTAINER = """# torch's wheels bring CUDA; the host needs the driver and its container toolkit.
-FROM python:3.12-slim
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"  # the lock's versions are this one's
+
+_GATED = """The tokenizer (google/paligemma-3b-pt-224) is gated: accept its licence on its page, and give the token of
+that account: `-e HF_TOKEN=…`.
+"""
+
+
+def _container() -> str:
+    return f"""# torch's wheels bring CUDA; the host needs the driver and its container toolkit.
+FROM python:{_PYTHON}-slim
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential ffmpeg libegl1 libgl1 \\
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /bundle
@@ -184,6 +214,6 @@ COPY requirements.lock .
 RUN pip install --no-cache-dir -r requirements.lock
 COPY . .
 # Hub downloads and checkpoints belong on a volume: run with -v SOMEWHERE:/data
-ENV HF_HOME=/data/huggingface
-CMD ["python", "train.py", "run", "--output", "/data/run"]
+ENV HF_HOME=/data/huggingface TORCH_HOME=/data/torch
+CMD ["python", "train.py", "go", "--output", "/data/run"]
 """

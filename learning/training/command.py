@@ -8,10 +8,11 @@ cameras. --bundle DIR packs all that a rented GPU needs instead, and checks it h
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from learning.training.prepare import (
 from learning.training.provenance import dataset_revision, sidecar_of, stamp
 from learning.training.shown import TrainBar
 from learning.training.trainer import run_trainer, trainer_program
-from learning.training.watch import TrainLog, bottleneck
+from learning.training.watch import REPORT, TrainLog, Window, bottleneck, earlier_windows
 from robotd.errors import CheckpointError
 
 _NEED_HUB = ("pi0", "pi05", "pi0_fast", "smolvla")  # their tokenizers come from there
@@ -84,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
     for found in _prepare(plan, root, args, say):
         _tell(found, say)
     use_imagenet, why = backbone(plan.kind, plan.base, offline=args.offline, wanted=args.backbone)
+    if args.bundle is not None and not use_imagenet and args.backbone == "auto":
+        why += "; where it is trained they may be: --backbone imagenet --bundle-files"
     if why and not plan.resume:
         say(f"  {why}")
     plan = replace(plan, imagenet=use_imagenet)
@@ -155,7 +158,10 @@ def _train(
     args: argparse.Namespace,
     say: Callable[[str], None],
 ) -> int:
-    log = TrainLog(plan.steps, plan.log_every, _first_step(plan))
+    first = _first_step(plan)
+    log = TrainLog(plan.steps, plan.log_every, first)
+    noted = plan.output / REPORT
+    earlier = earlier_windows(noted.read_bytes() if noted.exists() else b"", first)
     command = [trainer_program(), *arguments(plan)]
     say(f"training {plan.kind} for {plan.steps} steps into {plan.output}")
     shown = TrainBar(log, say, as_json=args.json)
@@ -170,6 +176,8 @@ def _train(
             each = checkpoint_bytes(stamped[0].parent)
             for words in check_room(room_at(plan.output), each, saves(plan) - 1, plan.output):
                 say(f"  {words}")
+        if stamped:
+            _report(plan, log, earlier)  # killed, it has told of all that it can go on with
         shown.show(what)
         if what == "window" and log.diverged:
             raise CheckpointError(
@@ -183,7 +191,7 @@ def _train(
     finally:
         shown.close()
         stamp(plan.output, sidecar)
-        report = _report(plan, log)
+        report = _report(plan, log, earlier)
     return _finish(plan, report, args, say)
 
 
@@ -194,8 +202,10 @@ def _first_step(plan: TrainPlan) -> int:
     return int(json.loads(state.read_text())["step"])
 
 
-def _report(plan: TrainPlan, log: TrainLog) -> dict[str, Any]:
-    """loss.svg and training.json beside the checkpoints; what the run came to."""
+def _report(plan: TrainPlan, log: TrainLog, earlier: Sequence[Window]) -> dict[str, Any]:
+    """loss.svg and training.json beside the checkpoints; what the run came to. `earlier`: of its
+    parts before it was gone on with."""
+    windows = [*earlier, *log.windows]
     waited = bottleneck(log.windows, plan.workers, os.cpu_count() or 1)
     report: dict[str, Any] = {
         "kind": plan.kind,
@@ -203,18 +213,25 @@ def _report(plan: TrainPlan, log: TrainLog) -> dict[str, Any]:
         "output": str(plan.output),
         "steps": log.step,
         "command": ["lerobot-train", *arguments(plan)],
-        "loss": log.windows[-1].loss if log.windows else None,
+        "loss": _finite(windows[-1].loss) if windows else None,
         "waited_for": None
         if waited is None
         else {**asdict(waited), "data_bound": waited.data_bound, "words": waited.words},
         "checkpoints": [str(each) for each in runs_pretrained(plan.output)],
-        "windows": [asdict(window) for window in log.windows],
+        "windows": [asdict(each) | {"loss": _finite(each.loss)} for each in windows],
     }
     if (plan.output / CHECKPOINTS).is_dir():
         title = f"{plan.kind} on {plan.repo_id}: loss"
-        (plan.output / "loss.svg").write_text(loss_svg(log.windows, title))
-        (plan.output / "training.json").write_text(json.dumps(report, indent=2) + "\n")
+        (plan.output / "loss.svg").write_text(loss_svg(windows, title))
+        partial = plan.output / f".{REPORT}"
+        partial.write_text(json.dumps(report, indent=2) + "\n")
+        partial.replace(plan.output / REPORT)
     return report
+
+
+def _finite(loss: float) -> float | None:
+    """JSON has no word for a loss that is no number."""
+    return loss if math.isfinite(loss) else None
 
 
 def _finish(

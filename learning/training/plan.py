@@ -79,9 +79,14 @@ def arguments(plan: TrainPlan) -> list[str]:
         said = {
             "config_path": str(last_checkpoint(plan.output) / "train_config.json"),
             "resume": "true",
+            "output_dir": str(
+                plan.output
+            ),  # a run that was moved or copied back goes on where it is
             "steps": str(plan.steps),
             "num_workers": str(plan.workers),
         }
+        if plan.root is not None:
+            said["dataset.root"] = str(plan.root)
         return _as_words({**said, **plan.options})
     said = {"dataset.repo_id": plan.repo_id}
     if plan.root is not None:

@@ -81,7 +81,8 @@ def check_base(plan: TrainPlan) -> Prepared:
                 f"{plan.output} holds no run to go on with.",
                 f"There is no {file.relative_to(plan.output)}: it was stopped before its first "
                 "checkpoint, or it is another folder.",
-                "Give the folder that the run's --output named.",
+                "Give the folder that the run's --output named. One without a checkpoint has nothing "
+                "to go on with: remove it and begin again, with a smaller --save-every.",
             )
         step = json.loads(
             (last_checkpoint(plan.output).parent / "training_state/training_step.json").read_text()
@@ -97,7 +98,9 @@ def check_base(plan: TrainPlan) -> Prepared:
         raise CheckpointError(
             f"{plan.output} exists.",
             "A run's folder is made by the trainer; an earlier run has this one.",
-            "Go on with it (--resume), or choose another --output.",
+            "Go on with it (--resume), or choose another --output."
+            if last_checkpoint(plan.output).exists()
+            else "It holds no checkpoint to go on with: remove it, or choose another --output.",
         )
     return Prepared((f"from {plan.base}",) if plan.base else ("from scratch",))
 

@@ -10,6 +10,14 @@ from pathlib import Path
 
 from robotd.errors import CheckpointError
 
+_WITH_PARENT = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; kept over execv
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("robotd ended while its trainer was started")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 _KEPT = 40  # lines of a failed run that are looked through for its reason
 _STOP_S = 20.0  # the trainer's workers end within seconds; then it is killed
 
@@ -45,7 +53,8 @@ def run_trainer(
     """Run `command` to its end. `hear` gets each line; a redrawn progress bar is a line each time.
 
     `environment` is added to this process's own. When this process is interrupted the trainer is
-    stopped first; its finished checkpoints stay. Raises CheckpointError when it fails.
+    stopped first, and on Linux it ends when this process is killed: two trainers must never write
+    into one run. Finished checkpoints stay. Raises CheckpointError when it fails.
     """
     if not Path(command[0]).exists():
         raise CheckpointError(
@@ -55,7 +64,7 @@ def run_trainer(
         )
     last: deque[str] = deque(maxlen=_KEPT)
     with subprocess.Popen(
-        list(command),
+        [*_with_parent(), *command],
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -76,6 +85,13 @@ def run_trainer(
             raise
     if process.returncode != 0:
         raise _failed(process.returncode, list(last), command)
+
+
+def _with_parent() -> list[str]:
+    """What a command is put behind so that it dies with this process; nothing where no kernel does that."""
+    if sys.platform != "linux":
+        return []
+    return [sys.executable, "-I", "-S", "-c", _WITH_PARENT, str(os.getpid())]
 
 
 def _stop(process: subprocess.Popen[str]) -> None:

@@ -9,6 +9,11 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+REPORT = "training.json"
 
 _BAR = re.compile(r"Training:.*?\|\s*(\d+)/(\d+)\s")
 _PAIR = re.compile(r"\b([a-z_]+(?:/s)?):\s*(-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf))", re.IGNORECASE)
@@ -68,6 +73,24 @@ class TrainLog:
     def diverged(self) -> bool:
         """Whether the newest loss is no number: nothing that follows can be one."""
         return bool(self.windows) and not math.isfinite(self.windows[-1].loss)
+
+
+def earlier_windows(report: bytes, first_step: int) -> list[Window]:
+    """What a run's earlier report (`training.json`) holds up to `first_step`, from where it goes on.
+
+    What was learnt after that checkpoint was lost and is done again. Empty for what is no report: a
+    run that was killed before its first checkpoint has none.
+    """
+    try:
+        noted = msgspec.json.decode(report, type=_Noted).windows
+        known = [msgspec.convert(each, Window) for each in noted if each.get("loss") is not None]
+    except msgspec.DecodeError:
+        return []
+    return [each for each in known if each.step <= first_step]
+
+
+class _Noted(msgspec.Struct, frozen=True):
+    windows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class _Task(
 ):
     name: str
     instruction: Annotated[str, Meta(min_length=1, max_length=200)]
+    things: Annotated[str, Meta(min_length=1, max_length=60)]  # that a policy may be told of
     time_limit_s: Annotated[float, Meta(gt=0, le=600)]
     start: Start
     goal: Goal

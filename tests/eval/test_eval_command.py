@@ -15,7 +15,9 @@ from learning.evaluation.plant import PlantWork, play
 from learning.evaluation.report import About, results, table
 from learning.evaluation.variants import Case, Variant
 from learning.world import lockstep_config, lockstep_world
+from policies.border import ENVIRONMENT, STATE, robot_features
 from policies.checkpoint.evidence import Sidecar, write_sidecar
+from policies.fit import Fit
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
 from sim.tasks.spec import load_task
@@ -111,6 +113,20 @@ def test_a_sweep_over_ways_is_every_checkpoint_in_every_way(tmp_path: Path) -> N
     assert {load.ensemble for load in loads} == {"", "newest:0.01"}
     assert {load.task for load in loads} == {"do it"}
     assert [each.step for each in found] == [1000] * 12 + [2000] * 12
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("block_in_bowl", "where block and bowl are (environment_state)"),
+        ("push_block", "where block and mat are (environment_state)"),
+        ("open_drawer", "where the drawer's handle is (environment_state)"),
+    ],
+)
+def test_what_a_policy_is_told_is_named_by_its_own_task(task: str, words: str) -> None:
+    things = robot_features(lockstep_config(task=task)).told_things
+    assert Fit({ENVIRONMENT: ENVIRONMENT}, things).told == words
+    assert Fit({STATE: STATE}, things).told == ""
 
 
 def test_demo_is_the_shipped_policy() -> None:

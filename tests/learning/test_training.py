@@ -3,11 +3,19 @@
 import json
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from learning.training import bundle_program
 from learning.training import plan as plans
 from learning.training.bundle import lock
 from learning.training.curve import loss_svg
@@ -16,7 +24,7 @@ from learning.training.plan import TrainPlan, arguments, saves
 from learning.training.prepare import backbone, check_base
 from learning.training.provenance import stamp
 from learning.training.trainer import run_trainer
-from learning.training.watch import TrainLog, Window, bottleneck
+from learning.training.watch import TrainLog, Window, bottleneck, earlier_windows
 from robotd.errors import CheckpointError, DiskFullError
 
 BAR = "Training:  12%|█▏        | 240/2000 [00:31<03:49,  7.66step/s]"
@@ -24,6 +32,9 @@ LINE = (
     "INFO 2026-01-02 10:11:12 ot_train.py:458 step:2K smpl:16K ep:12 epch:0.71 loss:0.143 "
     "grdn:2.345 lr:1.0e-05 updt_s:0.120 data_s:0.480 smp/s:13 mem_gb:3.41"
 )
+
+
+LOSSES = [(200, 0.3), (400, None), (600, 0.2), (800, 0.1)]
 
 
 def make_plan(tmp_path: Path, **changes: object) -> TrainPlan:
@@ -65,6 +76,14 @@ def test_a_resumed_run_counts_on_from_where_it_was() -> None:
     assert log.step == 713
     log.hear(LINE)
     assert log.windows[0].step == 800
+
+
+def test_a_resumed_runs_report_goes_on_where_the_checkpoint_was() -> None:
+    """What was noted after the checkpoint was lost and is learnt again."""
+    windows = [{**asdict(window(0.1, 0.2, step)), "loss": loss} for step, loss in LOSSES]
+    report = json.dumps({"windows": windows}).encode()
+    assert [each.step for each in earlier_windows(report, 600)] == [200, 600]
+    assert earlier_windows(b"", 600) == [] and earlier_windows(b'{"windows": [{}]}', 600) == []
 
 
 def test_a_loss_that_is_no_number_is_noticed() -> None:
@@ -118,7 +137,9 @@ def test_a_run_goes_on_from_its_own_configuration(tmp_path: Path) -> None:
     words = arguments(make_plan(tmp_path, resume=True))
     assert words[0].endswith("run/checkpoints/last/pretrained_model/train_config.json")
     assert "--resume=true" in words
-    assert not any(word.startswith(("--dataset", "--policy", "--output")) for word in words)
+    # The folders are where they are now, not where the checkpoint's file says they were.
+    assert f"--output_dir={tmp_path}/run" in words and f"--dataset.root={tmp_path}/data" in words
+    assert not any(word.startswith(("--policy", "--batch_size", "--seed")) for word in words)
 
 
 def test_the_last_step_is_always_saved(tmp_path: Path) -> None:
@@ -238,9 +259,111 @@ def test_an_interrupted_training_leaves_no_trainer_behind(tmp_path: Path) -> Non
         os.kill(pids[0], 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux's kernel tells a child")
+def test_a_killed_robotd_leaves_no_trainer_that_writes_on_into_the_run(tmp_path: Path) -> None:
+    script, noted = tmp_path / "trainer.sh", tmp_path / "pid"
+    script.write_text(
+        f"#!/bin/sh\necho $$ > {noted}.part\nmv {noted}.part {noted}\nexec sleep 600\n"
+    )
+    script.chmod(0o755)
+    code = (
+        f"from learning.training.trainer import run_trainer\nrun_trainer([{str(script)!r}], print)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as parent:
+        until(noted.exists)
+        parent.send_signal(signal.SIGKILL)
+    trainer = int(noted.read_text())
+    until(lambda: not running(trainer))
+
+
+def until(holds: Callable[[], bool], within_s: float = 60.0) -> None:
+    end_s = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
+def running(pid: int) -> bool:
+    """Whether a process lives; one that nobody waits for is none any more."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
 def test_the_lock_has_the_trainer_and_what_it_needs_at_their_versions() -> None:
     locked = lock(("dataset", "accelerate-dep"))
     assert locked["lerobot"] == "0.6.1"
     assert {"torch", "accelerate", "datasets", "numpy", "pyarrow"} <= set(locked)
     assert "robotd" not in locked
     assert not any("+" in version for version in locked.values())
+
+
+# --- the bundle's own program ---------------------------------------------------------------------
+
+BUNDLE = {
+    "arguments": ["--dataset.root={bundle}/dataset", "--policy.type=act", "--num_workers=4"],
+    "environment": {},
+    "sidecar": {},
+}
+
+
+def test_a_rented_machine_without_a_gpu_is_told_before_it_trains_for_days(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundle_program, "gpu", lambda: "")
+    (found,) = bundle_program.machine(BUNDLE)
+    assert "no GPU is seen" in found and "--gpus all" in found
+    assert bundle_program.machine(BUNDLE, cpu=True) == []
+    packed_for_cpu = BUNDLE | {"arguments": ["--policy.device=cpu"]}
+    assert bundle_program.machine(packed_for_cpu) == []
+    monkeypatch.setattr(bundle_program, "gpu", lambda: "a large one, 24 GB")
+    assert bundle_program.machine(BUNDLE) == []
+
+
+def test_a_container_with_little_shared_memory_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker gives 64 MB unless it is asked for more, and workers die in it of a bus error."""
+    usage = SimpleNamespace(total=64 << 20, free=10**12)
+    monkeypatch.setattr(bundle_program.shutil, "disk_usage", lambda _path: usage)
+    (found,) = bundle_program.machine(BUNDLE, cpu=True)
+    assert "64 MB" in found and "--shm-size" in found
+    assert bundle_program.machine(BUNDLE | {"arguments": ["--num_workers=0"]}, cpu=True) == []
+
+
+def test_a_container_that_is_started_again_goes_on_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bundle.json").write_text(json.dumps(BUNDLE))
+    monkeypatch.setattr(bundle_program, "HERE", tmp_path)
+    trained: list[list[str]] = []
+
+    def train(words: list[str], _output: Path, _bundle: object) -> int:
+        trained.append(words)
+        return 0
+
+    monkeypatch.setattr(bundle_program, "train", train)
+    run = tmp_path / "run"
+    go = ["go", "--cpu", "--output", str(run)]
+    assert bundle_program.main(go) == 0
+    assert f"--output_dir={run}" in trained[0] and "--policy.type=act" in trained[0]
+    run.mkdir()  # it was stopped before its first checkpoint
+    assert bundle_program.main(go) == 0
+    assert trained[1] == trained[0] and not run.exists()
+    assert [each.name[:4] for each in tmp_path.iterdir() if each.is_dir()] == ["run-"]
+    config = run / "checkpoints/last/pretrained_model/train_config.json"
+    config.parent.mkdir(parents=True)
+    config.touch()
+    assert bundle_program.main(go) == 0
+    assert trained[2] == [
+        f"--config_path={config}",
+        "--resume=true",
+        f"--output_dir={run}",
+        f"--dataset.root={tmp_path}/dataset",  # wherever the bundle is now
+    ]
+
+
+def test_the_disk_that_a_run_needs_is_known_from_the_trainers_own_count() -> None:
+    said = "num_learnable_params=1000 (1K)\nINFO num_total_params=5000 (5K)"
+    assert bundle_program.checkpoint_bytes(said) == 4 * (5000 + 2 * 1000)
+    assert bundle_program.checkpoint_bytes("nothing") == 0
