@@ -86,25 +86,6 @@ def check_room(
         )
 
 
-def place_file(source: Path, target: Path, *, link: bool = True) -> bool:
-    """Put the content of `source` at `target`: a hard link where the disk allows it, else a copy.
-
-    Returns whether it is a link. Both names then mean the same bytes, so only files that nobody
-    changes in place may be linked.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    real = source.resolve(strict=True)  # a download's files are links into a cache
-    if link:
-        try:
-            os.link(real, target)
-        except OSError:  # another disk, or a file system without links
-            pass
-        else:
-            return True
-    shutil.copyfile(real, target)
-    return False
-
-
 def linked_and_own_bytes(folder: Path) -> tuple[int, int]:
     """Bytes of the files under `folder` that are also elsewhere, and of those that are its own."""
     sizes = [path.stat() for path in folder.rglob("*") if path.is_file()]

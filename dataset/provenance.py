@@ -14,12 +14,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from daemon.recorder.durable import link_or_copy
 from daemon.recorder.film import Pick
 from daemon.recorder.info import load_info
 from daemon.recorder.sidecar import stage_sidecar
 from daemon.recorder.staging import episode_folder
 from daemon.recorder.transaction import COMMITS, INTENT, SIDECAR, STAGING
-from dataset.building import place_file
 from dataset.place import is_download, name_of
 from robotd import __version__
 from robotd.errors import DatasetError
@@ -122,7 +122,7 @@ def carry_sidecar(
             continue
         for each in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if each.is_file():
-                place_file(each, target / each.relative_to(source), link=False)
+                link_or_copy(each, target / each.relative_to(source), link=False)
     info = load_info(source)
     count = 0 if info is None else int(info["total_episodes"])
     stage_sidecar(target, [source], [Pick(0, episode) for episode in range(count)], {})

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from daemon.recorder.durable import link_or_copy
 from daemon.recorder.info import (
     DATA_PATH,
     EPISODES_PATH,
@@ -26,7 +27,6 @@ from daemon.recorder.info import (
 )
 from daemon.recorder.source import RowReader, Source, read_source
 from daemon.recorder.stats import Stats, aggregate, from_json, to_json, vector_stats
-from dataset.building import place_file
 from dataset.columns import described, has_statistics, numbers, typed
 from dataset.progress import Progress
 
@@ -94,7 +94,7 @@ def _write_data(source: Source, target: Path, edit: Edit, progress: Progress) ->
         path = target / DATA_PATH.format(chunk_index=place[0], file_index=place[1])
         path.parent.mkdir(parents=True, exist_ok=True)
         if untouched:
-            place_file(source.data_path(*place), path, link=edit.link)
+            link_or_copy(source.data_path(*place), path, link=edit.link)
             continue
         writer: pq.ParquetWriter | None = None
         for episode in episodes:
@@ -130,7 +130,7 @@ def _place_videos(source: Source, target: Path, edit: Edit, progress: Progress) 
             progress(new, done, len(every))
             name = VIDEO_PATH.format(video_key=new, chunk_index=chunk, file_index=file)
             old_path = source.root / source.video_name(old, chunk, file)
-            place_file(old_path, target / name, link=edit.link)
+            link_or_copy(old_path, target / name, link=edit.link)
 
 
 def _write_episodes(source: Source, target: Path, edit: Edit, stats: list[Stats]) -> None:
@@ -166,7 +166,7 @@ def _carry_rest(root: Path, target: Path) -> None:
         ours = str(name) in (INFO, STATS) or name.parts[:2] == ("meta", "episodes")
         if ours or path.is_dir() or name.parts[0] in _KNOWN or name.parts[0].startswith("."):
             continue
-        place_file(path, target / name, link=False)
+        link_or_copy(path, target / name, link=False)
 
 
 def _total_stats(root: Path, edit: Edit, fresh: list[Stats]) -> Stats:

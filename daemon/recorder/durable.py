@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Self
 
@@ -191,6 +192,36 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_HASH_BLOCK_BYTES):
             digest.update(block)
     return digest.hexdigest()
+
+
+def link_or_copy(source: Path, target: Path, *, link: bool = True) -> bool:
+    """Put the content of `source` at `target`: a second name of the same file, or, where `link` is
+    false or the disk allows none, a copy with the same time of change. Returns whether it is a link.
+
+    Both names then mean the same bytes, so only files that are replaced, never written into, may be
+    linked. A link to a file (a download's are links into a cache) is followed. Raises DatasetError
+    where `source` is missing, OSError where the disk takes no copy.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        real = source.resolve(strict=True)
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"{source} is missing.",
+            "The dataset was copied in part, or a file of it was removed.",
+            "robotd dataset check NAME says which episodes are whole.",
+        ) from error
+    if link:
+        try:
+            os.link(real, target)
+        except OSError:  # another disk, or a file system without links
+            pass
+        else:
+            return True
+    shutil.copyfile(real, target)
+    when = real.stat()
+    os.utime(target, ns=(when.st_atime_ns, when.st_mtime_ns))
+    return False
 
 
 def folder_bytes(folder: Path) -> int:

@@ -4,13 +4,12 @@ A file whose episodes all stay is linked, not copied. Others are cut, and, where
 into files of the size that info.json names.
 """
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from daemon.recorder.durable import link_or_copy
 from daemon.recorder.info import CHUNK_FILES, VIDEO_PATH, Info, following_place
 from daemon.recorder.joining import Frames, Look, Piece, join, look_at
 from daemon.recorder.source import Source
@@ -110,20 +109,6 @@ def write_videos(
                 at += end - start
     last = max((scene.place for scene in scenes.values()), default=(0, 0))
     return [scenes[number] for number in range(len(picks))], reels, last
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Give a file a second name; where the disk has no hard links, a copy."""
-    try:
-        os.link(source, target)
-    except FileNotFoundError as error:
-        raise DatasetError(
-            f"{source} is missing.",
-            "The dataset was copied in part, or a file of it was removed.",
-            "robotd dataset check NAME says which episodes are whole.",
-        ) from error
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _parts(key: str, sources: Sequence[Source], picks: Sequence[Pick], fps: int) -> list[_Part]:

@@ -21,8 +21,8 @@ def present_files(commits: Iterable[Commit]) -> Mapping[str, str]:
             for name in of_keep.pop(commit.journal_id, {}):
                 files.pop(name, None)
         elif commit.undoes:
-            files = dict(before.get(commit.undoes, {}))
-        elif not commit.tag:
+            files = dict(before.get(commit.undoes, files))
+        elif not commit.is_beside:
             before[commit.journal_id] = files
             files = dict(commit.files)
     return files
@@ -39,6 +39,8 @@ def changes(commits: Iterable[Commit]) -> list[Commit]:
         place = next((n for n in reversed(range(len(done))) if done[n].journal_id == gone), None)
         if place is not None:
             del done[place]
+        if commit.kind == "remove":  # with the episode goes what was said of it
+            done = [each for each in done if each.label_of != gone]
     return done
 
 

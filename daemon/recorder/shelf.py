@@ -206,7 +206,7 @@ class Shelf:
                 after = change(read_manifest(folder))
                 save_manifest(folder, after)
                 return after
-            return relabel_journal(root, journal_id, change)
+            return relabel_journal(root, journal_id, change, lambda: self._stamp().wall_ns)
 
     def offered(self) -> list[Manifest]:
         """Episodes that nobody decided on: interrupted, or ended without keep or discard."""

@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
-from daemon.recorder.film import Pick, link_or_copy
+from daemon.recorder.durable import link_or_copy
+from daemon.recorder.film import Pick
 from daemon.recorder.staging import BEFORE, episode_folder
 from daemon.recorder.transaction import SIDECAR
 from robotd.errors import StateError
 
 EPISODES = f"{SIDECAR}/episodes"
-_ABOUT = "episode.json"
+PAGE = "episode.json"
+"""What is known of an episode: its `schema.Manifest`."""
 
 
 class Relabel(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +49,7 @@ def stage_sidecar(
     for index, pick in enumerate(picks):
         source = roots[pick.source] / episode_folder(pick.episode)
         target = folder / episode_folder(index)
-        about = source / _ABOUT
+        about = source / PAGE
         says = labels[index].says if index in labels else {}
         if says and not about.exists():
             raise StateError(
@@ -65,7 +67,7 @@ def stage_sidecar(
             if pick.task:
                 page["spec"]["task"] = pick.task
             data = msgspec.json.format(msgspec.json.encode(page), indent=2)
-            (target / _ABOUT).write_bytes(data)
+            (target / PAGE).write_bytes(data)
             journals[page["journal_id"]] = (index, int(page["rows"]))
     return journals
 
@@ -76,22 +78,23 @@ def fingerprint(root: Path) -> frozenset[tuple[str, int, int]]:
 
 
 def files_seen(root: Path, parts: Sequence[str]) -> list[tuple[str, int, int]]:
-    """(name, size, time of change) of every file under these folders of `root`, in order."""
+    """(name, size, time of change) of every file under these folders of `root`, in order; a part
+    may be a file."""
     found = []
     cut = len(str(root)) + 1
     for part in parts:
-        for folder, _, names in os.walk(root / part):
-            for name in names:
-                path = f"{folder}/{name}"
-                stat = Path(path).stat()
-                found.append((path[cut:], stat.st_size, stat.st_mtime_ns))
+        single = [str(root / part)] if (root / part).is_file() else []
+        below = [f"{at}/{name}" for at, _, names in os.walk(root / part) for name in names]
+        for path in (*single, *below):
+            stat = Path(path).stat()
+            found.append((path[cut:], stat.st_size, stat.st_mtime_ns))
     return sorted(found)
 
 
 def _link(source: Path, target: Path) -> None:
     target.mkdir(parents=True)
     for path in source.iterdir():
-        if path.name in (BEFORE, _ABOUT):
+        if path.name in (BEFORE, PAGE):
             continue
         if path.is_dir():
             shutil.copytree(path, target / path.name)

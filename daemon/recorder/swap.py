@@ -2,7 +2,8 @@
 
 `meta` makes way first and comes back last, so that LeRobot finds the dataset before, the dataset
 after or, between two renames, none; never a mixture. What made way lies under `robotd/removed/`
-until space is needed; videos that an edit does not change are one file under both names.
+until space is needed; videos that an edit does not change are one file under both names. A single
+file makes way under a second name, so that whoever reads it beside a session always finds one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from daemon.recorder.durable import sha256_of
+from daemon.recorder.durable import link_or_copy, make_folder, sha256_of
 from daemon.recorder.history import changes, present_files
 from daemon.recorder.info import INFO, load_info
 from daemon.recorder.sidecar import EPISODES, files_seen
@@ -32,17 +33,20 @@ from robotd.errors import DatasetError, StateError
 REMOVED = f"{SIDECAR}/removed"
 PARTS = ("meta", "data", "videos", EPISODES)
 _BEFORE = "before.json"
+_WAS = "was"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What an edit leaves, staged under `folder`: `parts` replace the dataset's, and one that is
-    not there is gone after it. `files`, `places` and `episodes` as in `Commit`."""
+    """What an edit leaves, staged under `folder`: `parts` (folders, or files) replace the dataset's,
+    and one that is not there is gone after it. `files`, `places`, `episodes` and `label_of` as in
+    `Commit`."""
 
     folder: Path
     parts: tuple[str, ...]
     files: Mapping[str, str]
     places: Mapping[str, tuple[int, int]]
     episodes: Mapping[str, tuple[int, int]]
+    label_of: str = ""
 
 
 def new_id(wall_ns: int, verb: str) -> str:
@@ -66,13 +70,18 @@ def bring_in(root: Path, result: Result, verb: str, about: str, wall_ns: int) ->
     whole = "meta" in result.parts
     there = result.folder if whole else root
     intent = Intent(
-        aside=tuple((part, f"{away}/{part}") for part in result.parts if (root / part).exists()),
-        steps=((f"{new}/{_BEFORE}", f"{away}/{_BEFORE}"), *_incoming(root / new, new, result)),
+        aside=tuple((part, f"{away}/{part}") for part in result.parts if (root / part).is_dir()),
+        steps=(
+            (f"{new}/{_BEFORE}", f"{away}/{_BEFORE}"),
+            *((f"{new}/{_WAS}/{part}", f"{away}/{part}") for part in _single(root, result.parts)),
+            *_incoming(root / new, new, result),
+        ),
         commit=msgspec.structs.replace(
             _record(there, change_id, verb, about, wall_ns),
             places=dict(result.places) if whole else _places(root),
-            files=dict(result.files) if whole else dict(present_files(read_commits(root))),
+            files=_files(root, result),
             episodes=dict(result.episodes),
+            label_of=result.label_of,
         ),
         staging=new,
     )
@@ -145,6 +154,18 @@ def _parts(root: Path, edit: Commit) -> tuple[str, ...]:
     return PARTS if edit.verb == "merge" else _kept(root / REMOVED / edit.journal_id, edit)
 
 
+def _files(root: Path, result: Result) -> dict[str, str]:
+    if result.label_of:
+        return {}  # it leaves them as they are, and says nothing of them
+    whole = "meta" in result.parts
+    return dict(result.files) if whole else dict(present_files(read_commits(root)))
+
+
+def _single(root: Path, parts: Sequence[str]) -> list[str]:
+    """Those that are single files."""
+    return [part for part in parts if (root / part).is_file()]
+
+
 def _places(root: Path) -> dict[str, tuple[int, int]]:
     last = last_commit(root)
     return last.places if last is not None and untouched(root) else {}
@@ -180,7 +201,11 @@ class _Before(msgspec.Struct, frozen=True):
 
 
 def note_before(root: Path, folder: Path, parts: Sequence[str]) -> None:
-    """Write down under `folder` which files will make way, so that an undo knows if all are left."""
+    """Write down under `folder` which files will make way, so that an undo knows if all are left;
+    single files have their second name there from now on."""
+    for part in _single(root, parts):
+        make_folder((folder / _WAS / part).parent)
+        link_or_copy(root / part, folder / _WAS / part)
     note = _Before(tuple(parts), tuple(files_seen(root, parts)))
     (folder / _BEFORE).write_bytes(msgspec.json.encode(note))
 

@@ -43,7 +43,8 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
 
     Of an edit, `journal_id` is its own id, `verb` and `about` say what was done, `episodes` where
     those that robotd recorded are after it: (episode_index, rows) by journal id; `undoes` is the
-    id of the edit that it takes back, `tag` the name that it gives to the dataset as it is.
+    id of the edit that it takes back, `tag` the name that it gives to the dataset as it is. Of what
+    a session's key said of an episode after it was saved, `label_of` is that episode's journal id.
     """
 
     kind: Literal["keep", "remove", "edit"]
@@ -60,6 +61,12 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     episodes: dict[str, tuple[int, int]] = {}
     undoes: str = ""
     tag: str = ""
+    label_of: str = ""
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it is an edit that leaves every file and number that LeRobot reads as it was."""
+        return bool(self.tag or self.label_of)
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
@@ -238,10 +245,10 @@ def standing(commits: list[Commit]) -> dict[str, Commit]:
         elif commit.kind == "remove":
             kept.pop(commit.journal_id, None)
         elif commit.undoes:
-            kept = dict(before.get(commit.undoes, {}))
-        else:
+            kept = dict(before.get(commit.undoes, kept))
+        elif not commit.is_beside:
             before[commit.journal_id] = dict(kept)
-            kept = _moved(kept, commit) if not commit.tag else kept
+            kept = _moved(kept, commit)
     return kept
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from daemon.recorder import layout, video
+from daemon.recorder.durable import link_or_copy
 from daemon.recorder.info import (
     BOOKKEEPING,
     CHUNK_FILES,
@@ -34,7 +35,6 @@ from daemon.recorder.info import (
 )
 from daemon.recorder.staging import video_stats
 from daemon.recorder.stats import Stats, aggregate, from_json, to_json, vector_stats
-from dataset.building import place_file
 from dataset.columns import described, has_statistics, numbers, typed
 from dataset.converting.source import Source
 from dataset.progress import Progress
@@ -230,7 +230,7 @@ def _put(
     path: Path, target: Path, template: str, place: tuple[int, int], *, link: bool, **keys: str
 ) -> None:
     name = template.format(chunk_index=place[0], file_index=place[1], **keys)
-    place_file(path, target / name, link=link)
+    link_or_copy(path, target / name, link=link)
 
 
 def _write(target: Path, template: str, place: tuple[int, int], table: pa.Table) -> None:

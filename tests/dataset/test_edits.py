@@ -13,9 +13,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from daemon.cli.main import main
 from daemon.recorder import catalog, dataset, edits, layout, swap, transaction
 from daemon.recorder.history import changes
 from daemon.recorder.info import INFO, STATS, TASKS, load_info
+from daemon.recorder.labels import said
+from daemon.recorder.relabel import relabel_journal
 from daemon.recorder.schema import CameraSpec, EpisodeSpec, Label
 from daemon.recorder.sidecar import Relabel
 from daemon.recorder.soundness import check_sound
@@ -280,6 +283,59 @@ def test_undo_takes_back_change_after_change_to_the_byte(tmp_path: Path) -> None
     assert journals_of(root) == ["ours-0", "ours-20", "ours-90"]
 
 
+def whole(root: Path) -> dict[str, bytes]:
+    """Every file that LeRobot sees, and what was said of each episode."""
+    pages = sorted((root / "robotd/episodes").glob("*/episode.json"))
+    return content(root) | {page.relative_to(root).as_posix(): page.read_bytes() for page in pages}
+
+
+def label_by_key(root: Path, journal_id: str, success: bool | None, note: str | None) -> None:
+    relabel_journal(root, journal_id, lambda page: said(page, success, note), now)
+
+
+def test_what_a_sessions_keys_said_and_what_commands_did_is_undone_in_one_order(
+    tmp_path: Path,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = tmp_path / "ours"
+    record(root, [range(6), range(20, 27)])
+    states = [whole(root)]
+    steps: list[Callable[[], object]] = [
+        lambda: label_by_key(root, "ours-20", True, None),
+        lambda: edits.relabel(root, {0}, "", Relabel(note="slow"), "", now),
+        lambda: label_by_key(root, "ours-20", None, "grasped late"),
+        lambda: swap.put_tag(root, "good", now()),
+        lambda: delete(root, 0),
+        lambda: label_by_key(root, "ours-20", False, None),
+    ]
+    for step in steps:
+        step()
+        states.append(whole(root))
+    about = catalog.read_episode_about(root, 0)
+    assert about is not None and about.label == Label(success=False, note="grasped late")
+    assert journals_of(root) == ["ours-20"]
+    label_by_key(root, "ours-20", False, None)  # what was said already is no change
+    for state in reversed(states[:-1]):
+        assert main(["dataset", "undo", str(root), "--yes"]) == 0
+        assert whole(root) == state
+    assert "relabel (0: success False)" in capsys.readouterr().err
+    assert journals_of(root) == ["ours-0", "ours-20"]
+    check_sound(root, make_spec(root, cameras=ONE_CAMERA, units_confirmed=True))
+
+
+def test_with_an_undone_episode_goes_what_was_said_of_it(tmp_path: Path) -> None:  # noqa: F811
+    root = tmp_path / "ours"
+    record(root, [range(6)])
+    before = whole(root)
+    record(root, [range(20, 27)])
+    label_by_key(root, "ours-20", True, "good")
+    dataset.remove_last(root, journal_id="ours-20")
+    assert whole(root) == before  # byte for byte: a label is no edit of what LeRobot reads
+    assert [each.journal_id for each in changes(read_commits(root))] == ["ours-0"]
+    undo(root)
+    assert load_info(root) is None
+
+
 def test_an_open_session_can_undo_its_keep_in_an_edited_dataset(tmp_path: Path) -> None:  # noqa: F811
     root = tmp_path / "ours"
     record(root, [range(6), range(20, 27), range(40, 48)])
@@ -299,7 +355,7 @@ def test_an_open_session_can_undo_its_keep_in_an_edited_dataset(tmp_path: Path) 
     assert journals_of(root) == ["ours-60"]
 
 
-@pytest.mark.parametrize("verb", ["delete", "compact", "relabel", "undo"])
+@pytest.mark.parametrize("verb", ["delete", "compact", "relabel", "label", "undo"])
 def test_an_edit_killed_between_any_two_steps_is_finished(
     tmp_path: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -311,15 +367,16 @@ def test_an_edit_killed_between_any_two_steps_is_finished(
         "delete": lambda at: delete(at, 1),
         "compact": lambda at: edits.compact(at, now),
         "relabel": lambda at: edits.relabel(at, {1}, "x", Relabel(success=True), "", now),
+        "label": lambda at: label_by_key(at, "ours-40", True, "good"),
         "undo": undo,
     }
     if verb == "undo":
         delete(root, 0)
-    before = content(root)
+    before = whole(root)
     done = tmp_path / "done"
     shutil.copytree(root, done)
     change[verb](done)
-    after = content(done)
+    after = whole(done)
     outcomes = []
     for step in range(1, 40):
         at = tmp_path / f"at-{step}"
@@ -334,15 +391,15 @@ def test_an_edit_killed_between_any_two_steps_is_finished(
                 break
         # Whoever opens it now finds the one, the other, or no dataset: never a mixture.
         if (at / INFO).exists():
-            assert content(at) in (before, after)
+            assert whole(at) in (before, after)
         dataset.recover(at, tmp_path / "journals")
-        assert content(at) == after
+        assert whole(at) == after
         assert not (at / transaction.INTENT).exists()
         assert len(journals_of(at)) == load_info(at)["total_episodes"]
         undo(at) if verb != "undo" else None
-        assert content(at) == (before if verb != "undo" else after)
+        assert whole(at) == (before if verb != "undo" else after)
         shutil.rmtree(at)
-    assert len(outcomes) >= 7
+    assert len(outcomes) >= (4 if verb == "label" else 7)
 
 
 def test_an_edit_killed_while_it_builds_leaves_everything_as_it_was(

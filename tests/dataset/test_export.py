@@ -3,6 +3,7 @@
 import csv
 import json
 import struct
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from daemon.recorder import dataset
 from daemon.recorder.journal import EpisodeJournal
 from daemon.recorder.quality.files import QUALITY, encode_verdict
 from daemon.recorder.quality.finding import Finding, Verdict
-from daemon.recorder.relabel import relabel_episode
+from daemon.recorder.relabel import relabel_journal
 from daemon.recorder.schema import Label, Mark
 from daemon.recorder.staging import episode_folder
 from dataset.exporting.tfrecord import crc32c, masked
@@ -57,7 +58,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: 
 
             return replace(page, label=label, marks=(Mark(4),) if marked else ())
 
-        relabel_episode(root, episode, say)
+        relabel_journal(root, f"journal-{episode}", say, time.time_ns)
     verdicts = [(), (Finding(code="gap", severity="warn", what="a gap", do="look"),)]
     for episode, findings in enumerate(verdicts):
         path = root / episode_folder(episode) / QUALITY
