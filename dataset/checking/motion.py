@@ -1,7 +1,8 @@
 """Findings about motion: whether the state is that of an arm which does what the action says.
 
 A joint goes where it is sent, some frames later. Columns that do not are not what their names say,
-however well-formed they are.
+however well-formed they are. Only stretches in which a joint moved are judged: in an arm that stands,
+encoders flicker by a tick or two and a goal may be set to what was measured, which proves nothing.
 """
 
 import numpy as np
@@ -11,7 +12,14 @@ import pyarrow as pa
 from daemon.recorder.tables import ACTION, STATE
 from dataset.checking.contents import Contents
 from dataset.checking.rows import Stretches
-from dataset.checking.values import CONVERT, GRIPPER, Values, names_of, values_of
+from dataset.checking.values import (
+    CONVERT,
+    GRIPPER,
+    Values,
+    names_of,
+    units_of_values,
+    values_of,
+)
 from dataset.findings import Finding, error, warning
 
 _LEAST_ROWS = 50
@@ -19,6 +27,12 @@ _FOLLOWS = 0.5
 _SAME = 0.99
 _LEAD_FRAMES = 2
 _LEAD_MARGIN = 0.1
+_MOVED_DEGREES = 3.0
+"""What a joint has to move to be judged, also in percent: an STS3215's encoder has ticks of 0.09
+degrees, and a hand that holds a leader still does not hold it perfectly still."""
+_MOVED = {"radians": 0.3, "unit": 0.2, "ticks": 34.0}
+"""The same in other units. Radians and numbers of -1..1 are told from degrees by their smallness,
+so a little of them could be degrees of an arm that stands."""
 
 
 def check_following(
@@ -36,6 +50,7 @@ def check_following(
         return []
     if not (np.isfinite(state).all() and np.isfinite(action).all()):
         return []
+    least = _least_motion(state, names), _least_motion(action, names)
     spans = [
         place
         for episode, places in where.items()
@@ -43,10 +58,25 @@ def check_following(
         for place in places
         if place[1] - place[0] > found.fps
     ]
-    if sum(stop - first for first, stop in spans) < _LEAST_ROWS:
+    every = [(state[a:b], action[a:b]) for a, b in spans]
+    pairs = [pair for pair in every if _moved(pair, least).any()]
+    if sum(len(s) for s, _ in pairs) < _LEAST_ROWS:
         return []
-    pairs = [(state[a:b], action[a:b]) for a, b in spans]
-    return _copied(pairs) or _unrelated(found, pairs) or _late(found, pairs)
+    moving = _moving(pairs, least)
+    return _copied(pairs) or _unrelated(found, pairs, moving) or _late(found, pairs, moving)
+
+
+def _least_motion(values: Values, names: list[str]) -> float:
+    """How far a joint of `values` [rows, n] has to go to count as moving, in their own unit."""
+    joints = [GRIPPER if GRIPPER in name else name for name in names]
+    return _MOVED.get(units_of_values(values, joints), _MOVED_DEGREES)
+
+
+def _moved(pair: tuple[Values, Values], least: tuple[float, float]) -> npt.NDArray[np.bool_]:
+    """Which joints moved, or were told to."""
+    state, action = pair
+    moved = (np.ptp(state, axis=0) >= least[0]) | (np.ptp(action, axis=0) >= least[1])
+    return np.asarray(moved)
 
 
 def _copied(pairs: list[tuple[Values, Values]]) -> list[Finding]:
@@ -73,9 +103,10 @@ def _copied(pairs: list[tuple[Values, Values]]) -> list[Finding]:
     return []
 
 
-def _unrelated(found: Contents, pairs: list[tuple[Values, Values]]) -> list[Finding]:
+def _unrelated(
+    found: Contents, pairs: list[tuple[Values, Values]], moving: list[int]
+) -> list[Finding]:
     lags = range(-max(_LEAD_FRAMES, found.fps // 3), max(2, found.fps // 2))
-    moving = _moving(pairs)
     if not moving:
         return []
     best = max(float(np.median(_correlation(pairs, lag, moving))) for lag in lags)
@@ -118,9 +149,10 @@ def _unrelated(found: Contents, pairs: list[tuple[Values, Values]]) -> list[Find
     ]
 
 
-def _late(found: Contents, pairs: list[tuple[Values, Values]]) -> list[Finding]:
+def _late(found: Contents, pairs: list[tuple[Values, Values]], moving: list[int]) -> list[Finding]:
     """State that is ahead of the action, which no arm is."""
-    moving = _moving(pairs)
+    if not moving:
+        return []
     speeds = [(np.diff(s, axis=0), np.diff(a, axis=0)) for s, a in pairs]
     most = max(_LEAD_FRAMES, found.fps // 3)
     by_lag = {
@@ -140,9 +172,12 @@ def _late(found: Contents, pairs: list[tuple[Values, Values]]) -> list[Finding]:
     ]
 
 
-def _moving(pairs: list[tuple[Values, Values]]) -> list[int]:
+def _moving(pairs: list[tuple[Values, Values]], least: tuple[float, float]) -> list[int]:
+    """Which joints say something: those that moved, and were told to beside the others."""
     spread = np.std(np.concatenate([action for _, action in pairs]), axis=0)
-    return [i for i in range(len(spread)) if spread[i] > max(1e-6, 0.02 * spread.max())]
+    moved = np.any([_moved(pair, least) for pair in pairs], axis=0)
+    told = spread > max(1e-6, 0.02 * spread.max())
+    return [int(i) for i in np.flatnonzero(moved & told)]
 
 
 def _correlation(pairs: list[tuple[Values, Values]], lag: int, joints: list[int]) -> Values:
@@ -178,6 +213,7 @@ def check_frozen(
         return []
     body = [i for i, name in enumerate(names) if GRIPPER not in name]
     reach = np.ptp(action[:, body], axis=0) if len(action) else np.empty(0)
+    least = _least_motion(action, names)
     if not body or np.ptp(state, axis=0).max() < 1e-9:
         return []
     frozen = []
@@ -188,7 +224,7 @@ def check_frozen(
             still = np.all(np.diff(state[a:b], axis=0) == 0, axis=1)
             for first, stop in _stretches_of(still, max(2, found.fps)):
                 sent = np.ptp(action[a + first : a + stop + 1][:, body], axis=0)
-                if (sent > 0.1 * reach).any() and (reach > 1e-6).any():
+                if (sent > np.maximum(0.1 * reach, least)).any():
                     frozen.append(episode)
     if not frozen:
         return []
