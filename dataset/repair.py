@@ -8,12 +8,18 @@ renamed into its place last.
 
 import glob
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from daemon.recorder.durable import disk_error, make_folder, sync_file, sync_folder
+from daemon.recorder.durable import (
+    disk_error,
+    link_or_copy,
+    make_folder,
+    sync_file,
+    sync_folder,
+)
+from daemon.recorder.info import INFO, encode_info
 from daemon.recorder.transaction import (
     SIDECAR,
     finish,
@@ -21,10 +27,11 @@ from daemon.recorder.transaction import (
     roll_back,
     unsettled,
 )
-from dataset.checking.contents import read_contents
+from dataset.checking.contents import POINTER, Contents, read_contents
 from dataset.findings import CannotCheckError, Report
+from dataset.repairing.declare import declare
 from dataset.repairing.plan import Plan, make_plan
-from dataset.repairing.write import write_mended
+from dataset.repairing.write import fresh, write_mended
 from robotd.errors import DatasetError
 
 type Examine = Callable[[Path], Report]
@@ -77,12 +84,9 @@ def mend(root: Path, target: Path, examine: Examine) -> Mended:
             finish(staging)
             roll_back(staging)
         found = read_contents(staging)
+        declared: tuple[str, ...] = ()
         if found.info is None:
-            raise CannotCheckError(
-                f"{root} cannot be mended: {found.info_problem}.",
-                "Without info.json nothing says what its columns and cameras are.",
-                "Restore meta/info.json from the hub or a backup.",
-            )
+            found, declared = _declared_again(staging, found)
         plan = make_plan(found)
         if not plan.saved:
             raise CannotCheckError(
@@ -90,7 +94,7 @@ def mend(root: Path, target: Path, examine: Examine) -> Mended:
                 _why(plan),
                 "Restore it from the hub or a backup.",
             )
-        done = write_mended(found, plan)
+        done = [*declared, *write_mended(found, plan)]
         report = examine(staging)
         _sync(staging)
         os.rename(staging, target)  # noqa: PTH104  Path.rename would replace an empty folder too
@@ -110,6 +114,22 @@ def mend(root: Path, target: Path, examine: Examine) -> Mended:
             each.episode: number for number, each in enumerate(plan.saved) if each.episode != number
         },
     )
+
+
+def _declared_again(staging: Path, found: Contents) -> tuple[Contents, tuple[str, ...]]:
+    """The copy with an info.json made again of its other files, and what is to be said of that.
+
+    Raises CannotCheckError where it cannot be, or is not to be: it is of another version.
+    """
+    if found.info_problem == POINTER:
+        raise CannotCheckError(
+            f"{INFO} cannot be read: {POINTER}.",
+            "The repository was cloned without lfs.",
+            "Fetch the files: git lfs pull, or download with `hf download`.",
+        )
+    declared = declare(staging)
+    fresh(staging / INFO).write_bytes(encode_info(declared.info))
+    return read_contents(staging), declared.done
 
 
 def _remove_abandoned(target: Path) -> None:
@@ -146,25 +166,14 @@ def _clone(root: Path, staging: Path) -> None:
             (staging / relative / name).mkdir()
         for name in sorted(files):
             if not _is_left_out(relative / name, root) and (here / name).exists():
-                _take(here / name, staging / relative / name)
+                link = Path(name).suffix in _LINKED  # files that are only ever replaced
+                link_or_copy(here / name, staging / relative / name, link=link)
 
 
 def _is_left_out(relative: Path, root: Path) -> bool:
     if relative.parent == Path(SIDECAR):
         return relative.name in _NEVER or (relative.name in _OF_A_CHANGE and not unsettled(root))
     return relative.as_posix() in _LEFT_OUT or relative.suffix == ".incomplete"
-
-
-def _take(source: Path, target: Path) -> None:
-    """A hard link to a file that is only ever replaced, a copy of any other."""
-    actual = source.resolve()
-    if source.suffix in _LINKED:
-        try:
-            os.link(actual, target)
-            return
-        except OSError:
-            pass  # another file system, or one without links: it is copied
-    shutil.copyfile(actual, target)
 
 
 def _sync(folder: Path) -> None:

@@ -36,7 +36,9 @@ def check_version(found: Contents) -> list[Finding]:
                 _COPIED if "none" in found.info_problem else "It was damaged, or edited by hand.",
                 _PULL
                 if found.info_problem == POINTER
-                else f"{_RESTORE} Nothing else of the dataset can be judged without it.",
+                else f"{_RESTORE} Nothing else can be judged without it; robotd dataset check --fix "
+                "makes it again from the other files, as far as they say it.",
+                mends=found.info_problem != POINTER,
             )
         ]
     return []

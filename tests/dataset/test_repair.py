@@ -338,3 +338,108 @@ def test_a_footer_is_written_back_as_it_was_read() -> None:
     size = int.from_bytes(data[-8:-4], "little")
     footer = data[-8 - size : -8]
     assert encode(Reader(footer).struct()) == footer
+
+
+@pytest.mark.parametrize("name", ["clean-h264", "clean-image", "clean-none"])
+def test_a_lost_info_json_is_made_again_from_rows_and_videos_and_what_it_alone_knew_is_said(
+    written: Path, tmp_path: Path, open_dataset: Open, name: str
+) -> None:
+    root, target = tmp_path / "set", tmp_path / "mended"
+    shutil.copytree(written / name, root)
+    before = json.loads((root / "meta/info.json").read_bytes())
+    (root / "meta/info.json").unlink()
+    result = mended(root, target)
+    assert {each.code for each in result.report.findings} == {"names"}
+    said = " ".join(result.done)
+    assert "6 values of action without names" in said and "robot_type open" in said
+    after = json.loads((target / "meta/info.json").read_bytes())
+    assert list(after["features"]) == list(before["features"])
+    for feature, declared in before["features"].items():
+        vector = feature in ("action", "observation.state")
+        expected = {**declared, "names": None} if vector else declared
+        for part in ("dtype", "shape", "names"):
+            assert after["features"][feature][part] == expected[part], (feature, part)
+    for part in ("fps", "total_episodes", "total_frames", "total_tasks", "splits"):
+        assert after[part] == before[part], part
+    loaded = open_dataset(target)
+    assert loaded.num_episodes == before["total_episodes"]
+    item, last = loaded[len(loaded) - 1], numbers_of(list(range(loaded.num_episodes)))[-1]
+    np.testing.assert_array_equal(item["observation.state"].numpy(), pose(last))
+    for camera in ("overhead", "wrist") if name != "clean-none" else ():
+        image = item[f"observation.images.{camera}"].numpy().transpose(1, 2, 0)
+        assert number_in(image) == (4095 - last if camera == "wrist" else last)
+    assert not (root / "meta/info.json").exists()
+
+
+def test_lerobots_card_gives_a_lost_info_json_back(written: Path, tmp_path: Path) -> None:
+    from lerobot.datasets.io_utils import load_info
+    from lerobot.datasets.utils import create_lerobot_dataset_card
+
+    root, target = tmp_path / "set", tmp_path / "mended"
+    shutil.copytree(written / "clean-h264", root)
+    before = json.loads((root / "meta/info.json").read_bytes())
+    card = create_lerobot_dataset_card(dataset_info=load_info(root), license="apache-2.0")
+    (root / "README.md").write_text(str(card))
+    (root / "meta/info.json").unlink()
+    result = mended(root, target)
+    assert result.report.clean
+    assert json.loads((target / "meta/info.json").read_bytes()) == before
+    # A card of another dataset is not believed.
+    (root / "README.md").write_text(str(card).replace("observation.images.wrist", "other"))
+    again = mended(root, tmp_path / "again")
+    assert "without names" in " ".join(again.done)
+
+
+@pytest.mark.parametrize("episodes", [1, 2])
+def test_what_robotd_noted_gives_its_own_lost_info_json_back(tmp_path: Path, episodes: int) -> None:
+    root, target = tmp_path / "set", tmp_path / "mended"
+    for number in range(episodes):
+        journal = write_episode(tmp_path / "j" / str(number), make_spec(root), 6 + number)
+        publishing.publish(journal)
+    before = json.loads((root / "meta/info.json").read_bytes())
+    (root / "meta/info.json").write_bytes(b'{"codebase_version": "v3.0", "fp')
+    result = mended(root, target)
+    assert result.report.clean, result.report.findings
+    after = json.loads((target / "meta/info.json").read_bytes())
+    for part in ("features", "fps", "robot_type", "total_frames", "total_episodes"):
+        if part == "features":  # how it was encoded is noted in an earlier info.json alone
+            assert after[part].keys() == before[part].keys()
+            for name, feature in before[part].items():
+                assert {**after[part][name], "info": 0} == {**feature, "info": 0}
+        else:
+            assert after[part] == before[part], part
+    check_sound(target, make_spec(target))
+
+
+@pytest.mark.parametrize(
+    ("breaking", "words"),
+    [
+        (lambda root: shutil.rmtree(root / "data"), "no data file can be read"),
+        (
+            lambda root: (root / "data/chunk-000/file-000.parquet").rename(
+                root / "data/chunk-000/episode_000000.parquet"
+            ),
+            "not named as format v3.0",
+        ),
+        (lambda root: restamp(root, lambda stamps: stamps * 0), "frames per second cannot be told"),
+        (lambda root: restamp(root, lambda stamps: stamps * 1.04), "14.42 by its times"),
+    ],
+)
+def test_what_of_a_lost_info_json_cannot_be_known_is_named(
+    written: Path, tmp_path: Path, breaking: Callable[[Path], object], words: str
+) -> None:
+    root = tmp_path / "set"
+    shutil.copytree(written / "clean-none", root)
+    (root / "meta/info.json").unlink()
+    breaking(root)
+    with pytest.raises(CannotCheckError, match=words):
+        mended(root, tmp_path / "mended")
+    assert not (tmp_path / "mended").exists()
+
+
+def restamp(root: Path, change: Callable[[Any], Any]) -> None:
+    path = root / "data/chunk-000/file-000.parquet"
+    rows = pq.read_table(path)
+    place = rows.column_names.index("timestamp")
+    stamps = pa.array(change(rows["timestamp"].to_numpy()).astype(np.float32))
+    pq.write_table(rows.set_column(place, "timestamp", stamps), path)
