@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from config.loader import load
+from robotd.uploading import requests_file
 
 UNITS = Path(__file__).parents[1] / "systemd"
 
@@ -19,6 +20,7 @@ def _unit(name: str) -> configparser.ConfigParser:
     return parser
 
 
+UPLOADS, UPLOADS_PATH = _unit("robotd-uploads.service"), _unit("robotd-uploads.path")
 ROBOTD, GUARD = _unit("robotd@.service"), _unit("robotd-guard@.service")
 
 
@@ -53,10 +55,23 @@ def test_the_guard_is_faster_than_systemds_watchdog_and_may_run_above_control() 
     assert allowed > int(ROBOTD["Service"]["LimitRTPRIO"]) > control.realtime_priority
 
 
+def test_an_uploader_that_fails_is_started_again_and_one_that_is_done_is_not() -> None:
+    service = UPLOADS["Service"]
+    assert service["Restart"] == "on-failure"
+    assert service["ExecStart"].endswith("robotd upload work")
+    assert int(service["OOMScoreAdjust"]) > 0
+    home = str(Path.home())
+    watched = UPLOADS_PATH["Path"]["PathChanged"].replace("%h", home)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XDG_STATE_HOME", raising=False)
+        assert watched == str(requests_file())
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd on this machine")
 def test_systemds_own_verifier_accepts_the_units(tmp_path: Path) -> None:
     # The verifier wants the program to exist; where it is installed is the person's choice.
     names = [f"{name}@bench.service" for name in ("robotd", "robotd-guard")]
+    names += ["robotd-uploads.service", "robotd-uploads.path"]
     for name in names:
         text = (UNITS / name.replace("@bench", "@")).read_text()
         (tmp_path / name).write_text(text.replace("%h/.local/bin/robotd", "/bin/true"))

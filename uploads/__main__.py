@@ -1,7 +1,7 @@
 """The uploader's process: behind everything else of this machine, deaf to a hang-up.
 
 `python -m uploads` works on the queue until nothing is left. Started by `robotd upload` and by
-`robotd.uploading.wake_uploader`, never by hand.
+`robotd.uploading.wake_uploader`; by systemd as `robotd upload work`. Never by hand.
 """
 
 import argparse
@@ -28,6 +28,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m uploads", description=__doc__)
     parser.add_argument("--first-wait-s", type=float, default=patience.first_s)
     parser.add_argument("--longest-wait-s", type=float, default=patience.longest_s)
+    parser.add_argument(
+        "--waits", action="store_true", help="while another one runs, and go on with what it leaves"
+    )
     args = parser.parse_args(argv)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     stand_back()
@@ -41,7 +44,7 @@ def main(argv: list[str]) -> int:
     prepare_environment()
     from uploads.worker import run_uploader
 
-    return run_uploader(Patience(args.first_wait_s, args.longest_wait_s))
+    return run_uploader(Patience(args.first_wait_s, args.longest_wait_s), waits=args.waits)
 
 
 def stand_back() -> None:

@@ -37,14 +37,15 @@ _LOCK_TRIES = 10
 _JOURNALS = "journals.json"
 
 
-def run_uploader(patience: Patience) -> int:
+def run_uploader(patience: Patience, *, waits: bool = False) -> int:
     """Work until nothing is left that would move by itself; returns the exit status.
 
-    Returns at once when another uploader runs.
+    When another uploader runs it returns at once, or, with `waits`, goes on with what that one
+    leaves, however it ends.
     """
     make_folder(uploads_dir())
     while True:
-        lock = _lock()
+        lock = _lock(waits=waits)
         if lock is None:
             return 0
         try:
@@ -204,9 +205,12 @@ def _before() -> Uploads:
         return Uploads()
 
 
-def _lock() -> int | None:
-    """The lock's descriptor; None when another uploader holds it."""
+def _lock(*, waits: bool) -> int | None:
+    """The lock's descriptor; None when another uploader holds it, unless this one `waits`."""
     descriptor = os.open(lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    if waits:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return descriptor
     for _ in range(_LOCK_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

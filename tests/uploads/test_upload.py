@@ -1,7 +1,9 @@
 """A dataset goes to the hub: whole, private, tagged last; and what is taken out goes from it too."""
 
+import fcntl
 import hashlib
 import json
+import os
 import threading
 import time
 from pathlib import Path
@@ -12,8 +14,17 @@ from bench.local_hub import TOKEN, Fault, LocalHub
 from bench.local_hub_routes import Request
 from bench.local_hub_store import Blob, Change
 from daemon.recorder.dataset import remove_last
-from robotd.uploading import has_work, read_uploads, requests_file, status_file, uploads_dir
+from robotd.uploading import (
+    has_work,
+    lock_file,
+    read_uploads,
+    requests_file,
+    status_file,
+    uploads_dir,
+)
+from uploads.patience import Patience
 from uploads.requests import Cancel, Pause, Resume, Retry, ask, job_id
+from uploads.worker import run_uploader
 
 from .conftest import Clock, keep_episode, only, queue, work
 
@@ -336,3 +347,20 @@ def test_a_name_that_the_hub_would_not_take_is_refused_before_anything_is_sent(
     assert upload.state == "refused"
     assert "no repository's name" in upload.what
     assert not hub.seen
+
+
+def test_an_uploader_that_waits_takes_over_from_one_that_was_killed(
+    hub: LocalHub, root: Path
+) -> None:
+    queue(root)
+    uploads_dir().mkdir(parents=True, exist_ok=True)
+    other = os.open(lock_file(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert run_uploader(Patience()) == 0  # one that does not wait leaves it to the other
+    waiting = threading.Thread(target=lambda: run_uploader(Patience(), waits=True))
+    waiting.start()
+    time.sleep(1.0)
+    assert read_uploads().uploads == ()
+    os.close(other)  # as the kernel does for one that is killed
+    waiting.join(60)
+    assert only(read_uploads()).state == "done"

@@ -6,6 +6,7 @@
   robotd upload pause|resume    stop sending, go on
   robotd upload retry [NAME]    try again now, whatever is waited for or was refused
   robotd upload cancel NAME     take it out of the queue; what is on the hub stays
+  robotd upload work            work on the queue here until nothing is left (for systemd)
 
 Committed episodes only, private unless you say --public. An episode that you take out of a dataset
 after its upload is taken off the hub's branch too. The uploader runs by itself, without a daemon,
@@ -45,7 +46,7 @@ from uploads.requests import (
     read_requests,
 )
 
-_WORDS = ("status", "pause", "resume", "retry", "cancel")
+_WORDS = ("status", "pause", "resume", "retry", "cancel", "work")
 _HARMLESS = ("status", "pause", "cancel")
 _LICENCE = re.compile(r"[a-z0-9][a-z0-9.-]*")
 
@@ -80,6 +81,10 @@ def run(args: argparse.Namespace) -> int:
                 f"robotd upload {args.what} was meant, or robotd upload cancel {args.name}.",
                 "See robotd upload --help.",
             )
+        if args.what == "work":
+            from uploads.__main__ import main as work
+
+            return work(["--waits"])
         request = _request(args.what, args.name)
         running = uploader_runs() if request is None else _ask(request)
     else:
