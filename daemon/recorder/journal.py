@@ -217,17 +217,20 @@ class EpisodeJournal:
         self.manifest = after
         return after
 
-    def close(self, label: Label | None = None, kept: bool = False) -> Manifest:
+    def close(
+        self, label: Label | None = None, kept: bool = False, patience_s: float | None = None
+    ) -> Manifest:
         """End the episode: every file complete and synced. An episode of no rows is discarded.
 
         `kept` says that a person (or the caller) wants it published: recovery then publishes it
         by itself. Costs the same for a long episode as for a short one; `verify` reads the files
-        back when they are published. Raises DiskFullError when the end could not be written: the
-        journal is then `interrupted` and nothing flushed is lost.
+        back when they are published. Raises DiskFullError when the end could not be written, and
+        EncoderError when an encoder takes no frame for `patience_s` (as `Lane.finish`): the journal
+        is then `interrupted` and nothing flushed is lost.
         """
         try:
             for lane in self._lanes.values():
-                lane.finish()
+                lane.finish(patience_s)
             self._write_pending()
             for stream in self._streams:
                 stream.end()

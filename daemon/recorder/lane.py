@@ -50,9 +50,9 @@ class Lane(Protocol):
         full, and the row gets the frame before it again. Never waits."""
         ...
 
-    def finish(self) -> None:
-        """Return when all frames and the end of the file are written. An encoder that stands still
-        for 10 s is given up: EncoderError."""
+    def finish(self, patience_s: float | None = None) -> None:
+        """Return when all frames and the end of the file are written. An encoder that takes none
+        for `patience_s` (by default 10 s) is given up: EncoderError."""
         ...
 
     def drop(self, wait_s: float = 0.0) -> None:
@@ -78,7 +78,7 @@ class InlineLane:
             self._writer.append(rgb)
         return True
 
-    def finish(self) -> None:
+    def finish(self, patience_s: float | None = None) -> None:
         with _explained(self._writer):
             self._writer.close()
 
@@ -117,14 +117,15 @@ class ThreadLane:
             self._wake.notify_all()
         return fits
 
-    def finish(self) -> None:
+    def finish(self, patience_s: float | None = None) -> None:
+        stuck_s = _STUCK_S if patience_s is None else patience_s
         with self._wake:
             self._ending = True
             self._wake.notify_all()
             encoded = -1
             while not self._stopped and encoded < self._writer.frames:
                 encoded = self._writer.frames
-                self._wake.wait_for(lambda: self._stopped, _STUCK_S)
+                self._wake.wait_for(lambda: self._stopped, stuck_s)
             self._raise()
             if not self._stopped:
                 raise EncoderError(

@@ -42,6 +42,9 @@ from daemon.recorder.syncing import Syncer, ThreadSyncer
 from daemon.recorder.transaction import remove_tree
 from robotd.errors import DatasetError, DiskFullError, RobotdError, StateError
 
+_INTERRUPT_PATIENCE_S = 2.0
+"""An encoder may stand still for a second and nothing is lost; this is twice that."""
+
 
 class Session(Shelf):
     """Records episodes into journals under `journals` and publishes the kept ones.
@@ -250,11 +253,16 @@ class Session(Shelf):
         return journal.manifest
 
     def interrupt(self, reason: str) -> Manifest:
-        """End the running episode undecided: whole as far as it went, and offered."""
+        """End the running episode undecided: whole as far as it went, and offered.
+
+        Nobody asked to keep it, and whoever ends it may be waited for (by a stop, by the rows' own
+        thread): an encoder that hangs is given up sooner than at a keep. It costs the pictures that
+        wait for it; what it encoded is on the disk.
+        """
         journal = self._running()
         self._open = None
         with self._ending(journal):
-            manifest = journal.close()
+            manifest = journal.close(patience_s=_INTERRUPT_PATIENCE_S)
             if manifest.state == "closed":
                 manifest = msgspec.structs.replace(manifest, state="interrupted", reason=reason)
                 save_manifest(journal.folder, manifest)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 
 from daemon.recorder import lane, tables
+from daemon.recorder import session as session_module
 from daemon.recorder.journal import EpisodeJournal
 from daemon.recorder.lane import Lane, ThreadLane
 from daemon.recorder.session import Session
@@ -190,4 +191,28 @@ def test_an_encoder_that_hangs_is_given_up_at_the_end(
         journal.close(kept=True)
     assert journal.manifest.state == "interrupted"
     assert 17 <= journal.manifest.rows <= 20  # a fragment of 0.2 s was not whole
+    gate.set()
+
+
+def test_an_interrupted_episode_is_not_held_up_as_long_as_a_kept_one_by_an_encoder_that_hangs(
+    tmp_path: Path, gate: threading.Event, lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lane, "_STUCK_S", 120.0)
+    monkeypatch.setattr(session_module, "_INTERRUPT_PATIENCE_S", 0.3)
+    spec = make_spec(tmp_path / "dataset")
+    session = Session(tmp_path / "journals", open_lane=lanes)
+    session.start(spec)
+    for number in range(30):
+        if number == 20:
+            while session.behind_s:
+                time.sleep(0.01)
+            gate.clear()
+        session.append(make_row(spec, number), make_frames(spec, number))
+    began_s = time.monotonic()
+    with pytest.raises(EncoderError, match="stands still: 10 frames wait"):
+        session.interrupt("the session was closed while it recorded")
+    assert time.monotonic() - began_s < 60.0
+    (offered,) = session.offered()
+    session.close()
+    assert 17 <= offered.rows <= 20  # what it had encoded; a fragment of 0.2 s was not whole
     gate.set()
