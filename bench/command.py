@@ -1,10 +1,17 @@
 """`robotd bench WHAT …`: one benchmark a run, JSON on request, every ratio from the same run.
 
 A benchmark is a line in `BENCHMARKS`; its module has `configure(parser)` and `run(args) -> int`, and imports what is
-heavy in `run`.
+heavy in `run`. One that is asked to end (SIGTERM, SIGHUP) ends as it does on an error: its processes are stopped and
+its folders, some of them in memory, are gone.
 """
 
 import argparse
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 from robotd.commands import add_verbs, run_verb
 
@@ -31,4 +38,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    return run_verb(args)
+    with _ending_in_order():
+        return run_verb(args)
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP raise SystemExit with the status that a shell gives them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def end(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

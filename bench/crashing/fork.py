@@ -4,6 +4,7 @@ The child is a real process that dies a real death. Orders come in and outcomes 
 what the children log goes to a file.
 """
 
+import contextlib
 import json
 import os
 import runpy
@@ -83,6 +84,7 @@ def zygote(folder: Path, module: str, prepare: Path | None = None) -> Iterator[Z
             stdout=subprocess.PIPE,
             stderr=errors,
             env=os.environ | {"PYTHONHASHSEED": "0", "ARROW_NUM_THREADS": "1"},
+            start_new_session=True,  # so that it can be ended with the life that it watches
         )
     made = Zygote(process, log)
     try:
@@ -95,7 +97,8 @@ def zygote(folder: Path, module: str, prepare: Path | None = None) -> Iterator[Z
             )
         yield made
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
 
 

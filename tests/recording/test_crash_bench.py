@@ -1,8 +1,13 @@
 """`robotd bench crash`: nothing saved is lost, and a recorder that loses something is found out."""
 
+import contextlib
 import errno
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -230,3 +235,33 @@ def test_the_ledger_tells_what_must_be_from_what_may_be() -> None:
     ledger.hear([("began", "b", 64), *[("appending", "b"), ("row", "b")] * 30])
     wrong, lost = ledger.compare(Found({"a": 19, "c": 3}, {"b": 14}))
     assert ["c appeared" in wrong[0], "more than a second" in wrong[1], lost] == [True, True, 0]
+
+
+@pytest.mark.slow
+def test_a_bench_that_is_asked_to_end_leaves_neither_folders_nor_processes(tmp_path: Path) -> None:
+    words = ["bench", "crash", "--kills", "100000", "--daemon", "0", "--json"]
+    program = (
+        "import pathlib, sys; from bench import crash; from daemon.cli.main import main; "
+        f"crash._MEMORY = pathlib.Path({str(tmp_path)!r}); sys.exit(main({words!r}))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        until_s = time.monotonic() + 300
+        while not list(tmp_path.glob("robotd-crash-*/world-*")):  # lives are lived
+            assert process.poll() is None and time.monotonic() < until_s
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(120) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+    assert list(tmp_path.iterdir()) == []
+    assert not [each for each in _commands() if str(tmp_path) in each]
+
+
+def _commands() -> Iterator[str]:
+    """The command lines of all processes that are there."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            yield path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
