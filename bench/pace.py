@@ -43,16 +43,42 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    machine = describe()
     with rig() as place:
-        report = {"machine": describe()} | _session(
+        report = {"machine": machine} | _session(
             place, args.episodes, args.episode_seconds, args.reset_seconds
         )
     print(json.dumps(report) if args.json else "\n".join(table(report)))
     return 0 if report["good"] else 1
 
 
+def judge(
+    episodes: int, episode_s: float, reset_s: float, took_s: float, summary: dict[str, Any]
+) -> dict[str, Any]:
+    """How a session of `took_s` seconds went by what it was to be and by `record`'s own summary.
+
+    `took_s` is that of all episodes and resets, the last one's reset counted though nobody waits for
+    it. `good`: nothing was lost, and it took at most `LIMIT` times their sum.
+    """
+    sum_s = episodes * (episode_s + reset_s)
+    ratio = took_s / sum_s
+    whole = summary["kept"] == summary["published"] == episodes
+    return {
+        "episodes": episodes,
+        "episode_s": episode_s,
+        "reset_s": reset_s,
+        "took_s": round(took_s, 3),
+        "sum_s": sum_s,
+        "ratio": round(ratio, 4),
+        "kept": summary["kept"],
+        "published": summary["published"],
+        "flagged": len(summary["flagged"]),
+        "good": whole and ratio <= LIMIT,
+    }
+
+
 def table(report: dict[str, Any]) -> list[str]:
-    """The report for people."""
+    """The report for people, and for the page."""
     return [
         f"{report['episodes']} episodes of {report['episode_s']:g} s with resets of "
         f"{report['reset_s']:g} s took {report['took_s']:.1f} s where their sum is "
@@ -83,23 +109,10 @@ def _session(place: Rig, episodes: int, episode_s: float, reset_s: float) -> dic
             person.leave()
     finally:
         stop_daemon(NAME)
-    sum_s = episodes * (episode_s + reset_s)
-    ratio = took_s / sum_s
-    done = summary["kept"] == summary["published"] == episodes
-    return {
-        "episodes": episodes,
-        "episode_s": episode_s,
-        "reset_s": reset_s,
-        "took_s": took_s,
-        "sum_s": sum_s,
-        "ratio": ratio,
+    return judge(episodes, episode_s, reset_s, took_s, summary) | {
         "keys": person.keys,
         "frames": person.frames,
-        "kept": summary["kept"],
-        "published": summary["published"],
-        "flagged": len(summary["flagged"]),
-        "saved_after_s": person.saved_after_s,
-        "good": bool(done and ratio <= LIMIT),
+        "saved_after_s": round(person.saved_after_s, 3),
     }
 
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import crash, policy, record, scale, uploads
+from bench import crash, pace, policy, probe, record, scale, uploads
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -76,6 +76,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
         return "bus", [*head, *_bus(report), ""]
     if "keep_to_ready_ms" in report:
         return "record", [*head, *record.table(report), ""]
+    if "saved_after_s" in report:
+        return "pace", [*head, *pace.table(report), ""]
     if "saved_lost" in report:
         return "crash", [*head, *crash.page(report), ""]
     if "compact_s" in report:
@@ -84,6 +86,8 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
         return "uploads", [*head, *uploads.table(report), ""]
     if "jump_ratio" in report:
         return "policy", [*head, *policy.table(report), ""]
+    if "checkpoints" in report:
+        return ("probe-fresh" if report["round"] else "probe"), [*head, *probe.table(report), ""]
     if "processes" in report:
         return "soak", [*head, *_soak(report), ""]
     return "-".join(("tick", str(report["hz"]), *report["load"])), [*head, *_tick(report), ""]
