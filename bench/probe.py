@@ -2,6 +2,9 @@
 
 Each fault is in the files of a copy (`bench.probing.faults`) and goes through the real loading path. A probe is right
 when its top cause is the planted one. The good ones are probed too, at several sets of moments: no alarm is right.
+
+Rules are written on what they are then judged on, so there are rounds: another one has other demonstrations to probe
+on and checkpoints trained from another seed. A rule that was changed in round 0 is judged in a round that it never saw.
 """
 
 import argparse
@@ -15,24 +18,40 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from robotd.errors import CheckpointError, ConfigError
+
 MUST_FIND = 35 / 36
 MUST_TAKE_S = 60.0
+_GOOD_ONES = 3  # probes of each good checkpoint, at other moments
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--folder", type=Path, help="where checkpoints and recordings are kept")
-    parser.add_argument("--episodes", type=int, default=40, help="to train the image ACT on")
-    parser.add_argument("--held", type=int, default=10, help="recorded episodes to probe on")
-    parser.add_argument("--steps", type=int, default=800, help="of the image ACT's training")
-    parser.add_argument("--frames", type=int, default=150, help="moments of each probe")
+    parser.add_argument("--episodes", type=int, default=20, help="to train the image ACTs on")
+    parser.add_argument("--held", type=int, default=8, help="recorded episodes to probe on")
+    parser.add_argument("--steps", type=int, default=500, help="of the image ACTs' training")
+    parser.add_argument("--frames", type=int, default=120, help="moments of each probe")
+    parser.add_argument(
+        "--round", type=int, default=0, help="another one: other seeds of training and recording"
+    )
     parser.add_argument("--only", default="", help="checkpoints whose name has this")
     parser.add_argument("--fault", default="", help="faults whose name has this")
+    parser.add_argument(
+        "--with",
+        dest="earlier",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="RESULT",
+        help="count the cases of an earlier run (of --only) of this round too; may be repeated",
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One probe. `expected` is empty for a good checkpoint; `cause` what the probe named first."""
+    """One probe. `expected` is empty for a good checkpoint; `cause` what the probe named first. The times are those of
+    loading and probing, on one thread; the first of a process has its imports too."""
 
     checkpoint: str
     fault: str
@@ -47,16 +66,42 @@ class Case:
 
 
 def run(args: argparse.Namespace) -> int:
+    from bench import machine
     from robotd.paths import cache_dir
 
+    on = machine.describe()
     began_s = time.monotonic()
     folder = args.folder or cache_dir() / "bench-probe"
-    say = _to_stderr
-    cases = list(_cases(args, folder, say))
-    result = _result(cases)
-    result["seconds"] = round(time.monotonic() - began_s, 1)
+    cases = [each for file in args.earlier for each in _earlier(file, args.round)]
+    cases += _cases(args, folder, _to_stderr)
+    result = _result(cases) | {
+        "machine": on,
+        "round": args.round,
+        "episodes": args.episodes,
+        "held": args.held,
+        "steps": args.steps,
+        "frames": args.frames,
+        "seconds": round(time.monotonic() - began_s, 1),
+    }
     print(json.dumps(result) if args.json else _text(result, cases))
     return 0 if result["passed"] else 1
+
+
+def _earlier(file: Path, number: int) -> list[Case]:
+    """The cases of an earlier result. Raises ConfigError for one of another round."""
+    import msgspec
+
+    try:
+        report = json.loads(file.read_bytes())
+        if report["round"] != number:
+            raise ValueError(f"it is of round {report['round']}")
+        return msgspec.convert(report["cases"], list[Case])
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"{file} cannot be counted: {error}.",
+            "It is no result of `robotd bench probe --json`, or of another round.",
+            f"Make it: robotd bench probe --round {number} --only NAME --json > {file}",
+        ) from error
 
 
 def _to_stderr(words: str) -> None:
@@ -64,14 +109,14 @@ def _to_stderr(words: str) -> None:
 
 
 def _cases(args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -> Iterator[Case]:
-    from bench.probing.checkpoints import checkpoints
+    from bench.probing.checkpoints import Made, checkpoints
     from bench.probing.faults import FAULTS
 
-    for good in checkpoints(folder, args.episodes, args.held, args.steps, say, args.only):
-        for seed in range(3):
-            yield _told(
-                probed(good.name, "", good.policy, good.dataset, {}, args.frames, seed), say
-            )
+    made = Made(folder, args.episodes, args.held, args.steps, args.round)
+    for good in checkpoints(made, say, args.only):
+        for part in range(_GOOD_ONES):
+            sound = probed(good.name, "", good.policy, good.dataset, {}, args.frames, part)
+            yield _told(sound, say)
         for fault in FAULTS:
             if args.fault in fault.name and good.takes(fault.needs):
                 yield _told(faulty(good, fault, args.frames), say)
@@ -95,31 +140,36 @@ def probed(
     name: str, fault: str, policy: Path, dataset: Path, rename: Any, frames: int, part: int
 ) -> Case:
     """One probe as `robotd probe` makes it, but for the time budget: moments are counted instead, so that a busy
-    machine gives the same verdict."""
+    machine gives the same verdict. A checkpoint that does not load is the cause `refused`."""
     from learning.probe import probe_model
     from policies.model import ModelOptions, load_model
-    from policies.probe.recorded import open_recording
+    from policies.recording import open_recording
 
     wall_s, cpu_s = time.monotonic(), time.process_time()
-    model = load_model(policy, ModelOptions(device="cpu", threads=1))
-    report = probe_model(
-        model,
-        str(policy),
-        open_recording(str(dataset)),
-        rename=rename,
-        frames=frames - part,  # other moments
-        seconds=3600.0,
-    )
-    top = report.findings[0] if report.findings else None
+    try:
+        model = load_model(policy, ModelOptions(device="cpu", threads=1))
+        report = probe_model(
+            model,
+            str(policy),
+            open_recording(str(dataset)),
+            rename=rename,
+            frames=frames - part,  # other moments
+            seconds=3600.0,
+        )
+        top = report.findings[0] if report.findings else None
+        cause, outcome, error = report.cause, report.outcome, report.error
+        evidence = top.evidence if top else ""
+    except CheckpointError as refusal:
+        cause, outcome, error, evidence = "refused", "fail", 0.0, refusal.what
     return Case(
         checkpoint=name,
         fault=fault,
         expected=(),
-        cause=report.cause,
-        outcome=report.outcome,
-        right=report.outcome == "pass",
-        error=round(report.error, 3),
-        evidence=top.evidence if top else "",
+        cause=cause,
+        outcome=outcome,
+        right=outcome == "pass",
+        error=round(error, 3),
+        evidence=evidence,
         wall_s=round(time.monotonic() - wall_s, 2),
         cpu_s=round(time.process_time() - cpu_s, 2),
     )
@@ -139,20 +189,16 @@ def _result(cases: list[Case]) -> dict[str, Any]:
     faults = [case for case in cases if case.fault]
     good = [case for case in cases if not case.fault]
     right, alarms = sum(case.right for case in faults), sum(not case.right for case in good)
-    by_checkpoint = {
-        name: {
-            "faults": sum(case.checkpoint == name for case in faults),
-            "right": sum(case.checkpoint == name and case.right for case in faults),
-        }
-        for name in dict.fromkeys(case.checkpoint for case in cases)
-    }
     longest = max((case.cpu_s for case in cases), default=0.0)
     return {
         "faults": len(faults),
         "right": right,
         "good": len(good),
         "false_alarms": alarms,
-        "checkpoints": by_checkpoint,
+        "checkpoints": {
+            name: _of([case for case in cases if case.checkpoint == name])
+            for name in dict.fromkeys(case.checkpoint for case in cases)
+        },
         "cpu_s": {"longest": longest},
         "wall_s": {"longest": max((case.wall_s for case in cases), default=0.0)},
         "cases": [asdict(case) for case in cases],
@@ -163,12 +209,52 @@ def _result(cases: list[Case]) -> dict[str, Any]:
     }
 
 
+def _of(cases: list[Case]) -> dict[str, Any]:
+    """One checkpoint's share. `error`: of the good one, the middle of its probes."""
+    faults = [case for case in cases if case.fault]
+    good = [case for case in cases if not case.fault]
+    errors = sorted(case.error for case in good)
+    return {
+        "faults": len(faults),
+        "right": sum(case.right for case in faults),
+        "good": len(good),
+        "false_alarms": sum(not case.right for case in good),
+        "error": errors[len(errors) // 2] if errors else None,
+        "cpu_s": max(case.cpu_s for case in cases),
+    }
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """The section of the docs' page."""
+    lines = [
+        f"Round {report['round']}: image ACTs of {report['episodes']} demonstrations and "
+        f"{report['steps']} steps, {report['held']} other demonstrations to probe on, "
+        f"{report['frames']} moments a probe, one thread.",
+        "",
+        "| | faults | right cause | good ones probed | alarms | error when good | CPU of a probe |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, each in (*report["checkpoints"].items(), ("all", report)):
+        error = f"{each['error']:.2f}" if each.get("error") is not None else ""
+        cpu_s = each["cpu_s"] if isinstance(each["cpu_s"], float) else each["cpu_s"]["longest"]
+        lines.append(
+            f"| {name} | {each['faults']} | {each['right']} | {each['good']} | "
+            f"{each['false_alarms']} | {error} | ≤ {cpu_s:.1f} s |"
+        )
+    wrong = [
+        f"{case['checkpoint']}, {case['fault'] or 'good'}: {case['cause'] or 'nothing'}"
+        for case in report["cases"]
+        if not case["right"]
+    ]
+    return [*lines, "", f"Named wrongly: {'; '.join(wrong) or 'none'}."]
+
+
 def _text(result: dict[str, Any], cases: list[Case]) -> str:
-    lines = [f"{'checkpoint':40}{'fault':40}{'named':24}{'error':>8}{'CPU s':>8}"]
+    lines = [f"{'checkpoint':48}{'fault':40}{'named':24}{'error':>8}{'CPU s':>8}"]
     for case in cases:
         mark = "" if case.right else "   WRONG"
         lines.append(
-            f"{case.checkpoint:40}{case.fault or 'none':40}{case.cause or 'nothing':24}"
+            f"{case.checkpoint:48}{case.fault or 'none':40}{case.cause or 'nothing':24}"
             f"{case.error:8.2f}{case.cpu_s:8.1f}{mark}"
         )
     lines.append(

@@ -32,11 +32,11 @@ from robotd.errors import CalibrationError, StateError
 
 if TYPE_CHECKING:
     from policies.model import Model
-    from policies.probe.recorded import Recording
     from policies.probe.report import ProbeReport
     from policies.probe.samples import Array
+    from policies.recording import Recording
 
-_SECONDS, _SHADOW_SECONDS = 50.0, 10.0
+_FRAMES, _SECONDS, _SHADOW_SECONDS = 120, 30.0, 10.0
 _STEPS = 50  # of a chunk are compared, at most: what comes later is replaced before it is played
 
 
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     parser.add_argument("--policy", required=True, help="a checkpoint's folder")
     parser.add_argument("--dataset", help="a LeRobotDataset: a folder, or a name in LeRobot's home")
-    parser.add_argument("--frames", type=positive_count, default=500, help="moments, at most")
+    parser.add_argument("--frames", type=positive_count, default=_FRAMES, help="moments, at most")
     parser.add_argument(
         "--seconds",
         type=positive_number,
@@ -98,9 +98,9 @@ def _on_recording(args: argparse.Namespace) -> tuple[str, dict[str, Any], str]:
 
 def _probe(args: argparse.Namespace) -> "ProbeReport":
     from policies.model import ModelOptions, load_model
-    from policies.probe.recorded import open_recording
+    from policies.recording import open_recording
 
-    _yield_to_arms()
+    cores = _cores()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a recording on this disk needs no hub
     recording = open_recording(args.dataset)
     print("Loading the policy …", flush=True)
@@ -108,7 +108,7 @@ def _probe(args: argparse.Namespace) -> "ProbeReport":
         fps=args.fps,
         units=args.units,
         device=args.device,
-        threads=max(1, (os.cpu_count() or 1) // 2),
+        threads=cores,
         embodiment=args.embodiment,
         tokenizer=args.tokenizer,
     )
@@ -136,7 +136,7 @@ def probe_model(
     *,
     rename: Mapping[str, str] | None = None,
     task: str = "",
-    frames: int = 500,
+    frames: int = _FRAMES,
     seconds: float = _SECONDS,
     translate: "tuple[Callable[[Array], Array], Callable[[Array], Array]] | None" = None,
     overlay: Path | None = None,
@@ -151,7 +151,7 @@ def probe_model(
     from policies.probe.examine import Limits, examine
     from policies.probe.facts import checkpoint_facts
     from policies.probe.heldout import held_out
-    from policies.probe.recorded import Pictures
+    from policies.recorded_pictures import Pictures
 
     model, fitted = fit_to_recording(model, recording, rename or {})
     facts = checkpoint_facts(policy, model.kind)
@@ -219,10 +219,12 @@ def _converter(
     return convert
 
 
-def _yield_to_arms() -> None:
-    """It takes all the processor that it is given: never from a real arm's loop."""
+def _cores() -> int:
+    """How many to take: all of them, but beside a real arm one, and that after the arm's loop."""
     if any(not each.simulated for each in running_instances().values()):
         os.nice(10)
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _keep(report: "ProbeReport", rename: Mapping[str, str]) -> None:

@@ -7,7 +7,7 @@ enough to look: without its pictures it errs more.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,9 @@ FPS = 15
 SHIPPED = "shipped ACT, told where the block is"
 IMAGE = "image ACT, two cameras"
 WRIST = "VAE ACT, wrist camera, told where the block is"
-_PIXELS = 96
-_TRAINED_FROM, _HELD_FROM = (
-    20_000,
-    30_000,
-)  # seeds: demonstrations of the shipped one began at 10,000
+_PIXELS, _EVERY = 96, 2  # of two rows that follow one another the pictures are nearly the same
+# Seeds: demonstrations of the shipped one began at 10,000.
+_TRAINED_FROM, _HELD_FROM, _APART = 20_000, 30_000, 1_000
 
 Say = Callable[[str], None]
 
@@ -45,24 +43,38 @@ class Good:
         return not needs or needs in self.has
 
 
-def checkpoints(
-    folder: Path, episodes: int, held: int, steps: int, say: Say, only: str = ""
-) -> Iterator[Good]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How much is made, and where it is kept for the next run. Every `round` has demonstrations to probe on and seeds
+    of training of its own."""
+
+    folder: Path
+    episodes: int
+    held: int
+    steps: int
+    round: int = 0
+
+    def recorded(self, kind: str, pixels: int, say: Say) -> Path:
+        """This round's demonstrations to probe on."""
+        root = self.folder / kind / f"held-{self.held}-{self.round}"
+        _record(root, self.held, _HELD_FROM + _APART * self.round, pixels, say)
+        return root
+
+
+def checkpoints(made: Made, say: Say, only: str = "") -> Iterator[Good]:
     """Every good checkpoint whose name has `only`, made when it is its turn."""
     if only in SHIPPED:
-        yield shipped_act(folder, held, say)
+        yield shipped_act(made, say)
     if only in IMAGE:
-        yield image_act(folder, _TWO_CAMERAS, episodes, held, steps, say)
+        yield image_act(made, _TWO_CAMERAS, say)
     if only in WRIST:
-        yield image_act(folder, _WRIST, episodes, held, steps, say)
+        yield image_act(made, _WRIST, say)
 
 
-def shipped_act(folder: Path, episodes: int, say: Say) -> Good:
+def shipped_act(made: Made, say: Say) -> Good:
     """The checkpoint that comes with robotd, and fresh demonstrations of its task without pictures."""
     policy = Path(str(resources.files("policies") / "shipped" / "so101_block_in_bowl_act"))
-    dataset = folder / "shipped" / "held"
-    _record(dataset, episodes, _HELD_FROM, pixels=0, say=say)
-    return Good(SHIPPED, policy, dataset)
+    return Good(SHIPPED, policy, made.recorded("shipped", 0, say))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +94,16 @@ _TWO_CAMERAS = Recipe("two")
 _WRIST = Recipe("wrist", ("observation.images.wrist",), True, True, 40, 96, 2)
 
 
-def image_act(folder: Path, recipe: Recipe, episodes: int, held: int, steps: int, say: Say) -> Good:
-    """An ACT trained on scripted demonstrations; what is made is kept in `folder` for the next run."""
-    trained, dataset = folder / "image" / "trained", folder / "image" / "held"
-    policy = folder / "image" / f"{recipe.name}-{episodes}-{steps}" / "pretrained_model"
-    _record(trained, episodes, _TRAINED_FROM, _PIXELS, say)
-    _record(dataset, held, _HELD_FROM, _PIXELS, say)
+def image_act(made: Made, recipe: Recipe, say: Say) -> Good:
+    """An ACT trained on scripted demonstrations; every round trains from another seed on the same ones."""
+    folder = made.folder / "image"
+    trained = folder / f"trained-{made.episodes}"
+    policy = folder / f"{recipe.name}-{made.episodes}-{made.steps}-{made.round}/pretrained_model"
+    _record(trained, made.episodes, _TRAINED_FROM, _PIXELS, say)
+    dataset = made.recorded("image", _PIXELS, say)
     if not (policy / "config.json").exists():
-        _train(trained, policy, recipe, steps, say)
+        own = replace(recipe, seed=recipe.seed + 10 * made.round)
+        _train(trained, policy, own, made.steps, say)
     several = ("cameras", "pictures") if not recipe.cameras else ("pictures",)
     return Good(WRIST if recipe.told else IMAGE, policy, dataset, several)
 
@@ -166,13 +180,14 @@ def _train(dataset: Path, policy: Path, recipe: Recipe, steps: int, say: Say) ->
     generator = np.random.default_rng(recipe.seed)
     model.train()
     for step in range(steps):
-        rows = generator.integers(0, len(action), 64)
+        looks = generator.integers(0, len(action) // _EVERY, 64)
+        rows = looks * _EVERY
         chunk, pad = _chunks(action, data.ends, rows, config.chunk_size)
         batch = {
             **{key: torch.from_numpy(values[rows]) for key, values in vectors.items()},
             "action": torch.from_numpy(chunk),
             "action_is_pad": torch.from_numpy(pad),
-            **{key: features[key][rows] for key in cameras},
+            **{key: features[key][looks] for key in cameras},
         }
         loss, _ = model(batch)
         optimizer.zero_grad()
@@ -241,7 +256,8 @@ def _stand_in() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """A whole small dataset in memory. `ends` [rows]: one past the last row of each row's episode."""
+    """A whole small dataset in memory. `ends` [rows]: one past the last row of each row's episode; `pictures` of every
+    `_EVERY`th row."""
 
     joints: tuple[str, ...]
     vectors: Mapping[str, npt.NDArray[np.float32]]
@@ -251,10 +267,10 @@ class _Data:
 
     @classmethod
     def read(cls, root: Path, cameras: Sequence[str], say: Say) -> "_Data":
-        from lerobot.datasets.lerobot_dataset import LeRobotDataset
+        from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
 
-        from policies.probe.recorded import Pictures, open_recording
-        from policies.probe.samples import Place
+        from policies.recorded_pictures import Pictures
+        from policies.recording import open_recording
 
         recording = open_recording(str(root))
         rows = recording.rows(range(len(recording.episode_tasks)))
@@ -262,14 +278,17 @@ class _Data:
         keys: Sequence[str] = tuple(cameras or recording.cameras)
         seen: dict[str, list[npt.NDArray[np.uint8]]] = {key: [] for key in keys}
         ends, total = [], 0
-        for episode, part in sorted(rows.items()):
+        for _, part in sorted(rows.items()):
             total += len(part)
             ends += [total] * len(part)
             for row in range(len(part)):
-                for key, picture in source.at(part, Place(episode, row), keys).items():
+                if (total - len(part) + row) % _EVERY:
+                    continue
+                for key, picture in source.at(part, row, keys).items():
                     seen[key].append(picture)
             say(f"image ACT: {total} rows decoded")
-        stats = LeRobotDataset(f"local/{root.name}", root=root, video_backend="pyav").meta.stats
+        source.close()
+        stats = LeRobotDatasetMetadata(f"local/{root.name}", root=root).stats
         parts = [part for _, part in sorted(rows.items())]
         return cls(
             recording.joints,

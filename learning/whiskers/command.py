@@ -98,7 +98,7 @@ def _plant(args: argparse.Namespace, extras: Extras) -> tuple[list[ChunkNumbers]
 
 def _recorded(args: argparse.Namespace, extras: Extras) -> tuple[list[ChunkNumbers], list[str]]:
     from learning.whiskers.recorded import config_of, open_episode, walk
-    from policies.probe.recorded import open_recording
+    from policies.recording import open_recording
 
     recording = open_recording(args.dataset)
     config = config_of(lockstep_config(), recording)

@@ -20,8 +20,8 @@ from learning.whiskers.watched import WatchedPolicy
 from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE
 from policies.observation import Observation
 from policies.plan import Chunk
-from policies.probe.recorded import Pictures, Recording, Rows
-from policies.probe.samples import Place
+from policies.recorded_pictures import Pictures
+from policies.recording import Recording, Rows
 from robotd.clock import NS_PER_S
 from robotd.errors import DatasetError
 from robotd.states import State
@@ -69,7 +69,7 @@ class Episode:
         if self.pictures is None or not cameras:
             return {}
         keys = [IMAGES + name for name in cameras]
-        return self.pictures.at(self.rows, Place(self.number, row), keys)
+        return self.pictures.at(self.rows, row, keys)
 
 
 def open_episode(recording: Recording, number: int, policy: WatchedPolicy) -> Episode:

@@ -12,7 +12,7 @@ import msgspec
 
 from policies.checkpoint import layout, lora
 from policies.checkpoint.container import Container, open_container
-from policies.checkpoint.evidence import CameraSetup, Probed, TrainedOn, gather
+from policies.checkpoint.evidence import CameraSetup, TrainedOn, gather
 from policies.checkpoint.pi0_layout import EXPERT_HEAD, canonical_name, torch_rows
 from policies.checkpoint.stats_check import statistics_problems
 from robotd.errors import CheckpointError
@@ -101,7 +101,6 @@ class Description(msgspec.Struct, frozen=True):
     lora: LoraFacts | None
     tokenizer: Fact
     training: TrainedOn | None
-    probe: Probed | None
     notes: Mapping[str, Any]
 
 
@@ -152,7 +151,6 @@ def describe(
         lora=_lora(container),
         tokenizer=_tokenizer(container, tokenizer),
         training=sidecar.training,
-        probe=sidecar.probe,
         notes=_notes(container.path),
     )
 
@@ -295,7 +293,6 @@ def lines(said: Description) -> list[str]:
             "trained on",
             f"{said.training.dataset} {said.training.revision}" if said.training else "",
         ),
-        ("probe", f"{said.probe.verdict} ({said.probe.at})" if said.probe else ""),
         *((f"note: {key}", str(value)) for key, value in said.notes.items()),
     ]
     return [f"{name:>14}  {text}" for name, text in rows if text]

@@ -57,14 +57,6 @@ class TrainedOn(msgspec.Struct, frozen=True, kw_only=True):
     revision: str = ""
 
 
-class Probed(msgspec.Struct, frozen=True, kw_only=True):
-    """The last probe of these weights: on which data, what it found, when (ISO 8601, UTC)."""
-
-    dataset_sha: str
-    verdict: str
-    at: str
-
-
 class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     """`robotd_ckpt.json`: what robotd knows of a checkpoint that nobody else writes down.
 
@@ -101,7 +93,6 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     delta_mask: tuple[bool, ...] = ()
     cameras: Mapping[str, CameraSetup] = {}
     training: TrainedOn | None = None
-    probe: Probed | None = None
 
 
 def read_sidecar(folder: Path) -> Sidecar:

@@ -4,6 +4,7 @@ A model that draws noise is given the same noise every time, so that two answers
 it was shown; where it takes none (a server), asking twice measures how much it wavers.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE, RobotFeatures
+from policies.checkpoint.many import answers_many, predict_many
 from policies.embodied import EmbodiedModel, for_robot
 from policies.fit import Fit, fit
 from policies.model import Model
-from policies.probe.recorded import Pictures, Recording, Rows
 from policies.probe.samples import Array, Place, Samples, done_after
+from policies.recorded_pictures import Pictures
+from policies.recording import Recording, Rows
 from policies.remote import RemoteModel
 from robotd.errors import CheckpointError
 
@@ -26,6 +29,7 @@ Values = dict[str, npt.NDArray[Any]]
 Change = Callable[[Values], Values]
 
 _SEED = 20
+_TOGETHER = 16  # moments, of a model that answers several as it does one
 
 
 def fit_to_recording(
@@ -73,7 +77,7 @@ class Asker:
         }
         cameras = [key for key in self.fit.inputs.values() if key.startswith(IMAGES)]
         if cameras and self.pictures is not None:
-            found.update(self.pictures.at(rows, place, cameras))
+            found.update(self.pictures.at(rows, place.row, cameras))
         return found
 
     def instruction(self, place: Place) -> str:
@@ -82,14 +86,7 @@ class Asker:
 
     def say(self, values: Values, task: str) -> Array:
         """The first `steps` actions in the recording's units [K, A]."""
-        import time
-
-        shown = {key: values[source] for key, source in self.fit.inputs.items()}
-        if self.translate_in is not None and STATE in values:
-            for key, source in self.fit.inputs.items():
-                if source == STATE:
-                    moved = self.translate_in(values[STATE].astype(np.float64))
-                    shown[key] = moved.astype(np.float32)
+        shown = self._shown(values)
         _same_noise()
         began = time.monotonic_ns()
         chunk = self.model.predict(shown, task, noise=self._noise)
@@ -102,6 +99,35 @@ class Asker:
                 took.post_ns / 1e6,
             )
         )
+        return self._heard(chunk)
+
+    @property
+    def together(self) -> int:
+        """How many moments are asked at once where the time of each does not matter."""
+        return _TOGETHER if answers_many(self.model) else 1
+
+    def say_all(self, moments: Sequence[Values], tasks: Sequence[str]) -> list[Array]:
+        """What `say` says of each; faster where the model answers several at once."""
+        if self.together == 1:
+            return [self.say(*each) for each in zip(moments, tasks, strict=True)]
+        said: list[Array] = []
+        for at in range(0, len(moments), _TOGETHER):
+            shown = [self._shown(values) for values in moments[at : at + _TOGETHER]]
+            said += [self._heard(chunk) for chunk in predict_many(self.model, shown, tasks[at])]
+        return said
+
+    def _shown(self, values: Values) -> Values:
+        """A moment under the model's own keys and in its units."""
+        shown = {key: values[source] for key, source in self.fit.inputs.items()}
+        if self.translate_in is not None and STATE in values:
+            for key, source in self.fit.inputs.items():
+                if source == STATE:
+                    moved = self.translate_in(values[STATE].astype(np.float64))
+                    shown[key] = moved.astype(np.float32)
+        return shown
+
+    def _heard(self, chunk: Array) -> Array:
+        """The first `steps` of a chunk, in the recording's units."""
         if not np.isfinite(chunk).all():
             raise CheckpointError(
                 f"{self.model.interface.name} said numbers that are none (NaN or infinite).",

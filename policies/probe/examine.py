@@ -1,19 +1,21 @@
 """The probe itself: ask at many moments, ask again with one thing changed, and judge.
 
 Within a time budget: as many moments as fit, shuffled over the recording so that any first part of
-them stands for the whole, and the reruns on the first of them.
+them stands for the whole, and the reruns on the first of them. The moments that fit are asked in the
+order of the recording, so that each picture is decoded once and none twice.
 """
 
-import difflib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
-from policies.border import ACTION, IMAGES, STATE
+from policies.border import ACTION, STATE
 from policies.checkpoint.digests import FileDigests
+from policies.checkpoint.many import pictures_remembered
+from policies.probe.again import MOST, Again
 from policies.probe.asking import Asker, Values
 from policies.probe.facts import CheckpointFacts
 from policies.probe.heldout import HeldOut
@@ -26,25 +28,22 @@ from policies.probe.measure import (
     overall,
     stands_still_error,
 )
+from policies.probe.ranges import out_of_range
 from policies.probe.report import (
     Finding,
     Gripper,
-    InputUse,
     Joint,
     Latency,
-    Listening,
     ProbeReport,
     Tried,
 )
-from policies.probe.reruns import variants
 from policies.probe.samples import Array, Place, Samples, choose_places, done_after
-from policies.probe.undo import Trial, Undo, best, mistakes, tried
+from policies.probe.undo import Trial, best, mistakes, tried
 
 _MAIN_SHARE = 0.55  # of the time goes to the moments as they were
-_FEWEST, _RERUN = 12, 24  # moments, at least; and for each rerun, at most
+_FEWEST, _TIMED = 12, 12  # moments
 _GOOD, _MENDED = 0.2, 0.3  # spreads
 _OTHER_RATES = (0.5, 2.0, 1.0 / 3.0, 3.0)
-_ANOTHER = "open the top drawer and leave everything else as it is"
 
 Progress = Callable[[str], None]
 
@@ -53,8 +52,8 @@ Progress = Callable[[str], None]
 class Limits:
     """How much to look at: moments at most, and seconds in all."""
 
-    frames: int = 500
-    seconds: float = 50.0
+    frames: int = 120
+    seconds: float = 30.0
 
 
 def examine(
@@ -65,26 +64,24 @@ def examine(
     lengths = [(episode, len(rows)) for episode, rows in sorted(asker.rows.items())]
     places = choose_places(lengths, limits.frames)
     asker.warm_up(places[0])
-    each_s = _seconds_each(asker, places[0])
+    each_s = _seconds_each(asker, places)
     count = int(np.clip(limits.seconds * _MAIN_SHARE / each_s, _FEWEST, len(places)))
     places = places[: max(1, min(count, len(places)))]
-    said: list[Array] = []
-    for number, place in enumerate(places):
-        said.append(asker.say(asker.moment(place), asker.instruction(place)))
-        if number % 50 == 49:
-            say(f"{number + 1} of {len(places)} moments")
+    said, moments = _asked(asker, places, say)
+    _timed(asker, moments, places)
     latency = _latency(asker)
     samples = asker.samples(places, said, asker.ratio)
     trials = [
         tried(samples, undo) for undo in mistakes(samples, facts.action, _rates(asker, places))
     ]
 
-    again = _Again(asker, samples, places, began_s + limits.seconds, each_s)
-    inputs = again.inputs()
+    again = Again(asker, samples, places, moments, began_s + limits.seconds, each_s)
     say("asking again with one input changed")
-    if not _settled(trials, overall(samples)):
-        trials += again.variants(_state_statistics(asker))
-    listening = again.listening(facts, inputs) if facts.reads_language else None
+    with pictures_remembered(asker.model):
+        inputs = again.inputs()
+        if not _settled(trials, overall(samples)):
+            trials += again.variants(_state_statistics(asker))
+        listening = again.listening(facts, inputs) if facts.reads_language else None
     grippers = gripper_events(samples, 1.0 / asker.model.evidence.fps)
     seen = Seen(
         error=overall(samples),
@@ -97,7 +94,7 @@ def examine(
         listening=listening,
         state_follows=_state_follows(asker, samples),
         untrained=facts.untrained,
-        picture_statistics=facts.picture_statistics,
+        picture_statistics=_out_of_range(asker, facts, moments),
         reads_state=STATE in asker.fit.inputs.values(),
     )
     findings = tuple(_addressed(each, asker) for each in judge(seen))
@@ -146,11 +143,37 @@ def _settled(trials: Sequence[Trial], error: float) -> bool:
     return error < _GOOD or (mended is not None and mended.left < _MENDED)
 
 
-def _seconds_each(asker: Asker, place: Place) -> float:
+def _asked(
+    asker: Asker, places: Sequence[Place], say: Progress
+) -> tuple[list[Array], list[Values]]:
+    """What was said at each place, and what was observed at the first of them (for the reruns)."""
+    said: dict[int, Array] = {}
+    moments: dict[int, Values] = {}
+    order = sorted(range(len(places)), key=lambda i: (places[i].episode, places[i].row))
+    for at in range(0, len(order), asker.together):
+        numbers = order[at : at + asker.together]
+        seen = {number: asker.moment(places[number]) for number in numbers}
+        tasks = [asker.instruction(places[number]) for number in numbers]
+        said.update(zip(numbers, asker.say_all(list(seen.values()), tasks), strict=True))
+        moments.update((number, moment) for number, moment in seen.items() if number < MOST)
+        if at % 64 == 0 and at:
+            say(f"{len(said)} of {len(places)} moments")
+    return [said[i] for i in range(len(places))], [moments[i] for i in range(len(moments))]
+
+
+def _seconds_each(asker: Asker, places: Sequence[Place]) -> float:
     """What one moment costs, its pictures and all."""
+    asked = places[: asker.together]
     began_s = time.monotonic()
-    asker.say(asker.moment(place), asker.instruction(place))
-    return max(time.monotonic() - began_s, 1e-4)
+    asker.say_all([asker.moment(p) for p in asked], [asker.instruction(p) for p in asked])
+    return max((time.monotonic() - began_s) / len(asked), 1e-4)
+
+
+def _timed(asker: Asker, moments: Sequence[Values], places: Sequence[Place]) -> None:
+    """Ask some moments one at a time, where they were asked together: what a chunk costs."""
+    if asker.together > 1:
+        for moment, place in zip(moments[:_TIMED], places, strict=False):
+            asker.say(moment, asker.instruction(place))
 
 
 def _latency(asker: Asker) -> Latency:
@@ -201,110 +224,13 @@ def _state_follows(asker: Asker, samples: Samples) -> tuple[float, ...] | None:
     return tuple(found)
 
 
-class _Again:
-    """Reruns on the first of the places, until the time is over."""
-
-    def __init__(
-        self,
-        asker: Asker,
-        samples: Samples,
-        places: Sequence[Place],
-        deadline_s: float,
-        each_s: float,
-    ) -> None:
-        self._asker = asker
-        self._deadline_s = deadline_s
-        reruns = 4 + len(asker.fit.inputs) + (12 if not asker.fit.cameras else 16)
-        left_s = max(0.0, deadline_s - time.monotonic())
-        count = int(np.clip(left_s / each_s / reruns, 6, min(_RERUN, len(places))))
-        self._places = list(places[:count])
-        self._moments = [asker.moment(place) for place in self._places]
-        self._base = samples.part(np.arange(count))
-        self.left_out: list[str] = []
-        spread = samples.said.std(axis=(0, 1))
-        self._spread = np.maximum(spread, 1e-6 * max(1.0, float(np.abs(samples.said).max())))
-
-    @property
-    def _over(self) -> bool:
-        return time.monotonic() > self._deadline_s
-
-    def _said(self, moments: Sequence[Values], tasks: Sequence[str]) -> Array:
-        asked = zip(moments, tasks, strict=True)
-        return np.array([self._asker.say(moment, task) for moment, task in asked])
-
-    def _tasks(self) -> list[str]:
-        return [self._asker.instruction(place) for place in self._places]
-
-    def _change(self, said: Array) -> float:
-        """How much was said differently, in the policy's own spreads, the mean of all joints."""
-        return float((np.abs(said - self._base.said) / self._spread).mean())
-
-    def inputs(self) -> tuple[InputUse, ...]:
-        """What each input matters: shown the one of another moment, best of another episode."""
-        again = self._change(self._said(self._moments, self._tasks()))
-        other = _far_apart([place.episode for place in self._places])
-        found = []
-        for key in dict.fromkeys(self._asker.fit.inputs.values()):
-            if key not in self._moments[0]:
-                continue
-            moments = [
-                {**moment, key: self._moments[far][key]}
-                for moment, far in zip(self._moments, other, strict=True)
-            ]
-            change = self._change(self._said(moments, self._tasks()))
-            found.append(InputUse(key=key, change=change, again=again))
-        return tuple(found)
-
-    def variants(self, state: Mapping[str, Array]) -> list[Trial]:
-        """Every mistake that needs a rerun, taken back."""
-        asker = self._asker
-        cameras = {
-            key: asker.recording.cameras[key]
-            for key in dict.fromkeys(asker.fit.inputs.values())
-            if key.startswith(IMAGES)
-        }
-        reads_state = STATE in asker.fit.inputs.values()
-        found = []
-        for variant in variants(self._base, cameras, state, reads_state=reads_state):
-            if self._over:
-                self.left_out.append(variant.detail)
-                continue
-            said = self._said([variant.change(each) for each in self._moments], self._tasks())
-            read = said if variant.read is None else variant.read(said)
-            joints = tuple(range(len(self._base.joints)))
-            undo = Undo(variant.cause, variant.detail, self._base.saying(read), joints)
-            found.append(tried(self._base, undo))
-        return found
-
-    def listening(self, facts: CheckpointFacts, inputs: Sequence[InputUse]) -> Listening:
-        """What another instruction changes."""
-        tasks = self._tasks()
-        known = facts.instructions or ()
-        recorded = tuple(self._asker.recording.tasks.values())
-        others = [each for each in (*known, *recorded) if each != tasks[0]] or [_ANOTHER]
-        instead = [next((each for each in others if each != task), _ANOTHER) for task in tasks]
-        change = self._change(self._said(self._moments, instead))
-        pictures = [each.change for each in inputs if each.key.startswith(IMAGES)]
-        near = difflib.get_close_matches(tasks[0], known, 1, 0.0)
-        return Listening(
-            task=tasks[0],
-            other=instead[0],
-            prompt_change=change,
-            picture_change=max(pictures or [each.change for each in inputs] or [0.0]),
-            trained=None if facts.instructions is None else tasks[0] in known,
-            nearest=near[0] if near else "",
-            instructions=len(known) or len(set(recorded)),
-        )
-
-
-def _far_apart(episodes: Sequence[int]) -> list[int]:
-    """For each moment another one, of another episode where there is one."""
-    count = len(episodes)
-    found = []
-    for i in range(count):
-        ways = [(i + step) % count for step in range(count // 2, count // 2 + count)]
-        found.append(next((far for far in ways if episodes[far] != episodes[i]), ways[0]))
-    return found
+def _out_of_range(asker: Asker, facts: CheckpointFacts, moments: Sequence[Values]) -> str:
+    shown = {
+        key: [moment[source] for moment in moments if source in moment]
+        for key, source in asker.fit.inputs.items()
+        if key in facts.pictures
+    }
+    return out_of_range(facts.pictures, shown)
 
 
 def _addressed(finding: Finding, asker: Asker) -> Finding:
@@ -332,7 +258,7 @@ def _tried(trial: Trial) -> Tried:
     )
 
 
-def _notes(again: _Again, held: HeldOut) -> tuple[str, ...]:
+def _notes(again: Again, held: HeldOut) -> tuple[str, ...]:
     notes = []
     if held.held_out is not True:
         notes.append(held.words)

@@ -9,17 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from policies.border import ACTION, IMAGES
+from policies.border import ACTION
 from policies.checkpoint.folder import TRAINING, read_folder, read_json
-from policies.checkpoint.norms import PREPROCESSOR, Stats
+from policies.checkpoint.norms import PREPROCESSOR, read_normalisers
 from policies.checkpoint.tensors import WEIGHTS
 from policies.probe.samples import Array
 from robotd import paths
 from robotd.errors import CheckpointError
 
-_LEAST_PICTURE_STD = 0.01  # of pixels in 0..1: less makes ±100 of every pixel (policies facts L5)
 _LEAST_NORMS = 3
 # Layer normalisation begins at weight 1 and bias 0, Gemma's at 0; a step of training moves all.
 _NORM = re.compile(r"(^|\.)[a-z_]*(norm|layernorm|ln)[a-z_0-9]*\.weight$")
@@ -28,12 +25,13 @@ _FROZEN = re.compile(r"(backbone|vision_tower|vision_model|\.bn\d|running_)")
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFacts:
-    """`action` are the statistics it was saved with for its actions; `training` the table `dataset`
-    of its `train_config.json`; `instructions` those of its training data, None where unknown."""
+    """`action` are the statistics it was saved with for its actions; `pictures` the mean and standard
+    deviation [3] by which each of its pictures is normalised; `training` the table `dataset` of its
+    `train_config.json`; `instructions` those of its training data, None where unknown."""
 
     action: Mapping[str, Array] = field(default_factory=dict)
     state: Mapping[str, Array] = field(default_factory=dict)
-    picture_statistics: str = ""
+    pictures: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
     reads_language: bool = False
     untrained: float = 0.0
@@ -53,7 +51,7 @@ def checkpoint_facts(policy: str, kind: str) -> CheckpointFacts:
     return CheckpointFacts(
         action=folder.stats.get(ACTION, {}),
         state=folder.stats.get("observation.state", {}),
-        picture_statistics=_pictures(folder.stats),
+        pictures=_pictures(folder.path),
         training=training,
         reads_language=kind in _READERS or _tokenizes(folder.path),
         untrained=_untrained(folder.path / WEIGHTS),
@@ -75,15 +73,15 @@ def _tokenizes(folder: Path) -> bool:
     return any("tokenizer" in str(step.get("registry_name")) for step in steps)
 
 
-def _pictures(stats: Mapping[str, Stats]) -> str:
-    for key, known in stats.items():
-        std = known.get("std")
-        if key.startswith(IMAGES) and std is not None and float(np.mean(std)) < _LEAST_PICTURE_STD:
-            return (
-                f"the standard deviation of {key} is {float(np.mean(std)):.2g}: pixels of 0 to 1 "
-                f"become numbers up to {0.5 / max(float(np.mean(std)), 1e-9):.0f}"
-            )
-    return ""
+def _pictures(folder: Path) -> dict[str, tuple[Array, Array]]:
+    found: dict[str, tuple[Array, Array]] = {}
+    for step in read_normalisers(folder, PREPROCESSOR, read_json(folder / PREPROCESSOR)):
+        for key, kind in step.types.items():
+            stats = step.stats.get(key, {})
+            by_them = step.modes.get(kind) == "MEAN_STD" and {"mean", "std"} <= set(stats)
+            if kind == "VISUAL" and by_them and stats["mean"].size == 3:
+                found[key] = (stats["mean"].reshape(3), stats["std"].reshape(3))
+    return found
 
 
 def _untrained(weights: Path) -> float:

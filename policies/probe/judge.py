@@ -98,7 +98,7 @@ def _data(seen: Seen, outcome: Outcome) -> Finding | None:
                 f"{follows:.2f} (the middle joint; joints have more than 0.9)"
             )
             return _finding("state-not-joints", evidence, outcome)
-    if seen.picture_statistics and outcome == "fail":
+    if seen.picture_statistics:  # proven, however little this policy leans on its pictures
         return _finding("picture-statistics", seen.picture_statistics)
     return None
 

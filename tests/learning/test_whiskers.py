@@ -28,7 +28,7 @@ from policies.checkpoint.evidence import Evidence
 from policies.checkpoint.folder import Feature
 from policies.loaded import load_policy
 from policies.model import Interface, Timings
-from policies.probe.recorded import Recording, Rows
+from policies.recording import EpisodeFiles, Recording, Rows
 from policies.rtc import Leftover, RawChunk
 from robotd.clock import NS_PER_S
 from robotd.errors import CheckpointError, DatasetError
@@ -266,11 +266,10 @@ def test_over_a_recording_the_policy_is_compared_with_what_was_done(
         cameras={},
         environment=False,
         tasks={0: "wave"},
-        episode_tasks=("wave",),
-        data=(),
+        episodes=(EpisodeFiles(0, "wave", "", {}),),
     )
     policy = policy_of(Swing(), config_of(config, recording), Extras(samples=2), monkeypatch)
-    episode = Episode(recording, 0, Rows(vectors, ("wave",) * rows, 0), None)
+    episode = Episode(recording, 0, Rows(recording.episodes[0], vectors, ("wave",) * rows, np.arange(rows) / FPS), None)
     seen: list[Seen] = []
     chunks = walk(policy, config, episode, seen.append)
     assert len(seen) == rows

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.probing.checkpoints import Good, shipped_act
+from bench.probing.checkpoints import Good, Made, shipped_act
 from bench.probing.faults import FAULTS, planted
 from daemon.cli.main import main
 from daemon.probes import ProbeStore, probe_key
@@ -28,7 +28,7 @@ FRAMES = "16"
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Good:
     """The shipped checkpoint, and three demonstrations that it was not trained on."""
-    return shipped_act(tmp_path_factory.mktemp("probe"), 3, lambda _words: None)
+    return shipped_act(Made(tmp_path_factory.mktemp("probe"), 0, 3, 0), lambda _words: None)
 
 
 def probe(
