@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from daemon.recorder import catalog
+    from daemon.recorder.gathered import offer
 
     home = paths.lerobot_home()
     settle_all(home)
@@ -26,4 +27,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"No datasets in {home}. Record one: robotd record --task TEXT, or robotd demo.")
     for each in summaries:
         print(f"{each.repo_id:40} {each.episodes:5} episodes {each.frames:8} frames {each.fps} fps")
+        if said := offer(each.repo_id, each.joinable_files):
+            print(f"  {said}")
     return 0

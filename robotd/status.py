@@ -132,6 +132,7 @@ class RecordingStatus(msgspec.Struct, frozen=True, kw_only=True):
     takeovers: int = 0
     said: str = ""
     warnings: tuple[str, ...] = ()  # of changed cameras, the disk, the encoder
+    offer: str = ""  # what could be done for the dataset while nothing is recorded
 
 
 class TwinStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,8 +48,11 @@ def sentences(look: Look, episode: EpisodeLine, width: int) -> list[Text]:
 
 
 def warnings(look: Look, recording: RecordingStatus, width: int) -> list[Text]:
-    """Cameras that are not as they were in the dataset's last episode."""
+    """Cameras that are not as they were in the dataset's last episode, the disk, the encoder; and
+    what could be done while nothing is recorded."""
     lines: list[Text] = []
     for each in recording.warnings:
         lines += fitted([[(f"{look.alert} {each}", look.warn)]], width, 3, 2)
+    if recording.offer:
+        lines += fitted([[(recording.offer, look.faint)]], width, 4, 2)
     return lines

@@ -73,6 +73,8 @@ def text(status: Status) -> str:
             f"  recording {recording.phase}: {recording.dataset}, "
             f"{recording.episodes_kept} of {recording.episodes_wanted} kept"
         )
+    if recording.offer:
+        lines.append(f"  {recording.offer}")
     return "\n".join(lines)
 
 
@@ -84,6 +86,8 @@ def _policy(policy: PolicyStatus) -> list[str]:
     lines = [f"  policy {policy.phase}: {policy.kind or policy.path}{how}"]
     if policy.error:
         lines.append(f"    {policy.error}")
+        if policy.do:
+            lines.append(f"    do: {policy.do}")
     if policy.probed in ("warn", "fail"):
         lines.append(f"    probe {policy.probe}")
     lines += [f"    {line}" for line in played_differently(policy)]

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from daemon.recorder import layout, tables
 from daemon.recorder.durable import folder_bytes
+from daemon.recorder.gathered import gathered
 from daemon.recorder.info import DATA_PATH, INFO, Info, load_info
 from daemon.recorder.quality.files import read_verdicts
 from daemon.recorder.quality.finding import Finding
@@ -25,7 +26,8 @@ _NOT_DATASETS = {"hub", "calibration"}  # LeRobot's own folders in its home
 
 
 class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """A dataset in one line; `problem` says why its content could not be read."""
+    """A dataset in one line; `joinable_files` is what `gathered.gathered` counts, `problem` says why
+    its content could not be read."""
 
     repo_id: str
     root: str
@@ -34,6 +36,7 @@ class DatasetSummary(msgspec.Struct, frozen=True, kw_only=True):
     fps: int = 0
     robot_type: str = ""
     cameras: tuple[str, ...] = ()
+    joinable_files: int = 0
     problem: str = ""
 
 
@@ -124,6 +127,7 @@ def _summary(home: Path, root: Path) -> DatasetSummary:
             for name, feature in info["features"].items()
             if feature["dtype"] in ("video", "image")
         ),
+        joinable_files=gathered(root),
     )
 
 

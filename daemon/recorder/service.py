@@ -17,6 +17,7 @@ from daemon.recorder import cameras, channel
 from daemon.recorder.catalog import dataset_root
 from daemon.recorder.encoders import Choice
 from daemon.recorder.ending import Ending
+from daemon.recorder.gathered import Offer
 from daemon.recorder.intake import Intake
 from daemon.recorder.labels import said
 from daemon.recorder.left import entries
@@ -67,6 +68,7 @@ class RecorderService:
         self._policy_sha256 = ""  # of the loaded policy, for episodes that begin by themselves
         self._closings: list[tuple[int, Plan]] = []  # asked to close; answered when all is saved
         self._trouble: RobotdError | None = None  # with the rows of the newest episode
+        self._offer = Offer()
         self._session = session
         self.encoders = Choice()
         self._ending = Ending(session)
@@ -392,6 +394,8 @@ class RecorderService:
             self._begin_by_itself()
 
     def _saved(self, result: Published) -> None:
+        if result.gathered is not None:
+            self._offer.saved(result.gathered)
         for plan in (self._plan, *(plan for _, plan in self._closings)):
             if plan is not None and result.commit is not None:
                 plan.saved(result.journal_id, result.commit.episode_index, result.verdict)
@@ -428,8 +432,9 @@ class RecorderService:
         # While a closed session is being saved, what it became is still shown.
         plan = self._plan or (self._closings[-1][1] if self._closings else None)
         error = self._trouble or next(iter(self._saving.unsaved.values()), None)
+        offer = "" if self._session.recording is not None else self._offer.sentence()
         return self._shown.status(
-            self._phase(), plan, error, self.encoders, self._warnings, self._past.rows
+            self._phase(), plan, error, self.encoders, self._warnings, self._past.rows, offer
         )
 
     @property

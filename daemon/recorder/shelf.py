@@ -16,6 +16,7 @@ import msgspec
 from daemon.recorder import dataset
 from daemon.recorder.durable import append_line, disk_error, make_folder, sync_folder
 from daemon.recorder.failure import explained
+from daemon.recorder.gathered import Gathered, gathered
 from daemon.recorder.quality.finding import Verdict
 from daemon.recorder.quality.gate import HeldBackError
 from daemon.recorder.relabel import relabel_journal
@@ -43,12 +44,14 @@ _DATASETS = "datasets.txt"
 
 class Published(msgspec.Struct, frozen=True):
     """What became of a kept episode: a commit, or an error (its journal stays, to be retried; after
-    a HeldBackError it waits for a person). `verdict` is the quality gate's, where it came so far."""
+    a HeldBackError it waits for a person). `verdict` is the quality gate's, where it came so far,
+    `gathered` says of its dataset how many files could be fewer."""
 
     journal_id: str
     commit: Commit | None
     error: RobotdError | None = None
     verdict: Verdict | None = None
+    gathered: Gathered | None = None
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -160,8 +163,8 @@ class Shelf:
                 try:
                     with explained(f"Episode {folder.name} cannot be saved", folder):
                         commit = dataset.publish(folder, wall_ns=lambda: self._stamp().wall_ns)
-                        root = Path(read_manifest(folder).spec.dataset_root)
-                        verdict = dataset.verdict_of(root, commit)
+                        spec = read_manifest(folder).spec
+                        verdict = dataset.verdict_of(Path(spec.dataset_root), commit)
                 except HeldBackError as error:
                     self._pending.remove(folder)
                     results.append(Published(folder.name, None, error, error.verdict))
@@ -171,7 +174,7 @@ class Shelf:
                     continue
                 self._pending.remove(folder)
                 remove_tree(folder)
-                results.append(Published(folder.name, commit, None, verdict))
+                results.append(Published(folder.name, commit, None, verdict, _gathered(spec)))
         return results
 
     def undo(self, root: Path, journal_id: str) -> None:
@@ -233,7 +236,8 @@ class Shelf:
         into: tuple[Path, str] | None = None,
         label: Label | None = None,
     ) -> Manifest:
-        """Keep or discard an offered episode, or a kept one that its dataset did not take.
+        """Keep or discard an offered episode, or a kept one that its dataset did not take; or keep
+        one that was set aside (discarded), while its files are there.
 
         `into` is the root and name of another dataset to keep it in. Files that are not whole are
         cut to what all of them have. Raises StateError when there is none of that id, and
@@ -241,7 +245,7 @@ class Shelf:
         """
         folder = self._journals / journal_id
         with self._publishing, explained(f"Episode {journal_id} cannot be decided on", folder):
-            manifest = self._undecided(journal_id)
+            manifest = self._undecided(journal_id, aside=keep)
             reason = manifest.reason
             if into is not None:
                 manifest = _moved(manifest, *into)
@@ -249,6 +253,8 @@ class Shelf:
                 check_sound(into[0], manifest.spec)
             if keep and manifest.state == "closed":
                 manifest = _whole(folder, manifest)
+            if manifest.state == "discarded":
+                manifest = _cut(folder, manifest, reason)
             manifest = _decided(manifest, keep=keep, reason=reason or manifest.reason, label=label)
             save_manifest(folder, manifest)
             if folder in self._pending:
@@ -257,13 +263,14 @@ class Shelf:
                 self._pending.append(folder)
         return manifest
 
-    def _undecided(self, journal_id: str) -> Manifest:
+    def _undecided(self, journal_id: str, *, aside: bool) -> Manifest:
         waiting = [
             manifest
             for manifest in self.kept()
             if not dataset.holds(Path(manifest.spec.dataset_root), manifest.journal_id)
         ]
-        for manifest in (*self.offered(), *waiting):
+        discarded = [each for each in self._manifests() if each.state == "discarded" and each.rows]
+        for manifest in (*self.offered(), *waiting, *(discarded if aside else ())):
             if manifest.journal_id == journal_id:
                 return manifest
         raise StateError(
@@ -292,6 +299,13 @@ class Shelf:
             with contextlib.suppress(DatasetError):  # `recover` named it
                 manifests.append(read_manifest(folder))
         return manifests
+
+
+def _gathered(spec: EpisodeSpec) -> Gathered | None:
+    root = Path(spec.dataset_root)
+    with contextlib.suppress(OSError, DatasetError):  # what is offered, no more, hangs on it
+        return Gathered(root, spec.repo_id, gathered(root))
+    return None
 
 
 def _decided(
@@ -323,10 +337,15 @@ def _whole(folder: Path, manifest: Manifest) -> Manifest:
         verify(folder, manifest)
         return manifest
     except DatasetError as error:
-        cut = recover_journal(folder, error.what)
+        cut = _cut(folder, manifest, error.what)
         if not cut.rows:
             raise
-        return msgspec.structs.replace(cut, spec=manifest.spec)
+        return cut
+
+
+def _cut(folder: Path, manifest: Manifest, reason: str) -> Manifest:
+    """`manifest` of a journal cut to what all its files have."""
+    return msgspec.structs.replace(recover_journal(folder, reason), spec=manifest.spec)
 
 
 def _lock(journals: Path) -> int:

@@ -32,9 +32,11 @@ class Shown:
         encoders: Choice,
         camera_warnings: tuple[str, ...],
         held_rows: int | None,
+        offer: str,
     ) -> RecordingStatus:
         """The state now. `plan` is the open session, or the closed one that is being saved;
-        `error` the newest trouble; `held_rows` what could be kept of the past, None without."""
+        `error` the newest trouble; `held_rows` what could be kept of the past, None without;
+        `offer` what could be done while nothing is recorded."""
         session, intake, fps = self._session, self._intake, self._config.recording.fps
         left_s = self._left_s(plan)
         low = left_s is not None and left_s < self._config.recording.warn_left_min * 60.0
@@ -72,6 +74,7 @@ class Shown:
             takeovers=0 if episode is None else intake.takeovers,
             said="" if episode is None else episode.label.note,
             warnings=() if plan is None else (*camera_warnings, *said),
+            offer=offer,
         )
 
     def _left_s(self, plan: Plan | None) -> float | None:
