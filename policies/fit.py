@@ -5,9 +5,11 @@ All that does not fit is said at once, with how to map what only has another nam
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from policies.border import ACTION, ENVIRONMENT, IMAGES, STATE, RobotFeatures
 from policies.checkpoint.evidence import Evidence, names_differ
+from policies.checkpoint.folder import read_folder
 from policies.embodiment import NO_VIEW
 from policies.model import Interface
 from robotd.errors import CheckpointError
@@ -88,6 +90,26 @@ def fit(
             _what_to_do(model, free, mappable),
         )
     return Fit(inputs, robot.told_things)
+
+
+def another_robots(source: str, robot: RobotFeatures) -> CheckpointError | None:
+    """Why a LeRobot checkpoint that says too little cannot be this robot's, whatever is said for it.
+
+    None where nothing shows that. Nobody is to look up rate and units for what then does not fit.
+    """
+    try:
+        folder = read_folder(Path(source))
+    except CheckpointError:
+        return None  # another container: it has its own words
+    action = folder.outputs.get(ACTION)
+    if action is None or action.shape == (len(robot.joints),):
+        return None
+    return CheckpointError(
+        f"{source} is of another robot: its action has {action.shape} values, this robot "
+        f"{len(robot.joints)} joints.",
+        "It was trained on another arm, on two, or on the poses of a gripper.",
+        "Use a checkpoint trained on this robot's datasets: robotd ckpt inspect says what one is of.",
+    )
 
 
 def _whole_key(name: str, keys: Mapping[str, object] | tuple[str, ...]) -> str:

@@ -82,7 +82,11 @@ class Turn:
         # A script that is done gives the arm back itself, a moment before it says so.
         if status.state == "holding" and _finishes(finished):
             return "keep"
-        return f"{_LOST} ({status.state}: {status.fault or status.message or 'taken over'})"
+        failed = status.policy.error if status.policy.phase == "failed" else ""
+        why = status.fault or status.message or failed or "taken over"
+        if failed and status.policy.do and why == failed:
+            why += f" {status.policy.do}"
+        return f"{_LOST} ({status.state}: {why})"
 
 
 def begin(desk: Desk) -> None:
@@ -126,8 +130,10 @@ def end(desk: Desk, word: str, *, again: bool) -> Outcome:
     if word in ("redo", "discard", "estop") or word.startswith(_LOST):
         data = desk.request(DiscardEpisode(again=again and word == "redo"))
         why = {"redo": "once more", "discard": "discarded", "estop": "software stop"}
-        said = f"{why.get(word, word)}: set aside (kept until space is needed)"
         lost = "" if word in ("redo", "discard") else why.get(word, word)
+        journal = data.get("journal") if lost else None
+        back = f"; robotd dataset recover --keep {journal} saves it" if journal else ""
+        said = f"{why.get(word, word)}: set aside (kept until space is needed{back})"
         return Outcome(said, ends=bool(lost), lost=lost, again=bool(data.get("next")))
     label = {"success": True, "fail": False}.get(word)
     data = desk.request(KeepEpisode(success=label))

@@ -255,6 +255,12 @@ class Shelf:
                 manifest = _whole(folder, manifest)
             if manifest.state == "discarded":
                 manifest = _cut(folder, manifest, reason)
+                if not manifest.rows:
+                    raise DatasetError(
+                        f"Nothing of episode {journal_id} is on the disk.",
+                        "It was set aside before its first rows were written.",
+                        "Record it again.",
+                    )
             manifest = _decided(manifest, keep=keep, reason=reason or manifest.reason, label=label)
             save_manifest(folder, manifest)
             if folder in self._pending:

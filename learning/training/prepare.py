@@ -179,7 +179,8 @@ def check_wandb(project: str) -> None:
         raise CheckpointError(
             "WandB is not installed here.",
             "It is no part of robotd's extras.",
-            "uv pip install wandb && wandb login; or leave out --wandb.",
+            "uv pip install 'wandb>=0.24,<0.28' (what LeRobot 0.6 takes), then wandb login, or "
+            "WANDB_MODE=offline; or leave out --wandb.",
         )
 
 

@@ -234,6 +234,7 @@ def test_a_policys_session_lists_its_keys_and_ends_with_what_was_wanted(
 def test_whatever_else_takes_the_arm_ends_the_episode_and_sets_it_aside(terminal: int) -> None:
     robot = Recorded()
     robot.state = "policy"
+    robot.answers[DiscardEpisode] = {"journal": "7f", "frames": 9}
     with Keys() as keys:
         desk = Desk(cast(Robot, robot), keys, "off")
 
@@ -247,7 +248,18 @@ def test_whatever_else_takes_the_arm_ends_the_episode_and_sets_it_aside(terminal
         thread.join()
         outcome = end(desk, word, again=True)
     assert outcome.ends and "fault" in outcome.lost
+    assert "robotd dataset recover --keep 7f saves it" in outcome.said
     assert robot.asked(DiscardEpisode) == [DiscardEpisode(again=False)]
+
+
+def test_a_policy_that_failed_is_why_the_arm_was_lost(terminal: int) -> None:
+    """It used to be `taken over`, and who had killed it was for the person to find out."""
+    turn = Turn(cast(Desk, None), "policy", False)
+    failed = messages.PolicyStatus(phase="failed", error="The policy process ended.", do="Look.")
+    assert turn.lost(plain_status("policy", 1), lambda: False) == ""
+    gone = msgspec.structs.replace(plain_status("holding", 2), policy=failed)
+    why = turn.lost(gone, lambda: False)
+    assert why == "the arm was lost (holding: The policy process ended. Look.)"
 
 
 def test_a_note_is_typed_in_any_language_and_its_letters_are_no_keys(terminal: int) -> None:

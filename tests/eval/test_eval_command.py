@@ -18,6 +18,7 @@ from learning.world import lockstep_config, lockstep_world
 from policies.border import ENVIRONMENT, STATE, robot_features
 from policies.checkpoint.evidence import Sidecar, write_sidecar
 from policies.fit import Fit
+from policies.loaded import load_policy
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
 from sim.tasks.spec import load_task
@@ -85,6 +86,18 @@ def _parsed(*words: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     return parser.parse_args(words)
+
+
+def test_another_robots_checkpoint_is_named_before_its_rate_and_units_are_asked_for(
+    tmp_path: Path, config: Config
+) -> None:
+    """Who looks up what a checkpoint is silent about does it for one that can then be run."""
+    folder = make_act(tmp_path / "two_arms", environment=False)
+    content = json.loads((folder / "config.json").read_text())
+    content["output_features"]["action"]["shape"] = [14]
+    (folder / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"another robot: its action has \(14,\) values"):
+        load_policy(Load(path=str(folder)), config, {})
 
 
 def test_eval_has_every_option_that_its_errors_recommend() -> None:

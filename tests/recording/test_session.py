@@ -59,6 +59,22 @@ def test_a_discarded_episode_never_reaches_the_dataset(session: Session, tmp_pat
     assert not (tmp_path / "dataset").exists()
 
 
+def test_what_was_set_aside_can_be_kept_after_all_while_its_files_are_there(
+    session: Session, tmp_path: Path
+) -> None:
+    """A policy that dies ends its episode, and nobody was asked about it."""
+    spec = make_spec(tmp_path / "dataset")
+    journal_id = record(session, spec, rows=40)
+    session.interrupt("its arm was lost")
+    session.decide(journal_id, keep=False)
+    assert not session.offered()  # nobody is asked about what was thrown away
+    session.decide(journal_id, keep=True)
+    assert [each.error for each in session.publish_pending()] == [None]
+    assert catalog.read_info(tmp_path / "dataset").lengths == (40,)
+    with pytest.raises(StateError, match="no interrupted episode"):
+        session.decide(journal_id, keep=False)
+
+
 def test_undo_takes_back_the_last_keep_published_or_not(session: Session, tmp_path: Path) -> None:
     root = tmp_path / "dataset"
     spec = make_spec(root)
