@@ -72,16 +72,16 @@ def _serve(config: Config, runtime: Path, ending: list[int]) -> None:
     )
     sys.stdout.write("READY\n")
     sys.stdout.flush()
-    service.encoders = choose(
+    service.specs.encoders = choose(
         config.recording.encoder,
         [(camera.width, camera.height) for camera in config.cameras.values()],
         config.recording.fps,
         config.recording.video_crf,
     )
     try:
-        warm_up(machine_stamp(), service.encoders.encoder)
+        warm_up(machine_stamp(), service.specs.encoders.encoder)
     except EncoderError as error:  # it encoded when it was tried, and does not in a file
-        service.encoders = service.encoders.without(service.encoders.encoder.name, error.what)
+        service.specs.encoder_failed(error)
         logging.getLogger(__name__).warning("%s", error)
     memory.keep_what_is_there()
     shown: RecordingStatus | None = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from robotd.errors import RobotdError
 from robotd.messages import RecordingStatus
 
 RECORDER_SOCKET = "recorder.sock"
@@ -153,3 +154,14 @@ FromRecorder = Done | Refused | Now
 encode = msgspec.json.encode
 decode_to_recorder = msgspec.json.Decoder(ToRecorder).decode
 decode_from_recorder = msgspec.json.Decoder(FromRecorder).decode
+
+
+def refused(command_id: int, error: RobotdError) -> Refused:
+    """The answer to a command that was not carried out."""
+    return Refused(
+        id=command_id,
+        kind=type(error).__name__,
+        what=error.what,
+        likely=error.likely,
+        do=error.do,
+    )

@@ -6,16 +6,12 @@ rings of ticks (a minute) and pictures (two seconds) carry it over a moment with
 
 import logging
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from config.schema import Config
-from daemon.recorder import cameras, channel
-from daemon.recorder.catalog import dataset_root
-from daemon.recorder.encoders import Choice
+from daemon.recorder import channel
+from daemon.recorder.afterwards import Afterwards, Answer
 from daemon.recorder.ending import Ending
 from daemon.recorder.gathered import Offer
 from daemon.recorder.intake import Intake
@@ -24,26 +20,23 @@ from daemon.recorder.left import entries
 from daemon.recorder.pacing import Pace
 from daemon.recorder.past import Past
 from daemon.recorder.plan import Plan
-from daemon.recorder.remarks import put_label, put_mark
-from daemon.recorder.rows import Body
+from daemon.recorder.remarks import put_mark
 from daemon.recorder.running import Running
 from daemon.recorder.saving import Saving, three_parts
-from daemon.recorder.schema import EpisodeSpec, Manifest, check_task, check_units_word
+from daemon.recorder.schema import Manifest, check_task
 from daemon.recorder.session import Session
 from daemon.recorder.shelf import Published
 from daemon.recorder.shown import Shown
+from daemon.recorder.specs import Specs
 from robotd.clock import Clock
 from robotd.errors import EncoderError, RobotdError, StateError
 from robotd.messages import RecordingStatus
-from robotd.paths import lerobot_home
 
 log = logging.getLogger(__name__)
 
 _AFTER_ENDING = (channel.Undo, channel.SetLabel, channel.Close, channel.Decide, channel.Open)
 """Commands about kept episodes: they wait for those that are still being closed."""
 _RESTARTED = "control was started again while it recorded"
-
-type Answer = Callable[[channel.FromRecorder], None]
 
 
 class RecorderService:
@@ -58,11 +51,9 @@ class RecorderService:
         answer: Answer,
     ) -> None:
         self._config = config
-        self._body = Body.of(config)
+        self.specs = Specs(config, runtime)
         self._answer = answer
-        self._runtime = runtime
-        self._warnings: tuple[str, ...] = ()  # of cameras that changed since the last episode
-        self._intake = Intake(config, self._body, runtime, clock)
+        self._intake = Intake(config, self.specs.body, runtime, clock)
         self._clock = clock
         self._plan: Plan | None = None
         self._policy_sha256 = ""  # of the loaded policy, for episodes that begin by themselves
@@ -70,13 +61,13 @@ class RecorderService:
         self._trouble: RobotdError | None = None  # with the rows of the newest episode
         self._offer = Offer()
         self._session = session
-        self.encoders = Choice()
         self._ending = Ending(session)
         self._later: deque[channel.ToRecorder] = deque()
         self._past = Past(session, self._intake, 0.0)
         self._running = Running(session, self._intake, config.recording.fps, self._note, self._line)
         self._shown = Shown(config, session, self._intake, clock)
         self._saving = Saving(self._session, self._saved)
+        self._afterwards = Afterwards(session, self._saving, answer)
         self._saving.recover()
 
     # --- commands ---------------------------------------------------------------------------------
@@ -89,7 +80,7 @@ class RecorderService:
         try:
             data = self._do(command)
         except RobotdError as error:
-            self._answer(_refused(command.id, error))
+            self._answer(channel.refused(command.id, error))
             return
         if data is not None:
             self._answer(channel.Done(id=command.id, data=data))
@@ -113,17 +104,17 @@ class RecorderService:
             case channel.Mark(name=name):
                 return put_mark(self._session, self._intake, name)
             case channel.SetLabel():
-                self._label(command)
+                self._afterwards.label(self._session_plan(), command)
             case channel.KeepLast():
                 self._keep_last(command)
             case channel.SetPolicy(sha256=sha256):
                 self._policy_sha256 = sha256
             case channel.Undo():
-                self._undo(command.id)
+                self._afterwards.undo(self._session_plan(), command.id)
             case channel.ListInterrupted():
                 return {"interrupted": entries(self._session, self._saving.unsaved)}
             case channel.Decide():
-                self._decide(command)
+                self._afterwards.decide(command, lambda: self._plan)
         return None
 
     def _open(self, command: channel.Open) -> dict[str, Any]:
@@ -133,18 +124,9 @@ class RecorderService:
                 "Another client began it, and it was neither kept nor discarded.",
                 "End it where it was begun, or in robotd tui: → keeps it, ← discards it.",
             )
-        check_units_word(command.units)
-        root = dataset_root(lerobot_home(), command.dataset)
-        spec = self._body.episode_spec(
-            str(root),
-            command.dataset,
-            command.task,
-            "",
-            units_confirmed=bool(command.units),
-            seen=cameras.found(self._config, self._runtime),
-        )
+        spec = self.specs.wished(command.dataset, command.task, command.units)
         self._session.check(spec)
-        self._check_cameras(spec)
+        self.specs.check_cameras(spec)
         # A session that was left open ends here; what it kept is published in its turn.
         pace = Pace(command.reset_s, command.auto)
         self._plan = Plan(spec, command.episodes, command.episode_limit_s, pace)
@@ -152,7 +134,8 @@ class RecorderService:
         self._past = Past(self._session, self._intake, command.keep_last_s)
         self._trouble = None
         waiting = entries(self._session, self._saving.unsaved)
-        return {"dataset": command.dataset, "root": str(root), "interrupted": len(waiting)}
+        root = spec.dataset_root
+        return {"dataset": command.dataset, "root": root, "interrupted": len(waiting)}
 
     def _start(self, policy_sha256: str) -> dict[str, Any]:
         plan = self._session_plan()
@@ -163,8 +146,8 @@ class RecorderService:
                 "Keep (→) or discard (←) it first.",
             )
         self._intake.check()
-        spec = self._spec(plan, policy_sha256)
-        self._check_cameras(spec)
+        spec = self.specs.begun(plan, policy_sha256)
+        self.specs.check_cameras(spec)
         self._ending.check()
         manifest = self._session.start(spec, plan.limit_s)
         self._past.episode_begins()
@@ -172,28 +155,6 @@ class RecorderService:
         plan.pace.started()
         self._trouble = None
         return {"journal": manifest.journal_id}
-
-    def _spec(self, plan: Plan, policy_sha256: str) -> EpisodeSpec:
-        """What an episode begun now records."""
-        spec = self._body.episode_spec(
-            plan.spec.dataset_root,
-            plan.spec.repo_id,
-            plan.task,
-            policy_sha256,
-            units_confirmed=plan.spec.units_confirmed,
-            seen=cameras.found(self._config, self._runtime),
-        )
-        return msgspec.structs.replace(
-            spec, encoder=self.encoders.encoder.name, encoder_note=self.encoders.note
-        )
-
-    def _check_cameras(self, spec: EpisodeSpec) -> None:
-        rule = self._config.recording.camera_change
-        warnings = cameras.check_cameras(Path(spec.dataset_root), spec.cameras, rule)
-        for warning in warnings:
-            if warning not in self._warnings:
-                log.warning("%s", warning)
-        self._warnings = warnings
 
     def _keep(self, command_id: int, success: bool | None) -> None:
         plan = self._session_plan()
@@ -212,7 +173,7 @@ class RecorderService:
                 plan.take_back(before.journal_id)
                 self._line(before.journal_id, rows, "interrupted", error.what)
             self._note(error)
-            self._answer(_refused(command_id, error))
+            self._answer(channel.refused(command_id, error))
 
         self._ending.keep(label, ended, failed)
         if before is None or label is None:
@@ -238,7 +199,7 @@ class RecorderService:
 
         def failed(error: RobotdError) -> None:
             self._note(error)
-            self._answer(_refused(command.id, error))
+            self._answer(channel.refused(command.id, error))
 
         self._past.keep(command.seconds, command.success, plan.task, kept, failed)
 
@@ -265,62 +226,6 @@ class RecorderService:
             self._session_plan().pace.wait_for_a_key()
             self._note(error)
             return ""
-
-    def _label(self, command: channel.SetLabel) -> None:
-        put_label(
-            self._session,
-            self._saving,
-            self._session_plan(),
-            command.success,
-            command.note,
-            lambda data: self._answer(channel.Done(id=command.id, data=data)),
-            lambda error: self._answer(_refused(command.id, error)),
-        )
-
-    def _undo(self, command_id: int) -> None:
-        plan = self._session_plan()
-        if self._session.recording is not None:
-            raise StateError(
-                "An episode is being recorded.",
-                "Undo takes out the last kept one, and it is not clear which is meant.",
-                "Keep (→) or discard (←) the running episode first.",
-            )
-        if not plan.kept:
-            raise StateError(
-                "There is nothing to undo.",
-                "No episode was kept in this session.",
-                "An episode of an earlier session is taken out with robotd dataset undo.",
-            )
-        journal_id = plan.kept[-1]
-
-        plan.pace.wait_for_a_key()  # what was undone shows that something is not as it should be
-
-        def undone() -> None:
-            plan.take_back(journal_id)
-            self._answer(channel.Done(id=command_id, data={"journal": journal_id}))
-
-        self._saving.undo(
-            Path(plan.spec.dataset_root),
-            journal_id,
-            undone,
-            lambda error: self._answer(_refused(command_id, error)),
-        )
-
-    def _decide(self, command: channel.Decide) -> None:
-        into = (dataset_root(lerobot_home(), command.into), command.into) if command.into else None
-
-        def answered(data: dict[str, Any]) -> None:
-            if self._plan is not None and not command.keep and command.journal in self._plan.kept:
-                self._plan.take_back(command.journal)
-            self._answer(channel.Done(id=command.id, data=data))
-
-        self._saving.decide(
-            command.journal,
-            command.keep,
-            into,
-            answered,
-            lambda error: self._answer(_refused(command.id, error)),
-        )
 
     def _close(self, command_id: int) -> None:
         plan = self._session_plan()
@@ -381,7 +286,9 @@ class RecorderService:
     def _follow_past(self) -> None:
         plan = self._plan
         if plan is not None:
-            error = self._past.follow(lambda: self._spec(plan, self._policy_sha256), plan.task)
+            error = self._past.follow(
+                lambda: self.specs.begun(plan, self._policy_sha256), plan.task
+            )
             if error is not None:
                 self._note(error)
 
@@ -404,7 +311,7 @@ class RecorderService:
 
     def _note(self, error: RobotdError) -> None:
         if isinstance(error, EncoderError):
-            self.encoders = self.encoders.without(self.encoders.encoder.name, error.what)
+            self.specs.encoder_failed(error)
         if self._trouble is None or error.what != self._trouble.what:
             log.error("%s", error)
         self._trouble = error
@@ -433,9 +340,7 @@ class RecorderService:
         plan = self._plan or (self._closings[-1][1] if self._closings else None)
         error = self._trouble or next(iter(self._saving.unsaved.values()), None)
         offer = "" if self._session.recording is not None else self._offer.sentence()
-        return self._shown.status(
-            self._phase(), plan, error, self.encoders, self._warnings, self._past.rows, offer
-        )
+        return self._shown.status(self._phase(), plan, error, self.specs, self._past.rows, offer)
 
     @property
     def idle(self) -> bool:
@@ -463,13 +368,3 @@ class RecorderService:
         self._saving.close()
         self._answer_closings()
         self._session.close()
-
-
-def _refused(command_id: int, error: RobotdError) -> channel.Refused:
-    return channel.Refused(
-        id=command_id,
-        kind=type(error).__name__,
-        what=error.what,
-        likely=error.likely,
-        do=error.do,
-    )

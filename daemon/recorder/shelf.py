@@ -275,8 +275,10 @@ class Shelf:
             for manifest in self.kept()
             if not dataset.holds(Path(manifest.spec.dataset_root), manifest.journal_id)
         ]
-        discarded = [each for each in self._manifests() if each.state == "discarded" and each.rows]
-        for manifest in (*self.offered(), *waiting, *(discarded if aside else ())):
+        discarded = [
+            each for each in self._manifests() if aside and each.state == "discarded" and each.rows
+        ]
+        for manifest in (*self.offered(), *waiting, *discarded):
             if manifest.journal_id == journal_id:
                 return manifest
         raise StateError(

@@ -5,10 +5,10 @@ from pathlib import Path
 from config.schema import Config
 from daemon.recorder.cautions import cautions
 from daemon.recorder.disk import guessed_bytes_per_s
-from daemon.recorder.encoders import Choice
 from daemon.recorder.intake import Intake
 from daemon.recorder.plan import Plan
 from daemon.recorder.session import Session
+from daemon.recorder.specs import Specs
 from robotd.clock import Clock
 from robotd.errors import RobotdError
 from robotd.messages import RecordingStatus
@@ -29,8 +29,7 @@ class Shown:
         phase: str,
         plan: Plan | None,
         error: RobotdError | None,
-        encoders: Choice,
-        camera_warnings: tuple[str, ...],
+        specs: Specs,
         held_rows: int | None,
         offer: str,
     ) -> RecordingStatus:
@@ -41,6 +40,7 @@ class Shown:
         left_s = self._left_s(plan)
         low = left_s is not None and left_s < self._config.recording.warn_left_min * 60.0
         behind_s, lagged = session.behind_s, session.lagged
+        encoders = specs.encoders
         said = cautions(self._config.recording, encoders, low, behind_s, lagged)
         episode, pace = session.recording, None if plan is None else plan.pace
         return RecordingStatus(
@@ -73,7 +73,7 @@ class Shown:
             marks=0 if episode is None else len(episode.marks),
             takeovers=0 if episode is None else intake.takeovers,
             said="" if episode is None else episode.label.note,
-            warnings=() if plan is None else (*camera_warnings, *said),
+            warnings=() if plan is None else (*specs.warnings, *said),
             offer=offer,
         )
 
