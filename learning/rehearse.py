@@ -27,6 +27,7 @@ from daemon.rehearsals import (
     evidence,
     outcome,
 )
+from learning.asked import asked_load
 from learning.rehearsal_report import keep, now, of_shadow, plain, show
 from policies.border import IMAGES, robot_features
 from policies.checkpoint.digests import FileDigests
@@ -35,7 +36,6 @@ from policies.recording import RecordedActions, read_recorded_actions
 from robotd.client import Robot, choose_instance, running_instances
 from robotd.errors import StateError
 from robotd.messages import ShadowStatus
-from robotd.policy_channel import Load
 from sim.tasks.spec import load_task, task_names
 
 _DEFAULT_EPISODES = 3
@@ -128,20 +128,7 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
 
     _yield_to_arms()
     robot = rehearsed_robot(own)
-    request = Load(
-        path=args.policy,
-        task=_instruction(args.task),
-        n_action_steps=args.n_action_steps,
-        fps=args.fps,
-        units=args.units,
-        mode=args.mode,
-        ensemble=args.ensemble,
-        rename=renames(args.rename),
-        embodiment=args.embodiment,
-        time_scale=args.time_scale,
-        gripper_bias=args.gripper_bias,
-        gripper_clip=args.gripper_clip,
-    )
+    request = asked_load(args, args.policy, _instruction(args.task))
     print("Loading the policy …", flush=True)
     policy = load_here(request, robot.config, robot.by_id)
     told = policy.fit.told

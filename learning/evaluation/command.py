@@ -147,6 +147,7 @@ def _loads(args: argparse.Namespace, instruction: str) -> list[Variant]:
         embodiment=args.embodiment,
         time_scale=args.time_scale,
         tokenizer=absolute(args.tokenizer) if args.tokenizer else "",
+        backend=args.backend,
     )
     given = {field: getattr(args, field) for field in _WAYS}
     ways = {field: each if isinstance(each, list) else [each] for field, each in given.items()}

@@ -116,7 +116,7 @@ def grid_chart(one: Mapping[str, Any]) -> str:
         middle = x + _CELL_PX / 2 - 2
         words = f"{cell['successes']}/{cell['episodes']}"
         parts.append(_text(middle, y + 30, words, 14, anchor="middle", weight="bold"))
-        at = f"{100 * cell['at'][0]:.0f}, {100 * cell['at'][1]:.0f} cm"
+        at = ", ".join(f"{round(100 * metres) or 0}" for metres in cell["at"]) + " cm"
         parts.append(_text(middle, y + 48, at, 9, anchor="middle"))
     parts.append(
         _text(16, 44 + columns * _CELL_PX + 18, "x up, y to the left, from the arm's base", 11)
@@ -127,8 +127,10 @@ def grid_chart(one: Mapping[str, Any]) -> str:
 
 def _mixed(share: float) -> str:
     """From pale red over white to green."""
-    low, high = (240, 190, 186), (150, 214, 170)
-    mixed = [round(a + (b - a) * share) for a, b in zip(low, high, strict=True)]
+    pale_red, white, green = (240, 190, 186), (250, 250, 246), (150, 214, 170)
+    low, high = (pale_red, white) if share < 0.5 else (white, green)
+    part = 2 * share if share < 0.5 else 2 * share - 1
+    mixed = [round(a + (b - a) * part) for a, b in zip(low, high, strict=True)]
     return "#" + "".join(f"{value:02x}" for value in mixed)
 
 

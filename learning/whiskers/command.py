@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import Config
-from daemon.cli.checkpoint import add_policy_options, renames
+from daemon.cli.checkpoint import add_policy_options
+from learning.asked import asked_load
 from learning.demo import SHIPPED_POLICY
 from learning.episode import run_episode
 from learning.evaluate import TwinJudge, pictures_for
@@ -27,7 +28,6 @@ from learning.world import evaluation_plant, lockstep_calibrations, lockstep_con
 from policies.loaded import LoadedPolicy, load_policy
 from robotd.errors import StateError
 from robotd.paths import absolute
-from robotd.policy_channel import Load
 from sim.model.scene import SceneKind
 from sim.tasks.spec import kind_of, load_task
 from sim.twin.apply import placements
@@ -131,20 +131,7 @@ def _show(args: argparse.Namespace, config: Config, kind: SceneKind | None) -> S
 
 def _loaded(args: argparse.Namespace, config: Config, task: str) -> LoadedPolicy:
     path = str(SHIPPED_POLICY) if args.policy == DEMO else absolute(args.policy)
-    request = Load(
-        path=path,
-        task=task,
-        n_action_steps=args.n_action_steps,
-        fps=args.fps,
-        units=args.units,
-        mode=args.mode,
-        ensemble=args.ensemble,
-        rename=renames(args.rename),
-        embodiment=args.embodiment,
-        time_scale=args.time_scale,
-        gripper_bias=args.gripper_bias,
-        gripper_clip=args.gripper_clip,
-    )
+    request = asked_load(args, path, task)
     return load_policy(request, config, lockstep_calibrations(config))
 
 

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from config.schema import Camera, Config
+from daemon.cli.checkpoint import add_policy_options
 from daemon.cli.main import main
+from learning.asked import asked_load
 from learning.evaluate import evaluate_policy
 from learning.evaluation import command, plant
 from learning.evaluation.plant import PlantWork, play
@@ -107,6 +109,24 @@ def test_eval_has_every_option_that_its_errors_recommend() -> None:
     )
     assert (args.fps, args.units, args.rename) == (30, "degrees", ["a=b"])
     assert (args.ensemble, args.n_action_steps) == (["newest:0.02"], [5])
+
+
+def test_no_option_of_a_policy_is_lost_on_its_way_into_the_plant(tmp_path: Path) -> None:
+    """--tokenizer and --backend were, in whiskers and rehearsals: the remedy of an error did nothing."""
+    said = ["--policy", str(tmp_path), "--fps", "30", "--units", "degrees", "--mode", "ensemble"]
+    said += ["--ensemble", "newest", "--n-action-steps", "5", "--rename", "a=b", "--backend", "jax"]
+    said += ["--embodiment", "so101", "--tokenizer", "/words", "--time-scale", "0.5"]
+    said += ["--gripper-bias", "-5", "--gripper-clip", "5:80"]
+    alone = argparse.ArgumentParser()
+    add_policy_options(alone, required=True)
+    wanted = asked_load(alone.parse_args(said), str(tmp_path), "put it there")
+    silent = Load(path="")
+    same = [
+        name for name in Load.__struct_fields__ if getattr(wanted, name) == getattr(silent, name)
+    ]
+    assert same == ["id"]
+    (variant,) = command._loads(_parsed(*said), "put it there")
+    assert variant.load == wanted
 
 
 def test_a_sweep_over_ways_is_every_checkpoint_in_every_way(tmp_path: Path) -> None:
