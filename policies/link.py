@@ -5,6 +5,7 @@ another file lies under its name. Proposals and the policy slot are written on, 
 because policy and replay write them in turns while others have them open.
 """
 
+import bisect
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,20 @@ class RuntimeLink:
             if tick is not None and tick["index"] % self._stride == 0:
                 return tick
         return None
+
+    def tick_at(self, at_ns: int) -> dict[str, Any] | None:
+        """The newest tick that is kept with a deadline at or before `at_ns`."""
+        ring = self._ticks.get()
+        if ring is None:
+            return None
+        oldest = max(0, ring.count - TICKS_KEPT)
+
+        def deadline_ns(index: int) -> int:
+            tick = ring.read(index)
+            return 0 if tick is None else int(tick["deadline_ns"])  # overwritten: long ago
+
+        later = bisect.bisect_right(range(oldest, ring.count), at_ns, key=deadline_ns)
+        return ring.read(oldest + later - 1) if later else None
 
     def first_followed(self, plan_id: int) -> dict[str, Any] | None:
         """The first tick in which control followed that plan, of those that are kept; None while

@@ -15,7 +15,7 @@ from policies.border import IMAGES, Border, RobotFeatures, robot_features
 from policies.embodied import EmbodiedModel, for_robot
 from policies.executor import Executor, ExecutorSettings
 from policies.failing import loading_failed
-from policies.fit import Fit, fit
+from policies.fit import Fit, another_robots, fit
 from policies.model import Model, ModelOptions, Timings, load_model
 from policies.modes import choose
 from policies.observation import Observation
@@ -108,8 +108,14 @@ class LoadedPolicy:
         self, observation: Observation, leftover: Leftover | None = None
     ) -> npt.NDArray[np.float64]:
         """One chunk [T, joints] in radians, going on from `leftover` where the model can."""
-        values = observation.values
-        return _predict(self.model, self.fit, self.border, values, self.task, leftover, self.played)
+        values = {key: observation.values[source] for key, source in self.fit.inputs.items()}
+        if observation.past:
+            moments = (*observation.past, observation.values)
+            values = {
+                key: np.stack([each[source] for each in moments])
+                for key, source in self.fit.inputs.items()
+            }
+        return _predict(self.model, self.border, values, self.task, leftover, self.played)
 
     def close(self) -> None:
         """Hang up on a server; the memory of a checkpoint is given back by itself."""
@@ -141,23 +147,27 @@ def load_policy(
     """
     robot = robot_features(config)
     asked = played(request, robot.joints)
-    model = load_model(
-        request.path,
-        ModelOptions(
-            fps=request.fps,
-            units=request.units,
-            device=config.policy.device,
-            threads=threads,
-            embodiment=request.embodiment or config.policy.embodiment,
-            tokenizer=request.tokenizer or config.policy.tokenizer,
-            dtype=config.policy.dtype,
-            num_steps=config.policy.num_steps,
-            compile=config.policy.compile,
-            backend=request.backend or config.policy.backend,
-            seed=config.policy.seed,
-            told=told,
-        ),
+    options = ModelOptions(
+        fps=request.fps,
+        units=request.units,
+        device=config.policy.device,
+        threads=threads,
+        embodiment=request.embodiment or config.policy.embodiment,
+        tokenizer=request.tokenizer or config.policy.tokenizer,
+        dtype=config.policy.dtype,
+        num_steps=config.policy.num_steps,
+        compile=config.policy.compile,
+        backend=request.backend or config.policy.backend,
+        seed=config.policy.seed,
+        told=told,
     )
+    try:
+        model = load_model(request.path, options)
+    except CheckpointError as error:
+        other = another_robots(request.path, robot)
+        if other is None:
+            raise
+        raise other from error
     stage = None
     if poses is not None:
         stage = lambda units: pose_stage(poses, Border(config, calibrations, units))  # noqa: E731
@@ -198,15 +208,13 @@ def load_policy(
 
 def _predict(
     model: Model,
-    fitted: Fit,
     border: Border,
     values: Mapping[str, npt.NDArray[Any]],
     task: str,
     leftover: Leftover | None = None,
     asked: Played = AS_TRAINED,
 ) -> npt.NDArray[np.float64]:
-    named = {key: values[source] for key, source in fitted.inputs.items()}
-    actions = model.predict(named, task, leftover=leftover)
+    actions = model.predict(values, task, leftover=leftover)
     fits = actions.ndim == 2 and actions.shape[1] == border.joints
     if not fits or not np.isfinite(actions).all():
         return actions  # no unit can be given to it; the executor refuses it by name
@@ -222,13 +230,13 @@ def _warm_up(model: Model, fitted: Fit, border: Border, robot: RobotFeatures, ta
     for key, source in fitted.inputs.items():
         shape = robot.shape(source)
         if source.startswith(IMAGES):
-            values[source] = np.full((shape[1], shape[2], 3), 127, np.uint8)
+            values[key] = np.full((shape[1], shape[2], 3), 127, np.uint8)
         else:
             mean = model.means.get(key, np.zeros(shape))
-            values[source] = np.asarray(mean, np.float32).reshape(shape)
-    actions = _predict(model, fitted, border, values, task)
+            values[key] = np.asarray(mean, np.float32).reshape(shape)
+    actions = _predict(model, border, values, task)
     began_ns = time.monotonic_ns()
-    _predict(model, fitted, border, values, task)
+    _predict(model, border, values, task)
     inference_ns = time.monotonic_ns() - began_ns
     wanted = (model.chunk, len(robot.joints))
     if actions.shape != wanted or not np.isfinite(actions).all():

@@ -4,14 +4,17 @@ The lock-step world owns the clock and the tick; it calls `PolicyRunner.step` af
 what comes back in the twin and passes the verdict in with the next call.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from config.schema import Config
 from policies.executor import Executor, Proposal
+from policies.history import History
 from policies.loaded import LoadedPolicy, frame_stale_ns, row_stride
-from policies.observation import Observation, build_observation
+from policies.observation import NotObservedError, Observation, build_observation
 from policies.runner import Answer, Runner
 from robotd.clock import NS_PER_S, Clock
 from robotd.frames import Frame
@@ -50,6 +53,12 @@ class PolicyRunner:
         delay_ns = latency_ns + 2 * NS_PER_S // config.control.tick_hz
         settings = replace(policy.settings, first_delay_ns=delay_ns)
         self.runner = Runner(policy, Executor(settings), clock, State.POLICY, latency_ns=latency_ns)
+        self._tick_ns = NS_PER_S // config.control.tick_hz
+        count = policy.model.interface.steps_seen
+        self._history = History(count, policy.step_ns, self._observed_at)
+        back = [round(k * policy.step_ns / self._tick_ns) for k in range(count)]
+        self._kept_at = {-ticks % self._stride for ticks in back if count > 1}
+        self._kept: deque[Observation] = deque(maxlen=back[-1] + 1)
 
     def step(self, tick: Mapping[str, Any], answer: Answer | None = None) -> Proposal | None:
         """One tick (layout `tick`). Returns what the twin is to judge, or None.
@@ -57,13 +66,26 @@ class PolicyRunner:
         `answer` is the twin's verdict on the last proposal, given once.
         """
         row = tick if tick["index"] % self._stride == 0 else None
+        if tick["index"] % self._stride in self._kept_at and tick["state"] == State.POLICY:
+            # Pictures here are drawn of the present alone: what a row will look back to is kept.
+            with suppress(NotObservedError):
+                self._kept.append(self._seen(tick))
         return self.runner.step(tick, row, self._observe, answer)
 
     def _observe(self, row: Mapping[str, Any]) -> Observation:
-        deadline_ns = int(row["deadline_ns"])
+        return self._history.of(self._seen(row))
+
+    def _observed_at(self, at_ns: int) -> Observation:
+        for kept in reversed(self._kept):
+            if abs(kept.deadline_ns - at_ns) <= self._tick_ns:
+                return kept
+        raise NotObservedError("what was seen a moment ago is not known")
+
+    def _seen(self, tick: Mapping[str, Any]) -> Observation:
+        deadline_ns = int(tick["deadline_ns"])
         policy = self._policy
         return build_observation(
-            row,
+            tick,
             policy.border,
             {name: self._frame_at(name, deadline_ns) for name in policy.fit.cameras},
             self._environment_now() if policy.fit.environment else None,

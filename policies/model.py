@@ -47,12 +47,14 @@ class Interface:
     """A model's own inputs and outputs by key, and its name (folder or URL) for people.
 
     `views_may_miss`: it does without a picture that is not given, and resizes those that are.
+    `steps_seen`: how many observations in a row it was trained to see, at its own rate.
     """
 
     name: str
     inputs: Mapping[str, Feature]
     outputs: Mapping[str, Feature]
     views_may_miss: bool = False
+    steps_seen: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +141,11 @@ class Model(Protocol):
     ) -> npt.NDArray[np.float64]:
         """One chunk [T, A] in the model's units, un-normalised; returns when it is computed.
 
-        `values` has the model's own keys: float32 vectors, uint8 pictures [H, W, 3]. `noise`
-        [T, A_model] is what a flow policy starts from (drawn by itself if None), `leftover` what is
-        still to be played of the chunk before (real-time chunking); a model that has neither
-        ignores them.
+        `values` has the model's own keys: float32 vectors, uint8 pictures [H, W, 3]; for a model
+        with `steps_seen` n, n of each along a first axis, oldest first, or one, which is then
+        taken for all of them. `noise` [T, A_model] is what a flow policy starts from (drawn by
+        itself if None), `leftover` what is still to be played of the chunk before (real-time
+        chunking); a model that has neither ignores them.
         """
         ...
 

@@ -27,12 +27,17 @@ class NotYetObservedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What was seen at `deadline_ns`. `oldest_ns` is when the oldest input was captured."""
+    """What was seen at `deadline_ns`. `oldest_ns` is when the oldest input was captured.
+
+    `past` has the values of the moments before, oldest first, for a policy that looks back
+    (`policies.history`).
+    """
 
     deadline_ns: int
     handover_version: int
     oldest_ns: int
     values: Mapping[str, npt.NDArray[Any]]
+    past: tuple[Mapping[str, npt.NDArray[Any]], ...] = ()
 
 
 def build_observation(

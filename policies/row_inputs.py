@@ -7,6 +7,7 @@ it waits too, as long as the recorder at most, and no longer than until no furth
 before the row is to be expected.
 """
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -16,6 +17,8 @@ from robotd.frames import PICTURE_WAIT_NS, Frame
 
 _EARLY = 0.25
 """How much of its period a camera's next picture may come early: stamps jitter by some ms."""
+
+_WORLDS_KEPT = 1024  # seconds of them: more than any policy looks back
 
 type World = Mapping[str, Any]
 """A record of layout `environment_state`."""
@@ -53,17 +56,25 @@ class RowInputs:
     """The pictures and the world of one row after another.
 
     `periods_ns` has the time between two pictures for each camera the policy looks through;
-    `told`: whether it is told the environment state.
+    `told`: whether it is told the environment state; `looks_back`: whether `past` will be asked.
     """
 
     def __init__(
-        self, published: Published, periods_ns: Mapping[str, int], clock: Clock, *, told: bool
+        self,
+        published: Published,
+        periods_ns: Mapping[str, int],
+        clock: Clock,
+        *,
+        told: bool,
+        looks_back: bool = False,
     ) -> None:
         self._published = published
         self._periods_ns = periods_ns
         self._clock = clock
         self._told = told
+        self._looks_back = looks_back
         self._world: tuple[int, World | None] = (-1, None)
+        self._worlds: deque[World] = deque(maxlen=_WORLDS_KEPT)
 
     def of(self, deadline_ns: int) -> tuple[dict[str, Frame | None], World | None]:
         """The frame of each camera and the environment state that belong to the row.
@@ -80,3 +91,23 @@ class RowInputs:
             raise NotYetObservedError
         frames = {name: self._published.frame(name, deadline_ns) for name in self._periods_ns}
         return frames, self._world[1] if self._told else None
+
+    def watch(self) -> None:
+        """Note the world as it is now: only the newest is published, and `past` tells of these."""
+        world = self._published.environment() if self._told and self._looks_back else None
+        newest_ns = self._worlds[-1]["stamp_ns"] if self._worlds else -1
+        if world is not None and world["stamp_ns"] != newest_ns:
+            self._worlds.append(world)
+
+    def past(self, at_ns: int) -> tuple[dict[str, Frame | None], World | None]:
+        """The frames and the world of a moment that has passed.
+
+        Of frames the newest captured at or before it. Of worlds the nearest that `watch` noted, as
+        if it were of that moment: while a chunk is inferred nobody looks, and only a simulation
+        tells any.
+        """
+        frames = {name: self._published.frame(name, at_ns) for name in self._periods_ns}
+        if not self._worlds:
+            return frames, None
+        world = min(self._worlds, key=lambda world: abs(int(world["stamp_ns"]) - at_ns))
+        return frames, {**world, "stamp_ns": at_ns}

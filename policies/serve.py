@@ -17,15 +17,17 @@ from policies.border import load_calibrations
 from policies.camera_contract import compare
 from policies.checkpoint.digests import FileDigests
 from policies.failing import give_back_memory
+from policies.history import History
 from policies.link import RuntimeLink
 from policies.loaded import LoadedPolicy, frame_stale_ns, load_policy, row_stride
-from policies.observation import Observation, build_observation
+from policies.observation import NotObservedError, Observation, build_observation
 from policies.process import PlanProcess, read_config
 from policies.row_inputs import RowInputs
 from policies.runner import Runner
 from policies.shadow import Shadow
 from robotd.clock import NS_PER_MS, NS_PER_S, MonotonicClock
 from robotd.errors import RobotdError, StateError
+from robotd.frames import Frame
 from robotd.policy_channel import (
     POLICY_SOCKET,
     Load,
@@ -66,6 +68,7 @@ class PolicyServer:
         self._busy = False
         self._load_id = 0
         self._inputs: RowInputs | None = None
+        self._history: History | None = None
 
     def pass_once(self) -> bool:
         """Take one message, make one step. False: the supervisor asked to end."""
@@ -130,8 +133,16 @@ class PolicyServer:
         )
         fit, cameras = policy.fit, self._config.cameras
         periods_ns = {name: round(NS_PER_S / cameras[name].fps) for name in fit.cameras}
-        self._inputs = RowInputs(self._link, periods_ns, self._clock, told=fit.environment)
         model, evidence = policy.model, policy.model.evidence
+        seen_steps = model.interface.steps_seen
+        self._inputs = RowInputs(
+            self._link,
+            periods_ns,
+            self._clock,
+            told=fit.environment,
+            looks_back=seen_steps > 1,
+        )
+        self._history = History(seen_steps, policy.step_ns, self._observed_at)
         self._link.report(self._clock.now_ns(), None, 0, ready=True, finished=False)
         seen = compare(policy, self._config, self._link.drawn_camera)
         self._process.send(
@@ -180,6 +191,8 @@ class PolicyServer:
         runner = self._runner
         if tick is None or runner is None:
             return
+        if self._inputs is not None:
+            self._inputs.watch()
         shadow = self._shadow
         if shadow is not None and tick["state"] == State.DISARMED:
             self._busy = True
@@ -210,16 +223,27 @@ class PolicyServer:
             self._process.send(news)
 
     def _observe(self, row: Mapping[str, Any]) -> Observation:
-        assert self._policy is not None and self._inputs is not None
-        frames, world = self._inputs.of(int(row["deadline_ns"]))
-        return build_observation(
-            row,
-            self._policy.border,
-            frames,
-            world,
-            frame_stale_ns(self._config),
-            told=self._policy.fit.environment,
-        )
+        assert self._inputs is not None and self._history is not None
+        seen = self._observation(row, *self._inputs.of(int(row["deadline_ns"])))
+        return self._history.of(seen)
+
+    def _observed_at(self, at_ns: int) -> Observation:
+        """What was seen then, of the nearest tick that is kept. Raises NotObservedError."""
+        assert self._inputs is not None
+        tick = self._link.tick_at(at_ns + NS_PER_S // self._config.control.tick_hz // 2)
+        if tick is None:
+            raise NotObservedError("the joints of a moment ago are no longer known")
+        return self._observation(tick, *self._inputs.past(int(tick["deadline_ns"])))
+
+    def _observation(
+        self,
+        tick: Mapping[str, Any],
+        frames: Mapping[str, Frame | None],
+        world: Mapping[str, Any] | None,
+    ) -> Observation:
+        assert self._policy is not None
+        stale_ns, told = frame_stale_ns(self._config), self._policy.fit.environment
+        return build_observation(tick, self._policy.border, frames, world, stale_ns, told=told)
 
 
 def main() -> int:

@@ -101,4 +101,4 @@ class PosedModel(WrappedModel):
     ) -> npt.NDArray[np.float64]:
         """One chunk [T, joints] in the robot's units."""
         poses = self.inner.predict(values, task, noise=noise, leftover=leftover)
-        return self._stage(poses, np.asarray(values[STATE]))
+        return self._stage(poses, np.atleast_2d(values[STATE])[-1])  # the newest of several

@@ -6,6 +6,7 @@ with it. One message in, one out, over a pipe of a spawned child; observations a
 
 import importlib
 import os
+from collections import deque
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from typing import Any
@@ -57,19 +58,21 @@ class GymWorld:
         observation, _ = self._env.reset(seed=seed)
         return flat(observation)
 
-    def play(self, actions: npt.NDArray[np.float64]) -> dict[str, Any]:
-        """Play actions [n, A] until the episode is over; what was seen after the last, and every reward."""
+    def play(self, actions: npt.NDArray[np.float64], keep: int = 1) -> dict[str, Any]:
+        """Play actions [n, A] until the episode is over; what was seen after the last `keep`, newest last, and every
+        reward."""
         rewards: list[float] = []
         success = over = False
-        seen: Any = None
+        kept: deque[Flat] = deque(maxlen=keep)
         for action in actions:
             seen, reward, terminated, truncated, info = self._env.step(action.astype(np.float32))
+            kept.append(flat(seen))  # a copy: an environment may draw into the same picture again
             rewards.append(float(reward))
             success = success or bool(info.get("is_success", False))
             if terminated or truncated:
                 over = True
                 break
-        return {"seen": flat(seen), "rewards": rewards, "success": success, "over": over}
+        return {"seen": [*kept], "rewards": rewards, "success": success, "over": over}
 
     def picture(self) -> npt.NDArray[np.uint8]:
         """What a person sees of it: uint8 [H, W, 3]."""

@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -79,9 +80,9 @@ class GymChild:
         seen: Flat = self._ask("reset", seed)
         return seen
 
-    def play(self, actions: npt.NDArray[np.float64]) -> dict[str, Any]:
+    def play(self, actions: npt.NDArray[np.float64], keep: int = 1) -> dict[str, Any]:
         """See `GymWorld.play`."""
-        told: dict[str, Any] = self._ask("play", actions)
+        told: dict[str, Any] = self._ask("play", actions, keep)
         return told
 
     def picture(self) -> npt.NDArray[np.uint8]:
@@ -153,7 +154,8 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
     model = None if variant.load is None else _model(work, variant.load)
     child = _child(work, case, model)
     low, high = child.hello["low"], child.hello["high"]
-    seen = child.reset(case.seed)
+    looks_back = 1 if model is None else model.interface.steps_seen
+    seen = deque([child.reset(case.seed)] * looks_back, maxlen=looks_back)
     draw = np.random.default_rng(case.seed)
     steps = 1 if model is None or variant.load is None else _steps(model, variant.load)
     if model is not None:
@@ -168,14 +170,15 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
             actions = draw.uniform(low, high)[None]
         else:
             began_ns = time.perf_counter_ns()
-            values = values_for(model, work.spec, seen)
+            values = _shown(model, work.spec, seen)
             actions = model.predict(values, child.hello["instruction"])
             chunk_ms.append(round((time.perf_counter_ns() - began_ns) / 1e6, 2))
             _check(model, actions, len(low))
         # Not clipped to the environment's bounds: ALOHA's joints go beyond those it declares.
-        told = child.play(actions[: min(steps, limit - len(rewards))])
+        told = child.play(actions[: min(steps, limit - len(rewards))], looks_back)
         rewards += told["rewards"]
-        success, over, seen = success or told["success"], told["over"], told["seen"]
+        success, over = success or told["success"], told["over"]
+        seen.extend(told["seen"])
         if work.video != "none":
             pictures.append(child.picture())
     outcome = "success" if success else "timeout"
@@ -196,13 +199,15 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
 
 
 def _model(work: GymWork, load: Load) -> Model:
-    key = (load.path, load.embodiment)
+    key = (load.path, load.embodiment, load.tokenizer, load.backend)
     if _kept.key != key:
         # A gym's clock is its own: its rate is the policy's, and its units are whatever it says.
         options = ModelOptions(
             fps=_fps(load.path, work.spec),
             units="degrees",
             embodiment=load.embodiment or _row(work.spec),
+            tokenizer=load.tokenizer,
+            backend=load.backend or "torch",
         )
         _kept.model, _kept.key = for_environment(load_model(load.path, options)), key
     assert _kept.model is not None
@@ -253,6 +258,14 @@ def _picture_size(model: Model) -> tuple[int, int] | None:
         return None
     height, width = shapes.pop()
     return int(height), int(width)
+
+
+def _shown(model: Model, spec: GymSpec, seen: Sequence[Flat]) -> dict[str, npt.NDArray[Any]]:
+    """What the model is asked with: the newest, or all it looks back to along a first axis."""
+    named = [values_for(model, spec, each) for each in seen]
+    if len(named) == 1:
+        return named[0]
+    return {key: np.stack([each[key] for each in named]) for key in named[-1]}
 
 
 def values_for(model: Model, spec: GymSpec, seen: Flat) -> dict[str, npt.NDArray[Any]]:

@@ -5,7 +5,7 @@ it says is only kept for the picture. The extra questions come first, so that wh
 answer (its raw chunk, its times) is of the one that is played.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
@@ -103,10 +103,13 @@ def watched(policy: LoadedPolicy, extras: Extras) -> WatchedPolicy:
 
 def covered(observation: Observation, cameras: Sequence[str]) -> Observation:
     """The observation as if a grey card were before the cameras."""
-    values: dict[str, npt.NDArray[Any]] = dict(observation.values)
-    for camera in cameras:
-        values[IMAGES + camera] = np.full_like(values[IMAGES + camera], _COVERED)
-    return replace(observation, values=values)
+
+    def seen(values: Mapping[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+        cards = {IMAGES + c: np.full_like(values[IMAGES + c], _COVERED) for c in cameras}
+        return {**values, **cards}
+
+    past = tuple(seen(values) for values in observation.past)
+    return replace(observation, values=seen(observation.values), past=past)
 
 
 def all_alike(said: Said) -> bool:

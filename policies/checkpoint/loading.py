@@ -53,7 +53,9 @@ class Checkpoint:
     @property
     def interface(self) -> Interface:
         """Its features, as in config.json."""
-        return Interface(str(self.folder.path), self.folder.inputs, self.folder.outputs)
+        folder = self.folder
+        steps = zoo.steps_seen(self.policy)
+        return Interface(str(folder.path), folder.inputs, folder.outputs, steps_seen=steps)
 
     @property
     def means(self) -> Mapping[str, npt.NDArray[np.float64]]:
@@ -96,11 +98,13 @@ class Checkpoint:
         from lerobot.policies.utils import prepare_observation_for_inference
 
         began_ns = time.monotonic_ns()
-        # LeRobot writes its tensors into the dictionary, and torch wants arrays it may write to.
-        own = {key: np.array(value) for key, value in values.items()}
-        batch = prepare_observation_for_inference(own, torch.device(self.device), task)
         with torch.no_grad():
-            ready = self.preprocess(batch)
+            ready = [
+                self.preprocess(
+                    prepare_observation_for_inference(own, torch.device(self.device), task)
+                )
+                for own in self._moments(values)
+            ]
             self._wait(torch)
             prepared_ns = time.monotonic_ns()
             given = self._going_on(leftover) | zoo.noise_argument(self.policy, noise)
@@ -114,6 +118,17 @@ class Checkpoint:
             prepared_ns - began_ns, inferred_ns - prepared_ns, time.monotonic_ns() - inferred_ns
         )
         return cast(npt.NDArray[np.float64], actions)
+
+    def _moments(self, values: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, npt.NDArray[Any]]]:
+        """Each observation by itself, oldest first. LeRobot writes its tensors into the dictionary,
+        and torch wants arrays it may write to."""
+        inputs = self.folder.inputs
+        several = {k for k, v in values.items() if k in inputs and v.ndim > len(inputs[k].shape)}
+        count = max((len(values[key]) for key in several), default=1)
+        return [
+            {key: np.array(v[index] if key in several else v) for key, v in values.items()}
+            for index in range(count)
+        ]
 
     def _going_on(self, leftover: Leftover | None) -> dict[str, Any]:
         """What a flow policy of LeRobot's is told of a leftover; nothing for any other."""

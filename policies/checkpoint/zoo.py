@@ -6,7 +6,7 @@ of a language model by name. Here all of them become one thing that predicts a c
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,33 +44,35 @@ def chunk_length(config: Any) -> int:
     )
 
 
-def frames_seen(policy: Any) -> int:
-    """How many observations in a row the policy was trained to see."""
-    return int(getattr(policy.config, "n_obs_steps", 1))
+def steps_seen(policy: Any) -> int:
+    """How many observations in a row the policy was trained to see: what its queues hold."""
+    return max((queue.maxlen for queue in _seen_queues(policy).values()), default=1)
 
 
-def predict_chunk(policy: Any, batch: dict[str, Any], arguments: dict[str, Any]) -> Any:
-    """LeRobot's `predict_action_chunk` of one observation: a tensor [1, T, A].
+def _seen_queues(policy: Any) -> dict[str, Any]:
+    from lerobot.utils.constants import ACTION
 
-    A policy that keeps a queue of observations is shown this one as often as it looks back, as
-    LeRobot does at the beginning of an episode. Raises CheckpointError for one without chunks.
+    queues = getattr(policy, "_queues", None) or {}
+    return {key: queue for key, queue in queues.items() if key != ACTION}
+
+
+def predict_chunk(policy: Any, batches: Sequence[dict[str, Any]], arguments: dict[str, Any]) -> Any:
+    """LeRobot's `predict_action_chunk` of what was observed, newest last: a tensor [1, T, A].
+
+    A policy that keeps a queue of observations finds in it the ones that `select_action` would have
+    put there; fewer than it holds are filled up with the first, as LeRobot does at the beginning of
+    an episode. Raises CheckpointError for one without chunks.
     """
-    from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_IMAGES
-
-    queues = getattr(policy, "_queues", {})
-    if any(key != ACTION for key in queues):
+    batch = batches[-1]
+    queues = _seen_queues(policy)
+    if queues:
         from lerobot.policies.utils import populate_queues
 
-        policy.reset()
-        batch = {key: value for key, value in batch.items() if key != ACTION}
-        pictures = [batch[key] for key in policy.config.image_features or {}]
-        import torch
-
-        if pictures and OBS_IMAGES in policy._queues:
-            batch[OBS_IMAGES] = torch.stack(pictures, dim=-4)
-        if pictures and OBS_IMAGE in policy._queues:
-            batch[OBS_IMAGE] = pictures[0]
-        policy._queues = populate_queues(policy._queues, batch)
+        for queue in queues.values():
+            queue.clear()  # and nothing else: TD-MPC begins its search where the last one ended
+        for each in batches:
+            batch = _as_queued(policy, each)
+            populate_queues(queues, batch)
     try:
         chunk = policy.predict_action_chunk(batch, **arguments)
     except NotImplementedError as error:
@@ -81,6 +83,20 @@ def predict_chunk(policy: Any, batch: dict[str, Any], arguments: dict[str, Any])
         ) from error
     # TD-MPC puts time before the batch.
     return chunk.transpose(0, 1) if policy.config.type == "tdmpc" else chunk
+
+
+def _as_queued(policy: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    """The batch with the pictures together, as `select_action` puts them into the queues."""
+    import torch
+    from lerobot.utils.constants import ACTION, OBS_IMAGE, OBS_IMAGES
+
+    batch = {key: value for key, value in batch.items() if key != ACTION}
+    pictures = [batch[key] for key in policy.config.image_features or {}]
+    if pictures and OBS_IMAGES in policy._queues:
+        batch[OBS_IMAGES] = torch.stack(pictures, dim=-4)
+    if pictures and OBS_IMAGE in policy._queues:
+        batch[OBS_IMAGE] = pictures[0]
+    return batch
 
 
 def noise_argument(policy: Any, noise: npt.NDArray[np.float32] | None) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     """robotd's part of a server's metadata: all that a client would read from the checkpoint.
 
     `inputs` and `outputs` are type and shape by key, `means` an average observation. `sha256` is that
-    of what decides the actions; `views_may_miss` as in `policies.model.Interface`; `convention` what
+    of what decides the actions; `views_may_miss` and `steps_seen` as in `policies.model.Interface`; `convention` what
     a robot's values have to come through, None where the keys are the robot's own.
     """
 
@@ -62,12 +62,13 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     means: dict[str, list[float]] = {}
     sha256: str = ""
     views_may_miss: bool = False
+    steps_seen: int = 1
     convention: Convention | None = None
 
     @property
     def interface(self) -> Interface:
         """What it takes and gives."""
-        return Interface(self.name, self.inputs, self.outputs, self.views_may_miss)
+        return Interface(self.name, self.inputs, self.outputs, self.views_may_miss, self.steps_seen)
 
     def chosen(self, url: str) -> Chosen | None:
         """The embodiment, as if its checkpoint were here."""
@@ -99,6 +100,7 @@ def metadata_of(model: Model, sha256: str) -> Message:
         means={key: value.ravel().tolist() for key, value in model.means.items()},
         sha256=sha256,
         views_may_miss=interface.views_may_miss,
+        steps_seen=interface.steps_seen,
         convention=convention,
     )
     width = next((each.shape[-1] for each in interface.outputs.values() if each.shape), 0)
@@ -172,7 +174,12 @@ def _values(message: Message, model: Interface) -> dict[str, npt.NDArray[Any]]:
         if array.dtype.kind not in _OWN_DTYPES:
             raise _refused(f"{key} is {array.dtype}, not numbers.")
         read = _picture if picture else _vector
-        found[key] = read(key, array, feature, model.views_may_miss)
+        several = model.steps_seen > 1 and array.ndim == len(feature.shape) + 1
+        found[key] = (
+            np.stack([read(key, each, feature, model.views_may_miss) for each in array])
+            if several and len(array) == model.steps_seen
+            else read(key, array, feature, model.views_may_miss)
+        )
     return found
 
 

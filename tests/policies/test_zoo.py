@@ -187,14 +187,8 @@ def _frame(at_ns: int) -> Any:
     return Frame(0, at_ns, 0, 64, 64, bytes(64 * 64 * 3))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("kind", ["diffusion", "vqbet"])
-def test_policies_that_remember_observations_give_their_whole_chunk_each_time(
-    kind: str, tmp_path: Path, config: Config
-) -> None:
-    """Their `predict_action_chunk` reads a queue that only `select_action` fills, and what they call
-    a horizon is longer than what they give."""
+def remembering(kind: str, folder: Path) -> Path:
+    """A tiny Diffusion or VQ-BeT of LeRobot's own class that sees several observations in a row."""
     import torch
 
     torch.manual_seed(3)
@@ -208,7 +202,7 @@ def test_policies_that_remember_observations_give_their_whole_chunk_each_time(
             DiffusionConfig(
                 input_features=inputs,
                 output_features=outputs,
-                n_obs_steps=2,
+                n_obs_steps=3,
                 horizon=16,
                 n_action_steps=8,
                 down_dims=(16, 32),
@@ -227,7 +221,7 @@ def test_policies_that_remember_observations_give_their_whole_chunk_each_time(
             VQBeTConfig(
                 input_features=inputs,
                 output_features=outputs,
-                n_obs_steps=2,
+                n_obs_steps=3,
                 action_chunk_size=5,
                 gpt_n_layer=1,
                 gpt_n_head=2,
@@ -246,12 +240,46 @@ def test_policies_that_remember_observations_give_their_whole_chunk_each_time(
     for name, buffer in policy.named_buffers():
         if name.endswith("cluster_size"):
             buffer.uniform_()  # how often each code was used: all zero before any training
-    folder = save(policy, tmp_path / "pretrained_model", inputs)
-    model = load_model(folder, ModelOptions())
-    assert model.chunk == (8 if kind == "diffusion" else 5)
-    for _ in range(2):
-        chunk = model.predict(VALUES, "")
-        assert chunk.shape == (model.chunk, 6) and np.isfinite(chunk).all()
+    return save(policy, folder, inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", ["diffusion", "vqbet"])
+def test_policies_that_look_back_say_what_lerobots_own_select_action_says(
+    kind: str, tmp_path: Path
+) -> None:
+    """LeRobot asks them at every step and keeps what they saw; here they are asked once a chunk."""
+    import torch
+    from lerobot.policies.utils import prepare_observation_for_inference
+
+    folder = remembering(kind, tmp_path / "pretrained_model")
+    ours: Any = load_model(folder, ModelOptions())
+    assert (ours.chunk, ours.interface.steps_seen) == (8 if kind == "diffusion" else 5, 3)
+    theirs: Any = load_model(folder, ModelOptions())
+    draw = np.random.default_rng(0)
+    steps = 2 * ours.chunk + 1
+    states = draw.normal(20.0, 10.0, (steps, 6)).astype(np.float32)
+    pictures = draw.integers(0, 256, (steps, 64, 64, 3), np.uint8)
+    seen = [dict(zip(VALUES, each, strict=True)) for each in zip(states, pictures, strict=True)]
+    said = []
+    for step, values in enumerate(seen):
+        own = prepare_observation_for_inference(
+            {key: value.copy() for key, value in values.items()}, torch.device("cpu"), ""
+        )
+        if step % ours.chunk == 0:
+            torch.manual_seed(step)  # their queue of actions is empty: now they draw noise
+        with torch.no_grad():
+            action = theirs.policy.select_action(theirs.preprocess(own))
+        said.append(theirs.postprocess(action)[0].numpy())
+    for step in (0, ours.chunk):
+        torch.manual_seed(step)
+        past = [seen[max(0, at)] for at in range(step - 2, step + 1)]
+        chunk = ours.predict({key: np.stack([each[key] for each in past]) for key in VALUES}, "")
+        np.testing.assert_allclose(chunk, said[step : step + ours.chunk], atol=1e-5)
+    torch.manual_seed(ours.chunk)
+    still = ours.predict(seen[ours.chunk], "")  # one alone: as if nothing had moved
+    assert still.shape == chunk.shape and np.abs(still - chunk).max() > 1e-3
 
 
 class GatedRepoError(Exception):
