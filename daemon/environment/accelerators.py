@@ -113,6 +113,14 @@ def judge_torch(torch: Torch | Lost, gpu: Gpu | Lost) -> Finding:
                 "kernel fails with `no kernel image`.",
                 _TORCH_AGAIN,
             )
+    if torch.tf32 == "1":
+        return warning(
+            "torch",
+            f"torch {torch.version}, CUDA {torch.cuda}: every float32 product is rounded to TF32.",
+            "NVIDIA_TF32_OVERRIDE=1 is set, which stands above what any program asks for; a policy "
+            "in float32 then differs from its original by 1e-3.",
+            "unset NVIDIA_TF32_OVERRIDE",
+        )
     return ok("torch", f"torch {torch.version}, CUDA {torch.cuda}, built for this GPU")
 
 

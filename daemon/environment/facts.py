@@ -30,13 +30,15 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 class Torch(msgspec.Struct, frozen=True, kw_only=True):
     """`built` are the architectures in this build (`sm_90`, `compute_90`), `capabilities` those of
-    the GPUs it sees (major, minor); `cuda` the version it was built for, empty without."""
+    the GPUs it sees (major, minor); `cuda` the version it was built for, empty without. `tf32` is
+    what NVIDIA_TF32_OVERRIDE says; empty where it is not set."""
 
     version: str = ""
     cuda: str = ""
     available: bool = False
     built: tuple[str, ...] = ()
     capabilities: tuple[tuple[int, int], ...] = ()
+    tf32: str = ""
     error: str = ""
 
 

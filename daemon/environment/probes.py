@@ -91,6 +91,7 @@ def torch() -> Torch:
             available=available,
             built=tuple(library.cuda.get_arch_list()) if available else (),
             capabilities=tuple(library.cuda.get_device_capability(n) for n in range(count)),
+            tf32=os.environ.get("NVIDIA_TF32_OVERRIDE", ""),
             error=error,
         )
     except (ImportError, OSError) as why:  # OSError: a shared library that is not there

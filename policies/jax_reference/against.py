@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     half = args.dtype == "bf16"
     started = start_jax(args.device)
     _tell(started.notice)
-    _tell(f"torch: {args.device}, {args.dtype}; {started.words}; {shown.words}")
+    rounded = _rounded() if args.dtype == "f32" else ""
+    _tell(f"torch: {args.device}, {args.dtype}{rounded}; {started.words}; {shown.words}")
     # One after the other: both at once would need twice the memory.
     ours = _torch(container, shown, args)
     tree, scale = read_tree(container)
@@ -112,13 +113,19 @@ def report(stages: list[Stage], as_json: bool, path: str, kind: str) -> int:
     return BEYOND
 
 
+def _rounded() -> str:
+    import torch
+
+    from policies.device import keep_float32
+
+    return f" ({keep_float32(torch) or 'without TF32'})"
+
+
 def _torch(container: Container, shown: Shown, args: argparse.Namespace) -> dict[str, Array]:
     import torch
 
     from policies.pi0.sampler import load_sampler
 
-    # Pictures are cut into patches by a convolution, which cuDNN does in TF32 unless told not to.
-    torch.backends.cudnn.allow_tf32 = False
     device = args.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from policies.checkpoint.pi0_layout import Pi0Dims, Pi0Kind
+from policies.device import keep_float32
 from policies.model import Compile
 from policies.pi0 import network
 from policies.pi0.network import Moment, Prefix
@@ -38,6 +39,7 @@ class TorchSampler:
         self._prefix: Any = network.prefix
         self._velocity: Any = network.velocity
         self._graphs = device.startswith("cuda") and mode != "off"
+        keep_float32(torch)  # also beside bf16: norms, softmax, states and actions are in float32
         self.acceleration = "as written"
         if mode in ("graphs", "full") and not device.startswith("cuda"):
             self.acceleration = f"as written: {mode} needs a GPU"

@@ -88,6 +88,7 @@ def test_the_driver(gpu: Gpu | Lost, torch: Torch, level: str, says: str) -> Non
     [
         (Torch(), GPU, "warning", "uv sync --extra policy"),
         (Torch(version="2.11.0+cpu"), GPU, "error", "built without CUDA"),
+        (msgspec.structs.replace(TORCH, tf32="1"), GPU, "warning", "NVIDIA_TF32_OVERRIDE=1"),
         (Torch(version="2.11.0+cpu"), NO_GPU, "ok", "on the CPU"),
         (
             msgspec.structs.replace(TORCH, available=False, error="driver is too old"),

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from config.schema import Config
 from policies.border import load_calibrations
 from policies.checkpoint.container import open_container
 from policies.checkpoint.evidence import amend_sidecar
 from policies.checkpoint.pi0_layout import Pi0Kind
+from policies.device import keep_float32
 from policies.loaded import load_policy
 from policies.model import ModelOptions, load_model
 from policies.observation import Observation
@@ -80,6 +82,23 @@ def test_six_containers_give_the_same_actions(
     for name in chunks:
         np.testing.assert_allclose(raw[name], raw["openpi-torch"], atol=1e-5, err_msg=name)
         np.testing.assert_allclose(chunks[name], chunks["openpi-torch"], atol=1e-5, err_msg=name)
+
+
+def test_what_another_model_did_to_float32_in_this_process_is_undone(
+    tmp_path: Path, tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LeRobot's Pi0 switches TF32 on for its whole process when it is made."""
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        folder = tiny_pi0.write_openpi_torch(tmp_path / "tiny", tiny_pi0.arrays())
+        loaded(folder, tokenizer_file)
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert keep_float32(torch) == ""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    assert "NVIDIA_TF32_OVERRIDE" in keep_float32(torch)
 
 
 def test_the_jax_reference_can_take_the_place_of_torch(
