@@ -34,19 +34,30 @@ def resized_shape(height: int, width: int, side: int) -> tuple[int, int]:
 
 def resize_with_pad(picture: Picture, side: int) -> Picture:
     """openpi's resize, on bytes [H, W, 3] to [side, side, 3]: exact, down to PIL's rounding."""
+    small = _resized(picture, side)
+    square = np.zeros((side, side, 3), np.uint8)
+    _inner(square, small.shape)[:] = small
+    return square
+
+
+def _resized(picture: Picture, side: int) -> Picture:
+    """PIL's, as openpi's servers and clients call it. Torch's on bytes takes a quarter of the time,
+    but rounds its weights to 16 bits: 0.1 to 0.6 % of the values of a noisy picture then differ by
+    one, and where a picture grows 8 %, some by two."""
     from PIL import Image
 
     height, width = picture.shape[:2]
     if (height, width) == (side, side):
         return picture
-    inner = resized_shape(height, width, side)
-    small = Image.fromarray(picture).resize(
-        (inner[1], inner[0]), resample=Image.Resampling.BILINEAR
-    )
-    square = np.zeros((side, side, 3), np.uint8)
-    top, left = (side - inner[0]) // 2, (side - inner[1]) // 2
-    square[top : top + inner[0], left : left + inner[1]] = np.asarray(small)
-    return square
+    rows, columns = resized_shape(height, width, side)
+    small = Image.fromarray(picture).resize((columns, rows), resample=Image.Resampling.BILINEAR)
+    return np.asarray(small)
+
+
+def _inner(square: npt.NDArray[Any], small: tuple[int, ...]) -> npt.NDArray[Any]:
+    """The part of a square [side, side, …] that a picture of that shape fills, bars around it."""
+    top, left = (len(square) - small[0]) // 2, (len(square) - small[1]) // 2
+    return square[top : top + small[0], left : left + small[1]]
 
 
 def stacked(pictures: Sequence[Picture], side: int, mode: PadMode, pool: Executor) -> Pixels:
@@ -57,7 +68,7 @@ def stacked(pictures: Sequence[Picture], side: int, mode: PadMode, pool: Executo
     out = np.empty((len(pictures), 3, side, side), np.float32)
 
     def make(index: int) -> None:
-        out[index] = pixels(pictures[index], side, mode)
+        _put(pictures[index], mode, out[index])
 
     others = [pool.submit(make, index) for index in range(1, len(pictures))]
     make(0)
@@ -68,13 +79,25 @@ def stacked(pictures: Sequence[Picture], side: int, mode: PadMode, pool: Executo
 
 def pixels(picture: Picture, side: int, mode: PadMode) -> Pixels:
     """A picture [H, W, 3] as the network takes it: [3, side, side] float32 in -1..1."""
-    if mode == "openpi":
-        square = resize_with_pad(picture, side)
-        seen = square.astype(np.float32)
-        seen *= np.float32(2.0 / 255.0)
-        seen -= np.float32(1.0)
-        return seen.transpose(2, 0, 1)
-    return _torch_pixels(picture, side, mode)
+    out = np.empty((3, side, side), np.float32)
+    _put(picture, mode, out)
+    return out
+
+
+def _put(picture: Picture, mode: PadMode, out: Pixels) -> None:
+    """Fill `out` [3, side, side]."""
+    side = out.shape[-1]
+    if mode != "openpi":
+        out[:] = _torch_pixels(picture, side, mode)
+        return
+    small = _resized(picture, side)
+    seen = _inner(out.transpose(1, 2, 0), small.shape)
+    if seen.size < out.size:
+        out.fill(-1.0)
+    values = small.astype(np.float32)
+    values *= np.float32(2.0 / 255.0)
+    values -= np.float32(1.0)
+    seen[:] = values
 
 
 def _torch_pixels(picture: Picture, side: int, mode: PadMode) -> Pixels:
@@ -82,8 +105,9 @@ def _torch_pixels(picture: Picture, side: int, mode: PadMode) -> Pixels:
     import torch.nn.functional as fn
 
     height, width = picture.shape[:2]
-    image: Any = torch.from_numpy(np.array(picture.transpose(2, 0, 1)))[None]
-    image = image.to(torch.float32) / 255.0
+    # Left in the order of a camera's bytes: only what is left of them is put into planes.
+    image: Any = torch.from_numpy(picture.astype(np.float32)).permute(2, 0, 1)[None]
+    image /= 255.0
     if (height, width) != (side, side):
         inner = resized_shape(height, width, side)
         image = fn.interpolate(image, size=inner, mode="bilinear", align_corners=False)
