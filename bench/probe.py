@@ -38,14 +38,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", default="", help="checkpoints whose name has this")
     parser.add_argument("--fault", default="", help="faults whose name has this")
     parser.add_argument(
+        "--part", type=_part, default=(0, 1), metavar="K/N", help="every Nth probe, from the Kth on"
+    )
+    parser.add_argument(
         "--with",
         dest="earlier",
         action="append",
         default=[],
         type=Path,
         metavar="RESULT",
-        help="count the cases of an earlier run (of --only) of this round too; may be repeated",
+        help="count the cases of another run (of --only, --part) of this round too; may be repeated",
     )
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, of = (int(each) for each in text.split("/"))
+    if not 1 <= number <= of:
+        raise ValueError(text)
+    return number - 1, of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +124,14 @@ def _cases(args: argparse.Namespace, folder: Path, say: Callable[[str], None]) -
 
     made = Made(folder, args.episodes, args.held, args.steps, args.round)
     for good in checkpoints(made, say, args.only):
-        for part in range(_GOOD_ONES):
-            sound = probed(good.name, "", good.policy, good.dataset, {}, args.frames, part)
-            yield _told(sound, say)
-        for fault in FAULTS:
-            if args.fault in fault.name and good.takes(fault.needs):
-                yield _told(faulty(good, fault, args.frames), say)
+        faults = [each for each in FAULTS if args.fault in each.name and good.takes(each.needs)]
+        first, step = args.part
+        for wanted in [*range(_GOOD_ONES), *faults][first::step]:
+            if isinstance(wanted, int):
+                found = probed(good.name, "", good.policy, good.dataset, {}, args.frames, wanted)
+            else:
+                found = faulty(good, wanted, args.frames)
+            yield _told(found, say)
 
 
 def faulty(good: Any, fault: Any, frames: int) -> Case:

@@ -19,7 +19,7 @@ from policies.probe.undo import Trial, Undo, tried
 
 MOST = 24  # moments of each rerun
 _FEWEST = 6
-_ANOTHER = "open the top drawer and leave everything else as it is"
+_ANOTHER = "open the drawer"
 
 
 class Again:

@@ -1,8 +1,10 @@
 """Where the words of an instruction look in the pictures, drawn over them.
 
 What is drawn is how much attention the words pay to each patch, the mean over heads and the later
-half of the layers, of robotd's own Pi0. It says where they look, not what they make of it: a policy
-that looks at the right thing may still not listen, one that looks everywhere evenly hardly can.
+half of the layers, of robotd's own Pi0: red where it is more than everywhere evenly would be, over
+all views together, so that a view nobody looks at stays grey. It says where they look, not what they
+make of it: a policy that looks at the right thing may still not listen, one that looks everywhere
+evenly hardly can.
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from policies.border import IMAGES
 from policies.embodied import MODEL_STATE, EmbodiedModel
 from policies.model import Model
 from policies.probe.asking import Asker
@@ -19,6 +22,7 @@ from robotd.errors import CheckpointError
 
 _SHOWN_PIXELS = 448  # the side of one picture in the drawing
 _MOMENTS = 3  # rows of the drawing
+_HOT = 5.0  # times what an even look would be: full red
 
 
 def draw_overlay(asker: Asker, path: Path) -> None:
@@ -36,10 +40,15 @@ def draw_overlay(asker: Asker, path: Path) -> None:
         shown = {key: values[source] for key, source in asker.fit.inputs.items()}
         shown, task = _as_inner(asker.model, shown, task)
         maps = words_over_pictures(inner, shown, task)
-        drawn = [_over(shown[view], heat) for view, heat in maps.items()]
+        even = float(np.mean([heat.mean() for heat in maps.values()]))
+        drawn = [_over(shown[view], heat / even) for view, heat in maps.items()]
         strip = np.concatenate(drawn, axis=1)
-        words = task.encode("ascii", "replace").decode()
-        cv2.putText(strip, words, (8, 24), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255, 255, 255), 2)
+        _write(strip, task, 0, 24)
+        total = sum(float(heat.sum()) for heat in maps.values())
+        for column, (view, heat) in enumerate(maps.items()):
+            part = f"{view.removeprefix(IMAGES)}: {heat.sum() / total:.0%} of the look"
+            most = f", at most {heat.max() / even:.1f} x even"
+            _write(strip, part + most, column * _SHOWN_PIXELS, _SHOWN_PIXELS - 12)
         rows.append(strip)
     found, content = cv2.imencode(".png", np.concatenate(rows)[..., ::-1])
     if not found:
@@ -110,7 +119,15 @@ def words_over_pictures(
     }
 
 
-def _over(picture: npt.NDArray[Any], heat: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def _write(strip: npt.NDArray[np.uint8], words: str, left: int, top: int) -> None:
+    import cv2
+
+    plain, at = words.encode("ascii", "replace").decode(), (left + 8, top)
+    for colour, width in (((0, 0, 0), 4), ((255, 255, 255), 1)):
+        cv2.putText(strip, plain, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, width, cv2.LINE_AA)
+
+
+def _over(picture: npt.NDArray[Any], times_even: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """A picture in grey with the map in red, as the model sees it: squared by padding."""
     import cv2
 
@@ -121,7 +138,7 @@ def _over(picture: npt.NDArray[Any], heat: npt.NDArray[np.float64]) -> npt.NDArr
     square[top : top + height, left : left + width] = picture
     size = (_SHOWN_PIXELS, _SHOWN_PIXELS)
     grey = cv2.resize(square, size).mean(axis=2, keepdims=True)
-    hot = cv2.resize(heat / max(float(heat.max()), 1e-12), size, interpolation=cv2.INTER_CUBIC)
+    hot = cv2.resize((times_even - 1.0) / (_HOT - 1.0), size, interpolation=cv2.INTER_CUBIC)
     red = np.array([255.0, 40.0, 0.0])
     strength = np.clip(hot, 0.0, 1.0)[..., None] * 0.75
     drawn: npt.NDArray[np.uint8] = (grey * (1.0 - strength) + red * strength).astype(np.uint8)

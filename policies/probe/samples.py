@@ -5,7 +5,7 @@ was done is NaN, and nothing is measured there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,16 @@ class Samples:
     state: Array | None
     episode: npt.NDArray[np.int64]
     row: npt.NDArray[np.int64]
+    _of_done: dict[str, Array] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def spread(self) -> Array:
         """How far each joint strays from its median in what was done [A]: the unit of errors."""
-        middle = np.nanmedian(self.done, axis=(0, 1))
-        return np.asarray(np.nanmean(np.abs(self.done - middle), axis=(0, 1)), np.float64)
+        if "spread" not in self._of_done:  # the same for whatever was said, and asked for often
+            middle = np.nanmedian(self.done, axis=(0, 1))
+            spread = np.nanmean(np.abs(self.done - middle), axis=(0, 1))
+            self._of_done["spread"] = np.asarray(spread, np.float64)
+        return self._of_done["spread"]
 
     @property
     def moved(self) -> npt.NDArray[np.bool_]:
