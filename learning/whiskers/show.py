@@ -6,6 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
+from learning.whiskers.legend import explain
 from sim.model.scene import ArmPlacement, SceneKind
 from sim.view.compose import compose, state_words
 from sim.view.history import KEYS, History
@@ -62,7 +65,10 @@ class Show:
             return
         self._history.add(seen)
         if self._film is not None:
-            self._film.add(compose(*seen.drawn(self._twin)), self.pictures * self._every_s)
+            twin, cameras, caption = seen.drawn(self._twin)
+            twin = np.array(twin)
+            explain(twin, seen.lines)
+            self._film.add(compose(twin, cameras, caption), self.pictures * self._every_s)
         self.pictures += 1
         if self._canvas is not None:
             self._look(self._canvas)

@@ -18,6 +18,7 @@ from learning.episode import run_episode
 from learning.evaluate import TwinJudge
 from learning.whiskers import command
 from learning.whiskers.flow import FlowWatch
+from learning.whiskers.legend import explain, meanings
 from learning.whiskers.lockstep import WhiskerDriver
 from learning.whiskers.numbers import ChunkNumbers, alarms
 from learning.whiskers.recorded import Episode, config_of, open_episode, walk
@@ -39,6 +40,7 @@ from sim.tasks.spec import load_task
 from sim.twin.apply import TwinBody, placements
 from sim.twin.mirror import Mirror
 from sim.twin.roll import roll
+from sim.view.lines import FLOW, PASSED, REFUSED, Line, along, past
 from sim.view.seen import Seen
 
 TASK = load_task("block_in_bowl")
@@ -269,7 +271,12 @@ def test_over_a_recording_the_policy_is_compared_with_what_was_done(
         episodes=(EpisodeFiles(0, "wave", "", {}),),
     )
     policy = policy_of(Swing(), config_of(config, recording), Extras(samples=2), monkeypatch)
-    episode = Episode(recording, 0, Rows(recording.episodes[0], vectors, ("wave",) * rows, np.arange(rows) / FPS), None)
+    episode = Episode(
+        recording,
+        0,
+        Rows(recording.episodes[0], vectors, ("wave",) * rows, np.arange(rows) / FPS),
+        None,
+    )
     seen: list[Seen] = []
     chunks = walk(policy, config, episode, seen.append)
     assert len(seen) == rows
@@ -303,6 +310,18 @@ class Euler:
                 v = guide(x, v, 1.0 - step / steps)
             x = x - v / steps
         return x
+
+
+def test_a_film_says_what_its_colours_mean_and_only_of_those_that_are_there() -> None:
+    point = np.zeros((2, 3))
+    there = [Line(point, REFUSED), *past([[Line(point, PASSED)]])]
+    assert [words for _, words in meanings(there)] == ["refused by the twin", "plans before"]
+    faint = Line(point, along((*FLOW[:3], 0.15), FLOW, 0.5))
+    assert [words for _, words in meanings([faint])] == ["out of noise"]
+    picture = np.zeros((120, 200, 3), np.uint8)
+    explain(picture, there)
+    red = np.array([255, 99, 99])
+    assert (np.abs(picture.astype(int) - red).sum(axis=2) < 30).any()
 
 
 def test_the_flow_is_what_stood_after_each_step_and_listening_changes_nothing() -> None:
