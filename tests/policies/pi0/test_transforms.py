@@ -140,3 +140,15 @@ def test_a_tokenizer_is_found_beside_the_checkpoint_or_named(
     assert find_tokenizer(tmp_path, "", 512)[1] == tmp_path / "tokenizer.model"
     with pytest.raises(CheckpointError, match="another model's tokenizer"):
         find_tokenizer(tmp_path, "", 50)
+
+
+@pytest.mark.parametrize(("height", "width"), [(480, 640), (720, 1280), (640, 480), (96, 96)])
+def test_openpis_pictures_are_pils_bytes(height: int, width: int) -> None:
+    """As `openpi_client.image_tools` makes them, which its clients and servers both call."""
+    from openpi_client.image_tools import resize_with_pad
+
+    picture = np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
+    picture.flags.writeable = False  # as it comes out of a camera's ring
+    theirs = resize_with_pad(picture, 224, 224)
+    wanted = theirs.astype(np.float32) * np.float32(2.0 / 255.0) - np.float32(1.0)
+    np.testing.assert_array_equal(pixels(picture, 224, "openpi"), wanted.transpose(2, 0, 1))
