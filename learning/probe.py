@@ -28,7 +28,7 @@ from daemon.probes import Probe, ProbeStore, probe_key
 from drivers.calibration import NormMode, load_robot_calibration
 from drivers.joint_map import JointMap
 from robotd.client import running_instances
-from robotd.errors import CalibrationError, StateError
+from robotd.errors import CalibrationError, ConfigError, StateError
 
 if TYPE_CHECKING:
     from policies.model import Model
@@ -184,11 +184,10 @@ def _translation(
     or the recording does not tell its own."""
     if not recorded or recorded == model_units:
         return None
-    config = load(args.name).config
-    ids = [arm.id for arm in config.arms.values()]
     try:
+        ids = [arm.id for arm in load(args.name).config.arms.values()]
         calibrations = [load_robot_calibration(each) for each in ids]
-    except CalibrationError as error:
+    except (CalibrationError, ConfigError) as error:
         raise StateError(
             f"The recording is in {recorded}, the checkpoint in {model_units}, and what joins them is not here.",
             f"That needs the arm's calibration: {error.what}",
@@ -220,11 +219,12 @@ def _converter(
 
 
 def _cores() -> int:
-    """How many to take: all of them, but beside a real arm one, and that after the arm's loop."""
+    """How many to take: half of them (on a busy machine threads that wait for one another are slower than one); beside
+    a real arm one, and that after the arm's loop."""
     if any(not each.simulated for each in running_instances().values()):
         os.nice(10)
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _keep(report: "ProbeReport", rename: Mapping[str, str]) -> None:

@@ -32,14 +32,15 @@ _TABLE = (
         "The pictures reach the model far outside the range that it was trained on.",
         "The statistics of its pictures have a spread of nearly nothing, so every pixel becomes a "
         "huge number.",
-        "Mend the statistics into a copy: robotd ckpt stats POLICY --from DATASET.",
+        "Mend the statistics into a copy: robotd ckpt stats POLICY --from TRAINING.",
     ),
     Cause(
         "un-normalised",
         "It says normalised numbers: the step that makes joint positions of them is missing.",
         "Its postprocessor does nothing (no statistics, or mode IDENTITY), or it was exported without.",
-        "Look at its modes: robotd ckpt inspect POLICY. Put the statistics back into a copy: robotd "
-        "ckpt stats POLICY --from DATASET; where a mode is IDENTITY, save the processors again.",
+        "Look at its modes: robotd ckpt inspect POLICY. Statistics that are lost: robotd ckpt stats "
+        "POLICY --from TRAINING puts them into a copy. A mode that is IDENTITY: write MEAN_STD (or what "
+        "it was trained with) in norm_map of policy_postprocessor.json.",
     ),
     Cause(
         "units",
@@ -91,7 +92,7 @@ _TABLE = (
         "foreign-statistics",
         "Its actions are scaled by another dataset's statistics.",
         "The processors were saved with (or copied from) another dataset or asset.",
-        "Put the right ones into a copy: robotd ckpt stats POLICY --from DATASET.",
+        "Put the right ones into a copy: robotd ckpt stats POLICY --from TRAINING.",
     ),
     Cause(
         "offset",
@@ -121,7 +122,7 @@ _TABLE = (
         "state-un-normalised",
         "Its joints reach the model without normalisation.",
         "Its preprocessor does nothing for observation.state (no statistics, or mode IDENTITY).",
-        "Put the statistics back into a copy: robotd ckpt stats POLICY --from DATASET.",
+        "Put the statistics back into a copy: robotd ckpt stats POLICY --from TRAINING.",
     ),
     Cause(
         "random-weights",

@@ -97,7 +97,7 @@ def examine(
         picture_statistics=_out_of_range(asker, facts, moments),
         reads_state=STATE in asker.fit.inputs.values(),
     )
-    findings = tuple(_addressed(each, asker) for each in judge(seen))
+    findings = tuple(_addressed(each, asker, facts) for each in judge(seen))
     return ProbeReport(
         outcome=outcome_of(findings),
         cause=findings[0].cause if findings else "",
@@ -233,11 +233,13 @@ def _out_of_range(asker: Asker, facts: CheckpointFacts, moments: Sequence[Values
     return out_of_range(facts.pictures, shown)
 
 
-def _addressed(finding: Finding, asker: Asker) -> Finding:
-    """The mend with the names of this checkpoint and this recording in its commands."""
-    root = str(asker.recording.root)
-    do = finding.do.replace("POLICY", asker.model.interface.name)
-    return msgspec.structs.replace(finding, do=do.replace("DATASET", root).replace("NAME", root))
+def _addressed(finding: Finding, asker: Asker, facts: CheckpointFacts) -> Finding:
+    """The mend with the names of this checkpoint, of what it was trained on (whose statistics alone
+    are its own) and of this recording in its commands."""
+    trained = facts.training or {}
+    of = str(trained.get("root") or trained.get("repo_id") or "THE-DATASET-IT-WAS-TRAINED-ON")
+    do = finding.do.replace("NAME", str(asker.recording.root)).replace("TRAINING", of)
+    return msgspec.structs.replace(finding, do=do.replace("POLICY", asker.model.interface.name))
 
 
 def _joint(figures: object) -> Joint:
