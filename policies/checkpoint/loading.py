@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from policies import rtc_lerobot
 from policies.checkpoint import zoo
+from policies.checkpoint.batch import as_batch
 from policies.checkpoint.digests import FileDigests
 from policies.checkpoint.evidence import Evidence, find_evidence
 from policies.checkpoint.folder import CheckpointFolder, read_folder, read_json
@@ -95,15 +96,12 @@ class Checkpoint:
         `values` has the checkpoint's own keys: float32 vectors, uint8 pictures [H, W, 3].
         """
         import torch
-        from lerobot.policies.utils import prepare_observation_for_inference
 
         began_ns = time.monotonic_ns()
         with torch.no_grad():
             ready = [
-                self.preprocess(
-                    prepare_observation_for_inference(own, torch.device(self.device), task)
-                )
-                for own in self._moments(values)
+                self.preprocess(as_batch(moment, self.device, task))
+                for moment in self._moments(values)
             ]
             self._wait(torch)
             prepared_ns = time.monotonic_ns()
@@ -120,13 +118,12 @@ class Checkpoint:
         return cast(npt.NDArray[np.float64], actions)
 
     def _moments(self, values: Mapping[str, npt.NDArray[Any]]) -> list[dict[str, npt.NDArray[Any]]]:
-        """Each observation by itself, oldest first. LeRobot writes its tensors into the dictionary,
-        and torch wants arrays it may write to."""
+        """Each observation by itself, oldest first."""
         inputs = self.folder.inputs
         several = {k for k, v in values.items() if k in inputs and v.ndim > len(inputs[k].shape)}
         count = max((len(values[key]) for key in several), default=1)
         return [
-            {key: np.array(v[index] if key in several else v) for key, v in values.items()}
+            {key: v[index] if key in several else v for key, v in values.items()}
             for index in range(count)
         ]
 

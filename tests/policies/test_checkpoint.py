@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from config.schema import Config
 from drivers.units import units_of
 from policies.border import load_calibrations, robot_features
+from policies.checkpoint.batch import as_batch
 from policies.checkpoint.evidence import SIDECAR, Sidecar, find_evidence, write_sidecar
 from policies.checkpoint.folder import CheckpointFolder, read_folder
 from policies.checkpoint.loading import load_checkpoint
@@ -320,3 +321,26 @@ def test_a_rate_that_is_none_is_named_with_who_said_it(act: Path, fps: int) -> N
     with pytest.raises(CheckpointError, match=r"asked for") as caught:
         find_evidence(read_folder(act), fps, "")
     assert str(fps) in caught.value.what and "--fps" in caught.value.do
+
+
+def test_an_observation_is_prepared_to_the_bit_as_lerobot_prepares_it() -> None:
+    import torch
+    from lerobot.policies.utils import prepare_observation_for_inference
+
+    draw = np.random.default_rng(0)
+    values = {
+        "observation.state": draw.normal(0, 50, 6).astype(np.float32),
+        "observation.images.overhead": draw.integers(0, 256, (48, 64, 3), np.uint8),
+    }
+    for value in values.values():
+        value.flags.writeable = False  # as it comes out of a ring
+    ours = as_batch(values, "cpu", "put it there")
+    copies = {key: value.copy() for key, value in values.items()}
+    theirs = prepare_observation_for_inference(copies, torch.device("cpu"), "put it there")
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        same = ours[key] == value
+        assert same if isinstance(same, bool) else bool(same.all()), key
+        if key in values:
+            assert (ours[key].dtype, ours[key].shape) == (value.dtype, value.shape)
+            assert ours[key].stride() == value.stride()
