@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         )
     report = policy_report.make(args, _said)
     print(json.dumps(report) if args.json else text(report))
-    return 0
+    return 1 if "tick_failed" in report else 0
 
 
 def _said(line: str) -> None:
@@ -85,6 +85,8 @@ def text(report: dict[str, Any]) -> str:
             f"{tick['with']['p99_us']:g} with; over the bare loop beside it "
             f"{tick['without']['ratio_p99']:g} and {tick['with']['ratio_p99']:g}"
         )
+    if "tick_failed" in report:
+        lines.append(f"loop's period error p99: not measured: {report['tick_failed']}")
     gpu = report["gpu"]
     if gpu["gpu"] is None:
         lines.append(gpu["claim"])

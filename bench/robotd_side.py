@@ -40,7 +40,7 @@ from sim.plant.world_client import WorldClient
 
 SHIPPED_ACT = Path(__file__).parent.parent / "policies" / "shipped" / "so101_block_in_bowl_act"
 _PATIENCE_S = 60.0
-_LOADING_S = 180.0
+_LOADING_S = 600.0  # LeRobot is imported first: 8 s of a core, minutes of a busy machine
 _SWAY_JOINTS = (0, 4)  # shoulder_pan and wrist_roll: the arm keeps its height
 _SWAY_RAD = math.radians(20.0)
 
