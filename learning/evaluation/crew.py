@@ -93,10 +93,10 @@ class RayCluster:
         try:
             # What workers print belongs to them: a driver would put it into the JSON of --json.
             ray.init(address=self._address, ignore_reinit_error=True, log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises bare ones, too, when it does not come up in time
             raise StateError(
-                f"There is no Ray cluster at {self._address}: {_first_line(error)}.",
-                "None was started, or this machine does not reach it.",
+                f"No Ray cluster answers at {self._address}: {_first_line(error)}.",
+                "None was started, this machine does not reach it, or it is too busy to begin one.",
                 "Start one (ray start --head here, ray start --address=… on the others), or "
                 "--ray local for the cores of this machine.",
             ) from error

@@ -83,7 +83,9 @@ def test_a_cluster_is_let_go_when_a_case_fails() -> None:
 
 
 def test_a_cluster_that_is_not_there_and_a_worker_that_is_lost_are_answers() -> None:
-    with pytest.raises(StateError, match="no Ray cluster at nowhere: Could not find") as caught:
+    with pytest.raises(
+        StateError, match="No Ray cluster answers at nowhere: Could not find"
+    ) as caught:
         list(RayCluster(FakeRay(), "nowhere").play(play, "success", [Case(0, 0)]))
     assert "--ray local" in caught.value.do
 
