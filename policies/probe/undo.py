@@ -26,7 +26,6 @@ _GAIN = 0.08  # spreads: less than this is nothing to mend
 _LEAST_SHARE = 0.65  # of the samples must come nearer
 _LEFT_EXACT, _LEFT_FITTED = 0.8, 0.5  # of the error, at most, may be left
 _GOOD = 0.8  # spreads: what is worse than this afterwards explains nothing
-_ENOUGH, _NEARLY_EVERY, _SOME = 16, 5 / 6, 0.95
 _NEARLY = 0.02  # spreads: two mistakes that leave errors this near are equal
 
 
@@ -45,7 +44,7 @@ class Undo:
 @dataclass(frozen=True, slots=True)
 class Trial:
     """How a mistake fared. Errors are in spreads: `before` and `after` of the joints concerned,
-    `left` of all joints afterwards; `share` of the samples, `of` so many, came nearer."""
+    `left` of all joints afterwards; `share` of the samples came nearer."""
 
     cause: str
     detail: str
@@ -54,13 +53,10 @@ class Trial:
     left: float
     share: float
     fitted: bool
-    of: int = 0
 
     @property
     def believed(self) -> bool:
         """Whether taking it back mends what is wrong."""
-        if self.cause == "cameras-swapped" and self._nearly_always:
-            return True
         left = _LEFT_FITTED if self.fitted else _LEFT_EXACT
         return (
             self.before - self.after > _GAIN
@@ -68,14 +64,6 @@ class Trial:
             and self.after < _GOOD
             and self.share >= _LEAST_SHARE
         )
-
-    @property
-    def _nearly_always(self) -> bool:
-        """Whether nearly every one of enough samples came nearer, however little: a policy that
-        leans on its joints errs little with its cameras crossed, and crossing good ones does not
-        bring five in six moments nearer."""
-        enough = self.of >= _ENOUGH and self.share >= _NEARLY_EVERY
-        return enough and self.after < _SOME * self.before and self.after < _GOOD
 
 
 def tried(samples: Samples, undo: Undo) -> Trial:
@@ -93,7 +81,6 @@ def tried(samples: Samples, undo: Undo) -> Trial:
         left=overall(undo.samples),
         share=float((after < before).mean()),
         fitted=undo.fitted,
-        of=len(after),
     )
 
 
