@@ -94,7 +94,7 @@ def test_another_robots_checkpoint_is_named_before_its_rate_and_units_are_asked_
     tmp_path: Path, config: Config
 ) -> None:
     """Who looks up what a checkpoint is silent about does it for one that can then be run."""
-    folder = make_act(tmp_path / "two_arms", environment=False)
+    folder = make_act(tmp_path / "two_arms")
     content = json.loads((folder / "config.json").read_text())
     content["output_features"]["action"]["shape"] = [14]
     (folder / "config.json").write_text(json.dumps(content))
