@@ -125,16 +125,22 @@ def table(report: dict[str, Any]) -> list[str]:
     ratios = (f"{name} {ratio:g}" for name, ratio in report["jump_ratio"].items())
     lines += ["", f"Jump over that of naive switching: {', '.join(ratios)}."]
     for each in report["overhead"]:
+        forward = each["forward"]
         lines.append(
             f"Our path of a chunk ({each['kind']}, {', '.join(each['pictures']) or 'no pictures'}): "
-            f"p50 {each['ours']['p50_us'] / 1e3:.2f} ms, p99 {each['ours']['p99_us'] / 1e3:.2f} ms "
-            f"beside a forward of {each['forward']['p50_us'] / 1e3:.1f} ms."
+            f"p50 {each['ours']['p50_us'] / 1e3:.2f} ms, p99 {each['ours']['p99_us'] / 1e3:.2f} ms"
+            + (
+                f" beside a forward of {forward['p50_us'] / 1e3:.1f} ms."
+                if forward["samples"]
+                else "."
+            )
         )
     if "tick" in report:
         without, beside = report["tick"]["without"], report["tick"]["with"]
         lines.append(
             f"Loop's p99 over the bare loop's beside it: {without['ratio_p99']:g} without "
-            f"inference, {beside['ratio_p99']:g} with."
+            f"inference, {beside['ratio_p99']:g} with (the bare loop's own: "
+            f"{without['bare']['p99_us'] / 1e3:.1f} and {beside['bare']['p99_us'] / 1e3:.1f} ms)."
         )
     gpu = report["gpu"]
     if gpu["gpu"] is None:
