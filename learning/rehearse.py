@@ -17,7 +17,7 @@ import msgspec
 
 from config.loader import load
 from config.schema import Config
-from daemon.cli.checkpoint import add_policy_options, load_policy, renames
+from daemon.cli.checkpoint import add_policy_options, load_policy, policy_options, renames
 from daemon.cli.main import add_json, add_name
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.rehearsals import (
@@ -27,7 +27,6 @@ from daemon.rehearsals import (
     evidence,
     outcome,
 )
-from learning.asked import asked_load
 from learning.rehearsal_report import keep, now, of_shadow, plain, show
 from policies.border import IMAGES, robot_features
 from policies.checkpoint.digests import FileDigests
@@ -36,6 +35,7 @@ from policies.recording import RecordedActions, read_recorded_actions
 from robotd.client import Robot, choose_instance, running_instances
 from robotd.errors import StateError
 from robotd.messages import ShadowStatus
+from robotd.policy_channel import Load
 from sim.tasks.spec import load_task, task_names
 
 _DEFAULT_EPISODES = 3
@@ -128,7 +128,7 @@ def _policy_in_plant(args: argparse.Namespace, own: Config) -> Rehearsal:
 
     _yield_to_arms()
     robot = rehearsed_robot(own)
-    request = asked_load(args, args.policy, _instruction(args.task))
+    request = Load(path=args.policy, task=_instruction(args.task), **policy_options(args))
     print("Loading the policy …", flush=True)
     policy = load_here(request, robot.config, robot.by_id)
     told = policy.fit.told

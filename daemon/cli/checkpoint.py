@@ -14,6 +14,8 @@ from robotd.paths import absolute
 from robotd.policy_channel import MODES
 
 UNITS = ("degrees", "range_m100_100")
+# how chunks are played: what an evaluation may be given several values of
+WAYS = ("n_action_steps", "ensemble", "gripper_bias", "gripper_clip")
 _LOAD_TIMEOUT_S = 600.0
 
 
@@ -114,27 +116,34 @@ def _several[T](kind: Callable[[str], T]) -> Callable[[str], Any]:
     return values
 
 
+def policy_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Every option of `add_policy_options`, each with one value: fields of a request that loads.
+
+    Raises CheckpointError when one of them is nothing that can be meant.
+    """
+    return {**one_value_options(args), **{field: getattr(args, field) for field in WAYS}}
+
+
+def one_value_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The same without what `several` makes lists of, which `WAYS` names."""
+    return {
+        "fps": args.fps,
+        "units": args.units,
+        "mode": args.mode,
+        "rename": renames(args.rename),
+        "embodiment": args.embodiment,
+        "tokenizer": absolute(args.tokenizer) if args.tokenizer else "",
+        "backend": args.backend,
+        "time_scale": args.time_scale,
+    }
+
+
 def load_policy(robot: Robot, args: argparse.Namespace) -> PolicyStatus:
     """Load the policy that `args` names, and say what it is.
 
     Raises CheckpointError when it cannot be loaded or does not fit the robot. Moves nothing.
     """
-    request = LoadPolicy(
-        path=absolute(args.policy),
-        task=args.task,
-        n_action_steps=args.n_action_steps,
-        fps=args.fps,
-        units=args.units,
-        mode=args.mode,
-        ensemble=args.ensemble,
-        rename=renames(args.rename),
-        embodiment=args.embodiment,
-        tokenizer=absolute(args.tokenizer) if args.tokenizer else "",
-        backend=args.backend,
-        time_scale=args.time_scale,
-        gripper_bias=args.gripper_bias,
-        gripper_clip=args.gripper_clip,
-    )
+    request = LoadPolicy(path=absolute(args.policy), task=args.task, **policy_options(args))
     loaded = msgspec.convert(robot.request(request, timeout_s=_LOAD_TIMEOUT_S), PolicyStatus)
     if not getattr(args, "json", False):
         print(

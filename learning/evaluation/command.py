@@ -18,7 +18,7 @@ import daemon
 import learning
 import policies
 import sim
-from daemon.cli.checkpoint import add_policy_options, add_unrehearsed, renames
+from daemon.cli.checkpoint import WAYS, add_policy_options, add_unrehearsed, one_value_options
 from daemon.cli.main import add_json, add_name, add_yes
 from daemon.cli.numbers import picture_size, positive_count, positive_number
 from daemon.cli.probed import add_despite_probe
@@ -41,7 +41,6 @@ from robotd.policy_channel import Load
 from sim.tasks.spec import load_task, task_names
 
 _GRID_HALF_M = 0.08
-_WAYS = ("n_action_steps", "ensemble", "gripper_bias", "gripper_clip")
 DEMO = "demo"
 
 
@@ -137,19 +136,8 @@ def _loads(args: argparse.Namespace, instruction: str) -> list[Variant]:
         found = [(None, absolute(args.policy))]
     else:
         found = [(step, str(path.resolve())) for step, path in find_checkpoints(args.checkpoints)]
-    base = Load(
-        path="",
-        task=instruction,
-        fps=args.fps,
-        units=args.units,
-        mode=args.mode,
-        rename=renames(args.rename),
-        embodiment=args.embodiment,
-        time_scale=args.time_scale,
-        tokenizer=absolute(args.tokenizer) if args.tokenizer else "",
-        backend=args.backend,
-    )
-    given = {field: getattr(args, field) for field in _WAYS}
+    base = Load(path="", task=instruction, **one_value_options(args))
+    given = {field: getattr(args, field) for field in WAYS}
     ways = {field: each if isinstance(each, list) else [each] for field, each in given.items()}
     return variants(found, base, ways)
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config.schema import Config
-from daemon.cli.checkpoint import add_policy_options
-from learning.asked import asked_load
+from daemon.cli.checkpoint import add_policy_options, policy_options
 from learning.demo import SHIPPED_POLICY
 from learning.episode import run_episode
 from learning.evaluate import TwinJudge, pictures_for
@@ -28,6 +27,7 @@ from learning.world import evaluation_plant, lockstep_calibrations, lockstep_con
 from policies.loaded import LoadedPolicy, load_policy
 from robotd.errors import StateError
 from robotd.paths import absolute
+from robotd.policy_channel import Load
 from sim.model.scene import SceneKind
 from sim.tasks.spec import kind_of, load_task
 from sim.twin.apply import placements
@@ -131,7 +131,7 @@ def _show(args: argparse.Namespace, config: Config, kind: SceneKind | None) -> S
 
 def _loaded(args: argparse.Namespace, config: Config, task: str) -> LoadedPolicy:
     path = str(SHIPPED_POLICY) if args.policy == DEMO else absolute(args.policy)
-    request = asked_load(args, path, task)
+    request = Load(path=path, task=task, **policy_options(args))
     return load_policy(request, config, lockstep_calibrations(config))
 
 

@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 from config.schema import Camera, Config
-from daemon.cli.checkpoint import add_policy_options
+from daemon.cli.checkpoint import add_policy_options, policy_options
 from daemon.cli.main import main
-from learning.asked import asked_load
 from learning.evaluate import evaluate_policy
 from learning.evaluation import command, plant
 from learning.evaluation.plant import PlantWork, play
@@ -119,7 +118,7 @@ def test_no_option_of_a_policy_is_lost_on_its_way_into_the_plant(tmp_path: Path)
     said += ["--gripper-bias", "-5", "--gripper-clip", "5:80"]
     alone = argparse.ArgumentParser()
     add_policy_options(alone, required=True)
-    wanted = asked_load(alone.parse_args(said), str(tmp_path), "put it there")
+    wanted = Load(path=str(tmp_path), task="put it there", **policy_options(alone.parse_args(said)))
     silent = Load(path="")
     same = [
         name for name in Load.__struct_fields__ if getattr(wanted, name) == getattr(silent, name)

@@ -194,7 +194,6 @@ def remembering(kind: str, folder: Path) -> Path:
     torch.manual_seed(3)
     inputs, outputs = features()
     if kind == "diffusion":
-        pytest.importorskip("diffusers", reason="LeRobot's extra of that name is not installed")
         from lerobot.policies.diffusion.configuration_diffusion import DiffusionConfig
         from lerobot.policies.diffusion.modeling_diffusion import DiffusionPolicy
 
