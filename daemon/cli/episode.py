@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.cli.desk import SAVE_TIMEOUT_S, Desk, running
+from daemon.cli.played import Waits
 from robotd.errors import RobotdError
 from robotd.messages import DiscardEpisode, KeepEpisode, RunPolicy, StartEpisode, Status, Teleop
 
@@ -41,6 +42,7 @@ class Turn:
         self._unrehearsed = unrehearsed
         self._despite_probe = despite_probe
         self._correcting = False
+        self._waits = Waits()
         self._seen = False  # the hand-over may take until after the first published state
 
     @property
@@ -72,6 +74,11 @@ class Turn:
         self._seen = False
         words = "you have the arm; i gives it back" if self._correcting else "the policy has it"
         self._desk.say(f"  {words}")
+
+    def waits(self, status: Status) -> str:
+        """The line that says why the arm waits while the policy has it; empty when it does not."""
+        drives = self.state == "policy" and status.state == "policy"
+        return self._waits.line(status.policy.error) if drives else ""
 
     def lost(self, status: Status, finished: Callable[[], bool]) -> str:
         """Why the arm is nobody's any more; "keep" where a script has done its work; else empty."""
@@ -118,6 +125,8 @@ def watch(desk: Desk, turn: Turn, finished: Callable[[], bool], limit_s: float) 
             turn.intervene(end_s - time.monotonic())
         status = desk.watch()
         if status is not None:
+            if line := turn.waits(status):
+                desk.say(line)
             desk.show(running(status.recording, turn.name))
             word = turn.lost(status, finished)
             if word:

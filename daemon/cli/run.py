@@ -18,6 +18,7 @@ from daemon.cli.keys import Keys
 from daemon.cli.main import add_name, add_yes
 from daemon.cli.numbers import positive_count, positive_number
 from daemon.cli.operator import source
+from daemon.cli.played import Played
 from daemon.cli.probed import add_despite_probe, consent_probe
 from daemon.cli.session import STOP_WORDS, arm_with_consent
 from robotd.client import Robot
@@ -63,10 +64,11 @@ def _episode(
 ) -> bool:
     """Run one episode; False when the person wants no more, or somebody took the arm.
 
-    Raises StateError when the policy failed or the arm stopped itself.
+    Raises StateError when the policy failed, the arm stopped itself, or nothing moved it.
     """
     print(f"episode {episode + 1} of {args.episodes}  (q: hold, x: software stop)", flush=True)
     despite = args.despite_probe
+    played = Played(args.policy)
     with source(robot, "policy", args.seconds, unrehearsed=unrehearsed, despite_probe=despite):
         began_ns = time.monotonic_ns()  # what was published before shows the arm without it
         end_s = time.monotonic() + args.seconds
@@ -78,11 +80,17 @@ def _episode(
             if key == "stop":
                 return False
             status = robot.watch(timeout_s=0.2)
-            if status is None or status.stamp_ns < began_ns or status.state == "policy":
+            if status is None or status.stamp_ns < began_ns:
+                continue
+            if status.state == "policy":
+                if line := played.see(status):
+                    print(line, flush=True)
                 continue
             raise_if_failed(status)
             print(f"  {status.state}: {status.message or 'taken over'}")
             return False
+    print(played.summary())
+    played.raise_if_nothing()
     return True
 
 
