@@ -69,8 +69,8 @@ def paired(first: Sequence[bool], second: Sequence[bool]) -> Paired:
 
 
 def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float, float]:
-    """The 95 % interval of rate a less rate b of paired counts (Newcombe, Stat. Med. 17, 1998, method 10 without
-    continuity correction): the two Wilson intervals, joined by how much the pairs go together."""
+    """The 95 % interval of rate a less rate b of paired counts (Newcombe, Stat. Med. 17, 1998, method 10): the two
+    Wilson intervals, joined by how much the pairs go together, of which half a pair in each is not believed."""
     pairs = both + only_a + only_b + neither
     a, b = (both + only_a) / pairs, (both + only_b) / pairs
     (low_a, high_a), (low_b, high_b) = (
@@ -78,7 +78,10 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int) -> tuple[float,
         wilson(both + only_b, pairs),
     )
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
-    phi = (both * neither - only_a * only_b) / math.sqrt(margins) if margins else 0.0
+    together = float(both * neither - only_a * only_b)
+    if together > 0.0:
+        together = max(0.0, together - pairs / 2.0)
+    phi = together / math.sqrt(margins) if margins else 0.0
     down, up = a - low_a, high_b - b
     low = a - b - math.sqrt(max(0.0, down * down - 2.0 * phi * down * up + up * up))
     up, down = high_a - a, b - low_b

@@ -18,7 +18,7 @@ from policies.checkpoint.many import pictures_remembered
 from policies.probe.again import MOST, Again
 from policies.probe.asking import Asker, Values
 from policies.probe.facts import CheckpointFacts
-from policies.probe.heldout import HeldOut
+from policies.probe.heldout import HeldOut, dataset_here
 from policies.probe.judge import Seen, judge, outcome_of
 from policies.probe.measure import (
     correlation,
@@ -237,7 +237,7 @@ def _addressed(finding: Finding, asker: Asker, facts: CheckpointFacts) -> Findin
     """The mend with the names of this checkpoint, of what it was trained on (whose statistics alone
     are its own) and of this recording in its commands."""
     trained = facts.training or {}
-    of = str(trained.get("root") or trained.get("repo_id") or "THE-DATASET-IT-WAS-TRAINED-ON")
+    of = dataset_here(trained) or "THE-DATASET-IT-WAS-TRAINED-ON"
     do = finding.do.replace("NAME", str(asker.recording.root)).replace("TRAINING", of)
     return msgspec.structs.replace(finding, do=do.replace("POLICY", asker.model.interface.name))
 

@@ -32,7 +32,14 @@ def held_out(training: Mapping[str, Any] | None, root: Path, tasks: Sequence[str
         words = "which episodes it was trained on is not known: the figures may flatter it"
         return HeldOut(every, None, words)
     name = str(training.get("repo_id") or training.get("root") or "")
-    if not _same(training, root):
+    same = _same(training, root)
+    if same is None:
+        words = (
+            f"it was trained on {name}, which is not here under that name: whether these are its "
+            "episodes is not known, and if they are, the figures flatter it"
+        )
+        return HeldOut(every, None, words)
+    if not same:
         return HeldOut(every, True, f"none of them was trained on: that was {name}")
     chosen = training.get("episodes")
     trained = [int(each) for each in chosen] if chosen is not None else list(every)
@@ -49,11 +56,22 @@ def held_out(training: Mapping[str, Any] | None, root: Path, tasks: Sequence[str
     )
 
 
-def _same(training: Mapping[str, Any], root: Path) -> bool:
+def dataset_here(training: Mapping[str, Any]) -> str:
+    """What the dataset of a training is called on this machine: its folder where that is here, else
+    its name; empty where neither was written down. A rented GPU's folder is nobody's here."""
+    where = str(training.get("root") or "")
+    if where and Path(where).expanduser().exists():
+        return where
+    return str(training.get("repo_id") or where)
+
+
+def _same(training: Mapping[str, Any], root: Path) -> bool | None:
+    """Whether `root` is what was trained on; None where it may be, moved or under another name."""
     where = training.get("root")
-    if where:
-        return Path(str(where)).expanduser().resolve() == root.resolve()
-    return "/".join(root.resolve().parts[-2:]) == training.get("repo_id")
+    path = Path(str(where)).expanduser().resolve() if where else None
+    if path == root.resolve() or "/".join(root.resolve().parts[-2:]) == training.get("repo_id"):
+        return True
+    return None if path is not None and not path.exists() else False
 
 
 def _without_split(trained: list[int], tasks: Sequence[str], split: float) -> list[int]:

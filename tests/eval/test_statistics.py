@@ -46,6 +46,14 @@ def test_pairs_that_do_not_go_together_are_as_uncertain_as_unpaired_episodes() -
     )
 
 
+def test_the_paired_interval_is_newcombes_tenth() -> None:
+    """His table of 41 pairs, 14 both, 5 and 0 one alone: 0.122, 0.011 to 0.226."""
+    pairs = _pairs(14, 0, 5, 22)
+    found = paired([a for a, _ in pairs], [b for _, b in pairs])
+    assert found.difference == pytest.approx(5 / 41)
+    assert found.ci95 == pytest.approx((0.011, 0.226), abs=1e-3)
+
+
 def test_the_same_seeds_make_a_comparison_sharper() -> None:
     together, apart = _pairs(30, 0, 6, 14), _pairs(18, 12, 18, 2)  # 60 and 72 % both times
     sharp, blunt = (paired([a for a, _ in x], [b for _, b in x]) for x in (together, apart))

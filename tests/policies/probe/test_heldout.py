@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policies.probe.heldout import held_out
+from policies.probe.heldout import dataset_here, held_out
 from policies.probe.samples import choose_places, done_after
 
 ROOT = Path("/data/me/blocks")
@@ -20,6 +20,10 @@ TASKS = ("pick", "pick", "pick", "place", "place")
         ({"repo_id": "me/other"}, (0, 1, 2, 3, 4), True),
         ({"repo_id": "me/blocks"}, (0, 1, 2, 3, 4), False),
         ({"repo_id": "x", "root": "/data/me/blocks"}, (0, 1, 2, 3, 4), False),
+        # A rented GPU's folder, and one that was moved since.
+        ({"repo_id": "me/blocks", "root": "/bundle/dataset"}, (0, 1, 2, 3, 4), False),
+        ({"repo_id": "me/before", "root": "/bundle/dataset"}, (0, 1, 2, 3, 4), None),
+        ({"repo_id": "me/other", "root": "/"}, (0, 1, 2, 3, 4), True),
         ({"repo_id": "me/blocks", "episodes": [0, 3]}, (1, 2, 4), True),
         # LeRobot keeps the last ceil(n × split) of each task for evaluation.
         ({"repo_id": "me/blocks", "eval_split": 0.3}, (2, 4), True),
@@ -31,6 +35,12 @@ def test_held_out_episodes_are_those_that_were_not_trained_on(
     found = held_out(training, ROOT, TASKS)
     assert (found.episodes, found.held_out) == (episodes, known)
     assert found.words
+
+
+def test_a_remedy_names_a_dataset_that_is_here() -> None:
+    assert dataset_here({"repo_id": "me/blocks", "root": "/bundle/dataset"}) == "me/blocks"
+    assert dataset_here({"repo_id": "me/blocks", "root": "/"}) == "/"
+    assert dataset_here({}) == ""
 
 
 def test_any_first_part_of_the_moments_is_spread_over_the_episodes() -> None:
