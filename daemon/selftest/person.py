@@ -41,11 +41,13 @@ class Person(Protocol):
 
 
 class Terminal:
-    """A person at a terminal: Return or y, n, or q."""
+    """A person at a terminal: Return or y, n, or q. Return is consent, never something seen: only
+    a typed y or n lifts the caps of an untried arm."""
 
     def __init__(self, hands: bool, out: TextIO) -> None:
         self.hands = hands
         self._out = out
+        self._seen = False
         if not sys.stdin.isatty():
             raise StateError(
                 "Nobody can be asked: this is not a terminal.",
@@ -58,6 +60,7 @@ class Terminal:
         self._out.flush()
 
     def ask(self, question: str, *, seen: bool) -> None:
+        self._seen = seen
         keys = "y = yes, n = no" if seen else "Return = go on, n = skip"
         self._out.write(f"\n{question}\n  [{keys}, q = stop] ")
         self._out.flush()
@@ -69,8 +72,13 @@ class Terminal:
         if not line:
             return Answer.STOP  # the terminal was closed
         word = line.strip().lower()[:1]
-        known = {"": Answer.YES, "y": Answer.YES, "n": Answer.NO, "q": Answer.STOP}
-        return known.get(word, Answer.NO)
+        known = {"y": Answer.YES, "n": Answer.NO, "q": Answer.STOP}
+        if not self._seen:
+            return Answer.YES if word == "" else known.get(word, Answer.NO)
+        if word not in known:
+            self._out.write("  What did you see? [y = yes, n = no, q = stop] ")
+            self._out.flush()
+        return known.get(word)
 
 
 class Assenting:

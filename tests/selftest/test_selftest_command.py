@@ -61,6 +61,15 @@ def test_a_person_at_a_terminal_is_polled_and_a_closed_one_means_stop(
         for typed, meant in (("", Answer.YES), ("n", Answer.NO), ("q", Answer.STOP)):
             os.write(ours, f"{typed}\n".encode())
             assert person.answer() is meant
+        person.ask("Did it move up?", seen=True)
+        assert person.answer() is None
+        for typed in ("", "", "what"):  # Return is consent, never something seen: asked again
+            os.write(ours, f"{typed}\n".encode())
+            assert person.answer() is None
+        assert out.getvalue().count("What did you see?") == 3
+        for typed, meant in (("y", Answer.YES), ("n", Answer.NO), ("q", Answer.STOP)):
+            os.write(ours, f"{typed}\n".encode())
+            assert person.answer() is meant
         os.write(ours, b"\x04")  # Ctrl-D
         assert person.answer() is Answer.STOP
     os.close(ours)
