@@ -103,6 +103,7 @@ class Proposal:
             "reason": 0,
             "reason_joint": -1,
             "verdict_us": 0,
+            "judged_ns": 0,
             "goal_rad": goals.tolist(),
         }
 
@@ -147,6 +148,7 @@ class Executor:
         self._chunks.clear()
         self._asked = self._approved = None
         self._asked_chunk = self._approved_chunk = None
+        self._verdicts_ns.clear()  # what the twin was slow with may be over
 
     # --- when to think ----------------------------------------------------------------------------
 
@@ -192,7 +194,9 @@ class Executor:
             return Refusal.WRONG_SHAPE
         if not np.isfinite(chunk.actions_rad).all():
             return Refusal.NOT_FINITE
-        if chunk.end_ns + chunk.step_ns <= now_ns + self.verdict_ns:
+        # How long the twin takes is no reason to refuse: it would never be asked again, and a
+        # single slow verdict would be believed for ever.
+        if chunk.end_ns + chunk.step_ns <= now_ns:
             return Refusal.LATE
         return None
 
@@ -249,13 +253,14 @@ class Executor:
         if self._asked is not None:
             if now_ns - self._asked_ns < _ANSWER_TIMEOUT_NS:
                 return None
-            self._asked = self._asked_chunk = None
-            self.unanswered = True
+            self.unanswered = (
+                True  # until another is asked its answer still counts: control obeys it
+            )
         chunk = self._waiting
         if chunk is None or self.version is None:
             return None
         self._waiting = None
-        self._asked_chunk = None
+        self._asked = self._asked_chunk = None
         times_ns = times_left(chunk, now_ns)
         if len(times_ns) == 0:
             self._due_ns = now_ns
@@ -286,10 +291,21 @@ class Executor:
             old_rad = np.broadcast_to(applied_rad, new_rad.shape)
         else:
             old_rad = self._approved.at(times_ns)
-        seam_ns = now_ns + self.verdict_ns
+        # A plan is straight between waypoints: one that is to be the old one until the verdict is
+        # the old one up to the waypoint after it.
+        first_ns, step_ns = int(times_ns[0]), chunk.step_ns
+        verdict_ns = max(first_ns, now_ns + self.verdict_ns)
+        seam_ns = first_ns + -(-(verdict_ns - first_ns) // step_ns) * step_ns
+        return crossfaded(old_rad, new_rad, times_ns, seam_ns, self._fade_ns(now_ns, step_ns))
+
+    def _fade_ns(self, now_ns: int, step_ns: int) -> int:
+        """How long the old path turns into the new one. A mean of chunks is no stranger to the one
+        before, and to fade it would be a mean of means; from a stand it is faded as any other."""
+        mode = self.settings.mode
+        if mode.ensemble is not None and not self.starved(now_ns):
+            return min(self.settings.crossfade_ns, step_ns)
         # In real-time chunking what is under way stays exactly as it is, faded or not.
-        fade_ns = max(self.settings.crossfade_ns, int(self.settings.mode.rtc is not None))
-        return crossfaded(old_rad, new_rad, times_ns, seam_ns, fade_ns)
+        return max(self.settings.crossfade_ns, int(mode.rtc is not None))
 
     def answer(self, plan_id: int, verdict: Verdict, now_ns: int) -> bool:
         """The twin has judged a plan; whether it was the one asked for. Any other is ignored."""
@@ -338,5 +354,5 @@ class Executor:
         return (
             "the plan ran out before the next chunk was approved, and the arm holds: the slowest of "
             f"the last took {self.delay_ns / NS_PER_MS:.0f} ms from picture to verdict, a chunk "
-            f"lasts {lasts_ms:.0f} ms"
+            f"lasts {lasts_ms:.0f} ms and has to last twice as long as that takes"
         )

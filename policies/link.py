@@ -95,7 +95,8 @@ class RuntimeLink:
         if plan is None or plan["id"] == self._answered:
             return None
         self._answered = plan["id"]
-        return Answer(plan["id"], Verdict(plan["verdict"]), PlanReason(plan["reason"]))
+        reason = PlanReason(plan["reason"])
+        return Answer(plan["id"], Verdict(plan["verdict"]), reason, plan["judged_ns"])
 
     def frame(self, camera: str, deadline_ns: int) -> Frame | None:
         """The camera's newest frame captured at or before `deadline_ns`."""

@@ -19,8 +19,8 @@ from policies.model import Timings
 from policies.observation import NotObservedError, NotYetObservedError, Observation
 from policies.plan import Chunk
 from policies.rtc import Leftover, RawChunk
-from robotd.clock import Clock
-from robotd.errors import CheckpointError, PolicyServerError, RobotdError
+from robotd.clock import NS_PER_S, Clock
+from robotd.errors import CheckpointError, PolicyServerError, RobotdError, StateError
 from robotd.states import PlanReason, State, Verdict
 
 
@@ -59,11 +59,12 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The twin's verdict on a plan."""
+    """The twin's verdict on a plan. `judged_ns`: when it was made; None where it is read at once."""
 
     plan_id: int
     verdict: Verdict
     reason: PlanReason = PlanReason.NONE
+    judged_ns: int | None = None
 
     @property
     def words(self) -> str:
@@ -93,6 +94,8 @@ FirstFollowed = Callable[[int], Mapping[str, Any] | None]
 """The first tick in which control followed the plan of that id; None while there is none."""
 
 _UNANSWERED = "the twin does not answer; past the last approved plan the arm holds"
+_GAP_NS = 2 * NS_PER_S
+"""A run that stands for longer for want of an input has ended: whoever sees it stand reaches in."""
 _NO_ACTIONS = (Refusal.NOT_FINITE, Refusal.WRONG_SHAPE)
 
 
@@ -130,6 +133,8 @@ class Runner:
         self._first_followed = first_followed
         self._looking: Mapping[str, Any] | None = None  # the row whose pictures are on their way
         self._thinking: tuple[int, Chunk] | None = None
+        self._moved = False  # a plan was followed since the hand-over
+        self._blind_ns: int | None = None  # since when no observation can be made
 
     def step(
         self,
@@ -140,7 +145,8 @@ class Runner:
     ) -> Proposal | None:
         """One pass. `tick` is the newest tick, `row` the newest one at a row's deadline.
 
-        Raises CheckpointError for a chunk that is no action: the next one would be none either.
+        Raises CheckpointError for a chunk that is no action (the next one would be none either),
+        StateError when the arm stood for two seconds for want of an input.
         """
         if tick["state"] != self._state:
             self.executor.stop()
@@ -152,6 +158,7 @@ class Runner:
         if version != self.executor.version:
             self._predictor.reset()
             self.executor.hand_over(version, int(tick["handover_ns"]))
+            self._moved, self._blind_ns = False, None
             self.latency.forget()
             self._looking = self._thinking = None
         if answer is not None:
@@ -163,6 +170,8 @@ class Runner:
             self._looking = row if wanted and row["handover_version"] == version else None
         if self._looking is not None:
             self._think(self._looking, int(tick["handover_ns"]), observe)
+            if self._thinking is not None and self._latency_ns is None:
+                return None  # this pass's tick is as old as the inference took: the next one plans
         self._think_to_the_end()
         now_ns = self._clock.now_ns()
         proposal = self.executor.propose(now_ns, np.asarray(tick["applied_rad"]))
@@ -175,10 +184,13 @@ class Runner:
         return proposal
 
     def _judged(self, answer: Answer) -> None:
-        now_ns = self._clock.now_ns()
-        if self.executor.answer(answer.plan_id, answer.verdict, now_ns):
+        at_ns = self._clock.now_ns()
+        if answer.judged_ns is not None:  # it may have lain there while the next chunk was made
+            at_ns = min(at_ns, answer.judged_ns)
+        if self.executor.answer(answer.plan_id, answer.verdict, at_ns):
             self.trouble = answer.words
-            self.latency.judged(answer.plan_id, answer.verdict, now_ns)
+            self.latency.judged(answer.plan_id, answer.verdict, at_ns)
+            self._moved |= answer.verdict is Verdict.PASS
 
     def _watch(self, plan_id: int, tick: Mapping[str, Any]) -> None:
         """See when control takes up an approved plan, and how far it was by then."""
@@ -198,8 +210,9 @@ class Runner:
         except NotObservedError as error:
             self._looking = None
             self.trouble = str(error)
+            self._blind(self.trouble)
             return
-        self._looking = None
+        self._looking = self._blind_ns = None
         if observation.oldest_ns <= handover_ns:
             return  # a picture from before the hand-over; the next row has a newer one
         leftover = self.executor.leftover(observation.deadline_ns)
@@ -237,6 +250,17 @@ class Runner:
             chunk.id, observation.oldest_ns, began_ns, began_ns + inference_ns, parts
         )
         self._thinking = (began_ns + inference_ns, chunk)
+
+    def _blind(self, why: str) -> None:
+        """No observation can be made. Raises StateError where the arm has moved and stands now."""
+        now_ns = self._clock.now_ns()
+        self._blind_ns = now_ns if self._blind_ns is None else self._blind_ns
+        if self._moved and self.executor.starved(now_ns) and now_ns - self._blind_ns > _GAP_NS:
+            raise StateError(
+                f"The policy cannot go on: {why}.",
+                "A camera was unplugged or hangs, or what is observed comes too late.",
+                "Look at robotd health; then run the policy again. It does not go on by itself.",
+            )
 
     def _think_to_the_end(self) -> None:
         now_ns = self._clock.now_ns()

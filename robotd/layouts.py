@@ -172,11 +172,11 @@ def plan_layout(joints: int) -> Layout:
     """Timed waypoints: waypoint k is due at `start_ns + k * step_ns`.
 
     A proposal (policy to twin) and a plan (twin to control) have the same layout; the twin fills in
-    `verdict`, `verdict_us` and `reason`.
+    `verdict`, `verdict_us`, `judged_ns` and `reason`.
     """
     return Layout(
         "plan",
-        1,
+        2,
         [
             Field("id", "Q"),
             Field("source", "B"),
@@ -189,6 +189,7 @@ def plan_layout(joints: int) -> Layout:
             Field("reason", "B"),
             Field("reason_joint", "i"),
             Field("verdict_us", "I"),
+            Field("judged_ns", "q"),  # when the twin answered; who asked may read it much later
             Field("goal_rad", "d", joints * PLAN_WAYPOINTS),
         ],
     )

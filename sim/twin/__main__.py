@@ -96,6 +96,7 @@ class TwinProcess:
                 "reason": int(said.reason),
                 "reason_joint": said.joint,
                 "verdict_us": min(said.elapsed_us, 0xFFFFFFFF),
+                "judged_ns": self._clock.now_ns(),
             }
         )
 

@@ -115,7 +115,8 @@ class Stage:
         if proposal is not None:
             self.proposals.append(proposal)
             if self.answers:
-                self.plans.write(proposal | {"verdict": int(Verdict.PASS)})
+                verdict = {"verdict": int(Verdict.PASS), "judged_ns": now_ns}
+                self.plans.write(proposal | verdict)
                 self.following = proposal["id"]
         for socket in self.sockets.values():
             while socket.poll(0):

@@ -55,6 +55,7 @@ def proposal(number: int, goal: tuple[float, ...]) -> dict[str, Any]:
         "reason": 0,
         "reason_joint": -1,
         "verdict_us": 0,
+        "judged_ns": 0,
         "goal_rad": flat + [0.0] * (room - len(flat)),
     }
 
