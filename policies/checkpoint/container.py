@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from policies.checkpoint import layout
 from policies.checkpoint.evidence import Sidecar
-from policies.checkpoint.folder import Feature
+from policies.checkpoint.folder import TRAINING, Feature
 from policies.checkpoint.norms import Assets, Norm, Normaliser, Stats
 from policies.checkpoint.orbax import OrbaxParams
 from policies.checkpoint.pi0_layout import (
@@ -41,7 +41,7 @@ class Container:
     """The folder that holds config.json and model.safetensors, or `params/`."""
     framework: Framework
     generation: str
-    """LeRobot: g1 (up to 0.3), g2 (0.4, 0.5), g3 (0.6). JAX: released or training. Else empty."""
+    """LeRobot: g1 (up to 0.3), g2 (0.4), g3 (0.5, 0.6). JAX: released or training. Else empty."""
     kind: str
     kind_source: str
     said_kind: str
@@ -59,6 +59,12 @@ class Container:
     outputs: Mapping[str, Feature] = field(default_factory=dict)
     normalisers: tuple[Normaliser, ...] = ()
     assets: Assets = field(default_factory=Assets)
+
+    @property
+    def release_unsaid(self) -> bool:
+        """Whether LeRobot 0.5.0 may have written what is taken for 0.4's: only its train_config.json
+        differs, and that is not there."""
+        return self.generation == "g2" and not (self.path / TRAINING).exists()
 
     @property
     def is_pi0(self) -> bool:

@@ -10,7 +10,7 @@ import msgspec
 from policies.checkpoint import kinds, norms
 from policies.checkpoint.container import Container, Framework
 from policies.checkpoint.evidence import Sidecar, read_sidecar
-from policies.checkpoint.folder import CONFIG, Feature, read_json
+from policies.checkpoint.folder import CONFIG, TRAINING, Feature, read_json
 from policies.checkpoint.lora import is_adapter
 from policies.checkpoint.norms import Norm, Normaliser, Stats
 from policies.checkpoint.orbax import is_params, open_params
@@ -19,8 +19,11 @@ from robotd.errors import CheckpointError
 
 _PARAMS = "params"
 _INSIDE = ("", "pretrained_model", "checkpoints/last/pretrained_model")
-_SINCE_0_6 = ("pretrained_revision", "use_relative_actions")
-"""Keys of config.json that LeRobot writes since 0.6.0 (huggingface/lerobot #3820)."""
+_SINCE_0_5 = ("use_relative_actions", "pretrained_revision")
+"""Keys of config.json that LeRobot writes since 0.5.1, and since 0.6.0."""
+_TRAINED_SINCE_0_5 = "cudnn_deterministic"
+"""A key of train_config.json since 0.5.0, whose config.json is 0.4's to the letter, and which pads
+pictures and writes prompts as 0.6 does."""
 _OPENPI_MODES = {"pi0": "MEAN_STD", "pi05": "QUANTILES"}
 _LEROBOT_MODES = {"pi0": "MEAN_STD", "pi05": "QUANTILES"}
 
@@ -110,7 +113,7 @@ def _open_lerobot(folder: Path, config: Mapping[str, Any], sidecar: Sidecar) -> 
     return Container(
         path=folder,
         framework="lerobot",
-        generation=_generation(config, old=bool(buffers) or not normalisers),
+        generation=_generation(folder, config, old=bool(buffers) or not normalisers),
         kind=kind,
         kind_source=source,
         said_kind=str(config.get("type", "")),
@@ -127,10 +130,13 @@ def _open_lerobot(folder: Path, config: Mapping[str, Any], sidecar: Sidecar) -> 
     )
 
 
-def _generation(config: Mapping[str, Any], *, old: bool) -> str:
+def _generation(folder: Path, config: Mapping[str, Any], *, old: bool) -> str:
     if old:
         return "g1"
-    return "g3" if any(key in config for key in _SINCE_0_6) else "g2"
+    if any(key in config for key in _SINCE_0_5):
+        return "g3"
+    trained = read_json(folder / TRAINING) if (folder / TRAINING).exists() else {}
+    return "g3" if _TRAINED_SINCE_0_5 in trained else "g2"
 
 
 def _normalisers(folder: Path) -> tuple[Normaliser, ...]:

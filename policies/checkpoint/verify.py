@@ -338,8 +338,11 @@ def _unsaid(container: Container, tokenizer: str) -> Iterator[Finding]:
         yield _ask(
             "vision_heads", "how many heads its vision tower has", "", '{"vision_heads": 16}'
         )
+    from policies.pi0.settings import doubts
     from policies.pi0.tokenizer import find_tokenizer
 
+    for doubt in doubts(container):
+        yield Finding("unsaid", "warning", doubt.what, doubt.likely, doubt.do)
     try:
         find_tokenizer(container.path, tokenizer, container.dims.vocabulary)
     except CheckpointError as error:

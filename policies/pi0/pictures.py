@@ -7,8 +7,8 @@ checkpoint.
 | mode | resize | bars | value of a bar |
 |---|---|---|---|
 | openpi | PIL bilinear, on bytes, antialiased | half on each side | -1 (black) |
-| lerobot06 | torch bilinear on floats, not antialiased (0.6) | half on each side | -1 |
-| lerobot04 | the same (0.4, 0.5) | half on each side | -3: -1 before the range was mapped |
+| lerobot06 | torch bilinear on floats, not antialiased (0.5, 0.6) | half on each side | -1 |
+| lerobot04 | the same (0.4) | half on each side | -3: -1 before the range was mapped |
 | lerobot03 | the same (up to 0.3) | left and top only | -1 |
 """
 

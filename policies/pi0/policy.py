@@ -6,7 +6,6 @@ actions absolute. What is above (key names, units, slices) is the embodiment's, 
 sampler's.
 """
 
-import hashlib
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from policies.checkpoint.digests import FileDigests
+from policies.checkpoint.digests import FileDigests, files_sha256
 from policies.checkpoint.evidence import Evidence
 from policies.embodiment_choice import Chosen
 from policies.model import Interface, Timings
@@ -97,7 +96,7 @@ class Pi0Policy:
         still = np.flatnonzero(settings.state.still & (settings.state.low != 0.0))  # 0: filled up
         if len(still):
             notes.append(f"state values {', '.join(map(str, still))} never moved in training")
-        return tuple(notes)
+        return (*notes, *settings.doubts)
 
     def relative_to_state(self, mask: npt.NDArray[np.bool_]) -> None:
         """Say which actions are relative to the state, where an embodiment undoes that and knows."""
@@ -111,16 +110,12 @@ class Pi0Policy:
             self._generator = np.random.default_rng((self._seed, self._episodes))
 
     def reseed(self, seed: int) -> None:
-        """The episode that begins with the next `reset` is that of this seed, whenever it comes."""
+        """See `policies.model.Model`. Wins over the seed that it was loaded with."""
         self._seed, self._episodes = seed, 0
 
     def sha256(self, digests: FileDigests) -> str:
         """The hash of every file that decides what it does."""
-        digest = hashlib.sha256()
-        for path in self._files:
-            digest.update(f"{path.name}\0".encode())
-            digest.update(bytes.fromhex(digests.sha256(path)))
-        return digest.hexdigest()
+        return files_sha256(self._files, digests)
 
     # --- predicting ------------------------------------------------------------------------------
 

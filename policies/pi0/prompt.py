@@ -1,7 +1,7 @@
 """A task, and for Pi0.5 the state, as the token ids that a Pi0 was trained on.
 
 Pi0: `BOS task \\n`. Pi0.5: `BOS Task: …, State: 12 200 …;\\nAction: `, the normalised state in 256 bins
-(openpi `tokenizer.py`). LeRobot before 0.6 filled the state up to 32 values first, whose bins for zero
+(openpi `tokenizer.py`). LeRobot before 0.5 filled the state up to 32 values first, whose bins for zero
 the model then learned to see; and LeRobot leaves underscores in a Pi0's task where openpi does not.
 What was done in training comes with the checkpoint.
 """

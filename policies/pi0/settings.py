@@ -5,6 +5,8 @@ formula normalised, how long a chunk is) is provenance. It comes from `robotd_ck
 says it, else from the framework's own files, else from what every release of that framework did.
 """
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +63,8 @@ class Pi0Settings:
     state_width: int
     side: int
     interface: Interface
+    doubts: tuple[str, ...] = ()
+    """What is taken for granted because nothing in the folder says it, with the way to say it."""
 
     @property
     def embodied(self) -> bool:
@@ -103,6 +107,7 @@ def read_settings(container: Container) -> Pi0Settings:
         state_width=state_width,
         side=dims.image_size,
         interface=interface,
+        doubts=tuple(f"{doubt.what} {doubt.do}" for doubt in doubts(container)),
     )
 
 
@@ -136,6 +141,27 @@ def padding(container: Container) -> tuple[PadMode, str]:
     return "openpi", "written by openpi"
 
 
+def doubts(container: Container) -> Iterator[CheckpointError]:
+    """What nothing in the folder tells and was decided all the same."""
+    if not container.release_unsaid:
+        return
+    said, kind = container.sidecar, container.pi0_kind
+    older, newer = {}, {}
+    if not said.image_pad:
+        older["image_pad"], newer["image_pad"] = "lerobot04", "lerobot06"
+    if not said.state_text and _prompt(container, kind, 0).state == "padded":
+        older["state_text"], newer["state_text"] = "padded", "plain"
+    if older:
+        yield CheckpointError(
+            f"{container.path} was saved by LeRobot 0.4 or 0.5.0, and nothing in it says by which; "
+            f"it is played as 0.4's ({', '.join(older.values())}).",
+            "The two differ in pictures' bars and a Pi0.5's prompt; only train_config.json tells "
+            "them apart, and it is not there.",
+            "Copy it from the training run, or say it in robotd_ckpt.json beside the weights: "
+            f"0.4 is {json.dumps(older)}, 0.5.0 {json.dumps(newer)}.",
+        )
+
+
 def _prompt(container: Container, kind: Pi0Kind, state_width: int) -> PromptStyle:
     config, sidecar = container.config, container.sidecar
     said = config.get("tokenizer_max_length") or config.get("max_token_len")
@@ -143,7 +169,7 @@ def _prompt(container: Container, kind: Pi0Kind, state_width: int) -> PromptStyl
     if sidecar.state_text:
         state = sidecar.state_text
     elif kind == "pi05":
-        # LeRobot up to 0.5 filled the state up before it put it into bins (huggingface/lerobot
+        # LeRobot up to 0.4 filled the state up before it put it into bins (huggingface/lerobot
         # #2891).
         old = container.framework == "lerobot" and container.generation in ("g1", "g2")
         state = "padded" if old else "plain"
