@@ -228,9 +228,19 @@ def standing(kept: Kept, command: str) -> Standing:
 
 
 def outcome(
-    *, chunks: int, refused: int, reasons: dict[str, int], faults: Sequence[str], trouble: str
+    *,
+    chunks: int,
+    refused: int,
+    reasons: dict[str, int],
+    faults: Sequence[str],
+    trouble: str,
+    silent_s: float = 0.0,
 ) -> tuple[str, str, str]:
-    """Why a rehearsal did not pass, in three parts; three empty strings when it did."""
+    """Why a rehearsal did not pass, in three parts; three empty strings when it did.
+
+    `trouble` is why no chunk is made now, `silent_s` the longest time without one where that is
+    more than may be.
+    """
     if faults:
         return (
             f"The arm faulted: {', '.join(faults)}.",
@@ -242,6 +252,12 @@ def outcome(
             "No chunk was judged, so nothing was rehearsed.",
             trouble
             or "The policy had no time, or nothing to look at; or the twin was always too late.",
+            "Look: robotd status shows cameras and policy; robotd logs policy. Then again.",
+        )
+    if silent_s:
+        return (
+            f"For {silent_s:.0f} s no chunk was judged.",
+            trouble or "A camera, the policy or the twin hung for that time.",
             "Look: robotd status shows cameras and policy; robotd logs policy. Then again.",
         )
     if refused:

@@ -66,6 +66,15 @@ def silent(seconds: float) -> DaemonError:
     )
 
 
+def endless(path: str, seconds: float) -> DaemonError:
+    """A load that comes to no end."""
+    return DaemonError(
+        f"{path} was not loaded within {seconds:.0f} s; the policy process was ended.",
+        "It hangs: the GPU's driver, a network disk, or a server that says nothing.",
+        "Look: robotd logs policy; nvidia-smi. Then load the policy again.",
+    )
+
+
 def ended(name: str, word: str, last_words: Sequence[str]) -> DaemonError:
     """The process is gone."""
     return DaemonError(

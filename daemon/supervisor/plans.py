@@ -27,6 +27,7 @@ from daemon.supervisor.pending import Data, Pending
 from daemon.supervisor.plan_refusals import (
     deaf,
     ended,
+    endless,
     in_motion,
     no_policy,
     no_twin,
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 POLICY, REPLAY = "policy", "replay"
 _LOAD_S = 600.0  # a Pi0 is 7 to 14 GB to read and to hash; torch alone takes 10 s
+_LOAD_IN_VAIN_NS = 30 * NS_PER_S  # whoever asks for another after that waits for no end of this one
 _REPLAY_S = 30.0
 _SILENT_NS = 5 * NS_PER_S  # four signs a second; a machine that swaps is not killed for it
 _SILENT_CHUNKS = 10  # and as many times what a warm chunk takes
@@ -89,6 +91,7 @@ class PlanDesk:
         )
         self._failure: dict[str, RobotdError] = {}
         self._load_number = 0
+        self._load_ns = 0  # when the present one was asked for
         self._asked = messages.LoadPolicy(path="")
         self._replay_ready = False
         self._replay_key = ""
@@ -102,26 +105,13 @@ class PlanDesk:
         self._drop_replay()
         self._load_number += 1
         number = self._load_number
+        now_ns = self._clock.now_ns()
+        in_vain = self._status.phase == "loading" and now_ns - self._load_ns > _LOAD_IN_VAIN_NS
         self._forget_policy(PolicyStatus(phase="loading", path=request.path))
         self._asked = request
-        self._start_policy()
-        load = policy_channel.Load(
-            id=number,
-            path=request.path,
-            task=request.task,
-            n_action_steps=request.n_action_steps,
-            fps=request.fps,
-            mode=request.mode,
-            ensemble=request.ensemble,
-            rename=request.rename,
-            units=request.units,
-            embodiment=request.embodiment,
-            tokenizer=request.tokenizer,
-            backend=request.backend,
-            time_scale=request.time_scale,
-            gripper_bias=request.gripper_bias,
-            gripper_clip=request.gripper_clip,
-        )
+        self._load_ns = now_ns
+        self._start_policy(anew=in_vain)
+        load = policy_channel.Load(id=number, **msgspec.structs.asdict(request))
         if not self._lines[POLICY].send(policy_channel.encode(load)):
             self._fail(POLICY, deaf())
 
@@ -225,6 +215,7 @@ class PlanDesk:
         for name in self._lines:
             self._listen(name)
         self._end_silent()
+        self._end_endless_load()
         self._take_back()
         if self.shadow.step(self._status.error):
             self.look_up()
@@ -278,6 +269,7 @@ class PlanDesk:
             phase="ready",
             path=ready.path,
             kind=ready.kind,
+            sha256=ready.sha256,
             fps=ready.fps,
             told=ready.told,
             cameras=ready.cameras,
@@ -323,6 +315,13 @@ class PlanDesk:
             self._fail(POLICY, silent(silent_ns / NS_PER_S))
             self._children.kill(POLICY)
 
+    def _end_endless_load(self) -> None:
+        """End a policy process that never says how a load ended; the next one gets a fresh one."""
+        loads_ns = self._clock.now_ns() - self._load_ns
+        if self._status.phase == "loading" and loads_ns > _LOAD_S * NS_PER_S:
+            self._fail(POLICY, endless(self._status.path, _LOAD_S))
+            self._children.kill(POLICY)
+
     def _take_back(self) -> None:
         """Hold, once per hand-over, when the arm is given to a process that does not play."""
         tick = self._observed.tick()
@@ -358,9 +357,9 @@ class PlanDesk:
 
     # --- processes --------------------------------------------------------------------------------
 
-    def _start_policy(self) -> None:
+    def _start_policy(self, *, anew: bool) -> None:
         child = self._children.get(POLICY)
-        if child is not None and child.running and child.wanted:
+        if child is not None and child.running and child.wanted and not anew:
             return  # it takes another checkpoint without a new import of torch
         self._make_room(POLICY)
         self._children.start(policy_spec(self._runtime, self._config))

@@ -25,6 +25,7 @@ from robotd.states import State
 log = logging.getLogger(__name__)
 
 _LONGEST_S = 3600.0
+_SILENT_S = 3.0  # without a chunk: a picture that is late, a busy machine
 
 
 class ShadowDesk:
@@ -45,6 +46,8 @@ class ShadowDesk:
         self._clock = clock
         self._send = send
         self._began_ns = 0
+        self._heard_ns = 0  # when the newest chunk was judged
+        self._longest_ns = 0  # between two of them, or before the first
         self._key = ""
         self._path = ""
         self._task = ""
@@ -65,7 +68,8 @@ class ShadowDesk:
         order = policy_channel.ShadowOrder(number=number)
         if not self._send(policy_channel.encode(order)):
             raise deaf()
-        self._began_ns = self._clock.now_ns()
+        self._began_ns = self._heard_ns = self._clock.now_ns()
+        self._longest_ns = 0
         self._key, self._path, self._task, self._evidence = key, path, request.task, evidence
         self.status = ShadowStatus(phase="running", number=number, seconds=request.seconds, key=key)
         return {"shadow": number}
@@ -103,6 +107,7 @@ class ShadowDesk:
         """The twin has judged one more of its chunks."""
         if not self.running or news.number != self.status.number:
             return
+        self._longest_ns, self._heard_ns = self._pause_ns(), self._clock.now_ns()
         self.status = msgspec.structs.replace(
             self.status,
             chunks=news.chunks,
@@ -136,6 +141,17 @@ class ShadowDesk:
             return self._finish()
         return False
 
+    def _pause_ns(self) -> int:
+        """The longest time without a chunk so far."""
+        return max(self._longest_ns, self._clock.now_ns() - self._heard_ns)
+
+    def _silent_s(self) -> float:
+        """The same where it is more than a policy of this speed may take; else 0."""
+        now = self.status
+        allowed_s = max(_SILENT_S + 2.0 * now.inference_max_ms / 1000.0, now.seconds / 4.0)
+        pause_s = self._pause_ns() / NS_PER_S
+        return pause_s if pause_s > allowed_s else 0.0
+
     def _finish(self) -> bool:
         now = self.status
         what, likely, do = outcome(
@@ -144,6 +160,7 @@ class ShadowDesk:
             reasons=now.reasons,
             faults=(),
             trouble=now.trouble,
+            silent_s=self._silent_s(),
         )
         if now.chunks == 0:  # nothing was learnt, so nothing is kept
             self._break_off(StateError(what, likely, do))

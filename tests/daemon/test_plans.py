@@ -251,7 +251,10 @@ def test_a_shadow_gives_the_arm_to_nobody_and_its_verdict_lets_the_policy_run(
         observation_age_max_ms=1.0,
     )
     robot.says(POLICY, shadowed, lambda: robot.desk.shadow.status.chunks == 9)
-    robot.clock.sleep_until_ns(robot.clock.now_ns() + 11 * NS_PER_S)
+    for seconds in (3, 3, 3):
+        robot.clock.sleep_until_ns(robot.clock.now_ns() + seconds * NS_PER_S)
+        robot.tells(POLICY, shadowed)
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 2 * NS_PER_S)
     robot.passes(lambda: robot.desk.shadow.status.phase == "finished")
     assert robot.asked == []
     assert robot.desk.status.rehearsal == "rehearsed in shadow 11 s, 0 of 9 chunks refused"
@@ -374,6 +377,21 @@ def test_a_load_that_waits_is_told_when_a_replay_takes_its_place(robot: Robot) -
     with pytest.raises(StateError, match="A was given up"):
         pending.poll()
     assert robot.desk.status.phase == "none"
+
+
+def test_a_load_that_comes_to_no_end_keeps_no_later_one_waiting(robot: Robot) -> None:
+    """A GPU's driver that hangs kept the process, and every further load waited behind it."""
+    robot.loads("A")
+    first = robot.children[POLICY]
+    robot.loads("B")
+    assert robot.children[POLICY] is first  # it is busy, as far as one can tell
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 31 * NS_PER_S)
+    robot.loads("C")
+    assert robot.children[POLICY] is not first and not first.running
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 601 * NS_PER_S)
+    robot.desk.receive()
+    assert robot.desk.status.phase == "failed" and "C was not loaded" in robot.desk.status.error
+    assert not robot.children[POLICY].running
 
 
 def test_a_policy_process_that_reads_nothing_is_said_so(robot: Robot) -> None:

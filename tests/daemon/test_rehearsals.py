@@ -247,18 +247,26 @@ class Robot:
             )
         )
 
-    def passes(self, seconds: float) -> bool:
+    def passes(self, seconds: float, trouble: str = "") -> bool:
         self.clock.sleep_until_ns(self.clock.now_ns() + int(seconds * NS_PER_S))
-        return self.desk.step("")
+        return self.desk.step(trouble)
+
+    def goes_on(self, number: int, seconds: int, chunks: int = 0, refused: int = 0) -> int:
+        """A chunk every second, some of the first of them refused; how many there were."""
+        for _ in range(seconds):
+            assert not self.passes(1.0)
+            chunks += 1
+            self.judged(number, chunks, min(refused, chunks))
+        return chunks
 
 
 def test_a_shadow_ends_with_its_time_and_its_verdict_is_kept(tmp_path: Path) -> None:
     robot = Robot(tmp_path)
     number = robot.begin()
-    assert not robot.passes(39.0)
+    robot.goes_on(number, 38)
     robot.judged(number, 61)
     robot.judged(number - 1, 7)  # of an earlier one
-    assert robot.passes(1.5)
+    assert robot.passes(2.5)
     status = robot.desk.status
     assert (status.phase, status.passed, status.chunks) == ("finished", True, 61)
     kept = robot.store.find("k").shadow
@@ -269,11 +277,33 @@ def test_a_shadow_ends_with_its_time_and_its_verdict_is_kept(tmp_path: Path) -> 
 
 def test_a_shadow_whose_chunks_were_refused_is_kept_as_failed(tmp_path: Path) -> None:
     robot = Robot(tmp_path)
-    robot.judged(robot.begin(), 10, refused=4)
-    assert robot.passes(41.0)
+    robot.goes_on(robot.begin(), 39, refused=4)
+    assert robot.passes(2.0)
     kept = robot.store.find("k").shadow
-    assert kept is not None and not kept.passed and "4 of 10" in kept.what
+    assert kept is not None and not kept.passed and "4 of 39" in kept.what
     assert robot.desk.status.error == kept.what and robot.desk.status.do
+
+
+@pytest.mark.parametrize("when", ["end", "middle", "beginning"])
+def test_a_shadow_that_was_blind_for_much_of_its_time_has_not_passed(
+    when: str, tmp_path: Path
+) -> None:
+    """One chunk, then a dead camera for 39 s, was kept as a rehearsal that ended well."""
+    robot = Robot(tmp_path)
+    number = robot.begin()
+    chunks = 0 if when == "beginning" else robot.goes_on(number, 9)
+    blind = "camera wrist's picture is 29000 ms old"
+    if when == "end":
+        assert robot.passes(32.0, blind)
+    else:
+        assert not robot.passes(15.0, blind)
+        robot.judged(number, chunks + 1)
+        robot.goes_on(number, 39 - 15 - chunks, chunks + 1)
+        assert robot.passes(2.0)
+    kept = robot.store.find("k").shadow
+    assert kept is not None and not kept.passed
+    assert ("For 32 s" if when == "end" else "For 15 s") in kept.what
+    assert when != "end" or kept.likely == blind
 
 
 @pytest.mark.parametrize("how", ["armed", "twin", "request", "policy", "nothing judged"])
