@@ -144,7 +144,7 @@ def _stats(path: Path, name: str) -> dict[str, Stats]:
     """The statistics of one pipeline's normaliser, checked against what its modes need."""
     found: dict[str, Stats] = {}
     for step in read_normalisers(path, name, read_json(path / name)):
-        found.update(step.stats)
+        found.update(step.own)
         for key, kind in step.types.items():
             if step.undoes == (kind == "ACTION"):
                 mode = step.modes.get(kind, "IDENTITY")

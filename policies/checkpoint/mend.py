@@ -1,14 +1,15 @@
 """A copy of a checkpoint with the statistics it should have had (LeRobot's "mean is infinity", #694).
 
 The statistics come from the training dataset, or from openpi's `norm_stats.json`. Where a dataset
-does not keep what the checkpoint needs (quantiles), they are computed from its rows. The original is
-not touched.
+does not keep what the checkpoint needs (quantiles), they are computed from its rows. Those of pictures
+are left where they are sound, and are ImageNet's where the training used these. The original is not
+touched.
 """
 
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from policies.checkpoint import norms
 from policies.checkpoint.container import Container, open_container
 from policies.checkpoint.evidence import amend_sidecar, dataset_units
-from policies.checkpoint.folder import read_json
+from policies.checkpoint.folder import TRAINING, read_json
 from policies.checkpoint.norms import ACTION, STATE, Stats
 from policies.checkpoint.stats_check import feature_size, statistics_problems
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
@@ -25,6 +26,11 @@ from robotd import paths
 from robotd.errors import CheckpointError, DatasetError
 
 _VECTORS = (STATE, ACTION)
+_IMAGENET: Stats = {
+    "mean": np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1),
+    "std": np.array([0.229, 0.224, 0.225]).reshape(3, 1, 1),
+}
+"""LeRobot's `IMAGENET_STATS`."""
 _OPENPI = {ours: theirs for theirs, ours in norms.OPENPI_NAMES.items()}
 
 
@@ -46,7 +52,10 @@ def mend(path: Path, source: str, out: Path, *, asset_id: str = "") -> Container
     """
     container = open_container(path, asset_id=asset_id)
     needed = _needed(container)
-    found = read_source(source, needed)
+    kept = _sound_pictures(container, needed)
+    needed = {key: stats for key, stats in needed.items() if key not in kept}
+    found = _with_imagenet(container, needed, read_source(source, needed))
+    found = replace(found, stats={k: own for k, own in found.stats.items() if k not in kept})
     _require(container, needed, found)
     if out.exists():
         raise CheckpointError(
@@ -71,14 +80,62 @@ def mend(path: Path, source: str, out: Path, *, asset_id: str = "") -> Container
 
 def _needed(container: Container) -> dict[str, tuple[str, ...]]:
     """Feature -> the statistics that the checkpoint normalises it with."""
+    modes = container.norm.modes
+    needed = {
+        key: norms.NEEDED.get(modes.get(kind, "IDENTITY"), ())
+        for key, kind in _kinds(container).items()
+    }
+    return {key: stats for key, stats in needed.items() if stats}
+
+
+def _kinds(container: Container) -> dict[str, str]:
+    """Feature -> LeRobot's type of it."""
+    if container.framework != "lerobot":
+        return {STATE: "STATE", ACTION: "ACTION"}
     kinds = {key: f.type for key, f in (*container.inputs.items(), *container.outputs.items())}
     for normaliser in container.normalisers:
         kinds |= normaliser.types
-    if container.framework != "lerobot":
-        kinds = {STATE: "STATE", ACTION: "ACTION"}
-    modes = container.norm.modes
-    needed = {key: norms.NEEDED.get(modes.get(kind, "IDENTITY"), ()) for key, kind in kinds.items()}
-    return {key: stats for key, stats in needed.items() if stats}
+    return kinds
+
+
+# --- pictures -------------------------------------------------------------------------------------
+
+
+def _sound_pictures(container: Container, needed: Iterable[str]) -> set[str]:
+    """The pictures whose statistics are as they were trained with: a dataset's would be others,
+    since lerobot-train puts ImageNet's in their place."""
+    mode = container.norm.modes.get("VISUAL", "IDENTITY")
+    return {
+        key
+        for key in needed
+        if _kinds(container)[key] == "VISUAL"
+        and not any(
+            problem.fatal
+            for problem in norms.problems(
+                key, mode, container.stats.get(key, {}), str(container.path), visual=True
+            )
+        )
+    }
+
+
+def _with_imagenet(
+    container: Container, needed: Mapping[str, tuple[str, ...]], found: Source
+) -> Source:
+    """What lerobot-train wrote for pictures: ImageNet's mean and deviation, unless it was told not
+    to (`use_imagenet_stats`)."""
+    file = container.path / TRAINING
+    dataset = read_json(file).get("dataset") if file.exists() else {}
+    if isinstance(dataset, dict) and dataset.get("use_imagenet_stats") is False:
+        return found
+    pictures = {
+        key: {**found.stats.get(key, {}), **_IMAGENET}
+        for key in needed
+        if _kinds(container)[key] == "VISUAL"
+    }
+    return replace(found, stats={**found.stats, **pictures})
+
+
+# --- fitting --------------------------------------------------------------------------------------
 
 
 def _require(container: Container, needed: Mapping[str, tuple[str, ...]], found: Source) -> None:
@@ -215,7 +272,7 @@ def _write_buffers(container: Container, folder: Path, found: Source) -> None:
             if feature.type == "ACTION"
             else ("normalize_inputs",)
         )
-        for stat in norms.NEEDED.get(mode, ()):
+        for stat in norms.NEEDED.get(mode, ()) if key in found.stats else ():
             value = torch.tensor(found.stats[key][stat], dtype=torch.float32)
             for part in parts:
                 name = f"{part}.buffer_{key.replace('.', '_')}.{stat}"
@@ -236,7 +293,7 @@ def _write_processor(folder: Path, file: str, found: Source) -> None:
         features = step.get("config", {}).get("features", {})
         old = norms.load_stats_file(folder / name) if (folder / name).exists() else {}
         flat: dict[str, Any] = {key: np.asarray(v, np.float32) for key, v in old.items()}
-        for key in features:
+        for key in {*features, *norms.nested(old)}:  # a file holds more than its step uses
             for stat, value in found.stats.get(key, {}).items():
                 flat[f"{key}.{stat}"] = np.asarray(value, np.float32)
         save_file(flat, folder / name)

@@ -77,6 +77,17 @@ class Normaliser:
         """Whether it turns the model's actions back into the dataset's."""
         return self.file == POSTPROCESSOR
 
+    @property
+    def own(self) -> dict[str, Stats]:
+        """Those of its statistics that something is computed with: each file holds the dataset's of
+        every feature, but only the preprocessor's of inputs and the postprocessor's of actions are
+        used."""
+        return {
+            key: entry
+            for key, entry in self.stats.items()
+            if self.undoes == (key == ACTION or self.types.get(key) == "ACTION")
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class StatsProblem:

@@ -108,7 +108,7 @@ def _open_lerobot(folder: Path, config: Mapping[str, Any], sidecar: Sidecar) -> 
         stats_source = f"{WEIGHTS} (the model's buffers)"
     else:
         for normaliser in normalisers:
-            stats.update(normaliser.stats)
+            stats.update(normaliser.own)
         stats_source = ", ".join(dict.fromkeys(n.state_file or n.file for n in normalisers))
     return Container(
         path=folder,
