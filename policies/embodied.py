@@ -107,7 +107,7 @@ class EnvironmentModel(WrappedModel):
     Raises CheckpointError where the embodiment is of an arm.
     """
 
-    def __init__(self, inner: "Conventional", chosen: Chosen) -> None:
+    def __init__(self, inner: "Conventional", chosen: Chosen, rename: Mapping[str, str]) -> None:
         super().__init__(inner)
         if chosen.row.robot == ARM:
             raise CheckpointError(
@@ -115,7 +115,7 @@ class EnvironmentModel(WrappedModel):
                 f"The embodiment is known from: {chosen.source}.",
                 "Say the environment's own: --embodiment NAME.",
             )
-        self.adapter = Adapter(chosen.row)
+        self.adapter = Adapter(chosen.row, rename)
         inner.relative_to_state(self.adapter.delta_mask)
         views = [source for source, _ in self.adapter.views.values()]
         self.sources = (*views, *(part.source for part in chosen.row.state))
@@ -155,10 +155,15 @@ class EnvironmentModel(WrappedModel):
         return self.adapter.to_robot(actions, seen.state)
 
 
-def for_environment(model: Model) -> Model:
-    """The model as one of an environment; one whose keys are its dataset's comes back as it is."""
+def for_environment(model: Model, rename: Mapping[str, str] | None = None) -> Model:
+    """The model as one of an environment; one whose keys are its dataset's comes back as it is.
+
+    `rename` maps views of the model to what the environment calls them, `none` masks one.
+    """
     chosen = getattr(model, "chosen", None)
-    return model if chosen is None else EnvironmentModel(cast(Conventional, model), chosen)
+    if chosen is None:
+        return model
+    return EnvironmentModel(cast(Conventional, model), chosen, rename or {})
 
 
 class Conventional(Model, Protocol):

@@ -94,6 +94,10 @@ class LoadedPolicy:
         if self.poses is not None:
             self.poses.count = PoseCount()
 
+    def reseed(self, seed: int) -> None:
+        """See `policies.model.Model`."""
+        self.model.reseed(seed)
+
     @property
     def raw(self) -> RawChunk | None:
         """The last chunk as the model said it."""

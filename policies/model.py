@@ -131,6 +131,11 @@ class Model(Protocol):
         """Forget the episode."""
         ...
 
+    def reseed(self, seed: int) -> None:
+        """What it draws by itself in the episode that begins with the next `reset` is that of this
+        seed, whatever was played before. Nothing for a model that draws nothing."""
+        ...
+
     def predict(
         self,
         values: Mapping[str, npt.NDArray[Any]],

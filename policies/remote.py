@@ -26,7 +26,7 @@ from policies.embodiment_choice import Chosen
 from policies.model import Interface, ModelOptions, Timings
 from policies.rtc import Leftover, RawChunk
 from policies.server.client import ServerLink
-from policies.server.request import Said, leftover_message, read_raw, said_of
+from policies.server.request import Said, leftover_message, read_raw, reset_message, said_of
 from policies.server.wire import Message, pack
 from robotd.errors import CheckpointError, PolicyServerError, RobotdError
 
@@ -49,6 +49,7 @@ class RemoteModel:
         self._shape: tuple[int, int] | None = None
         self._number = 0
         self._fresh = True
+        self._seed: int | None = None  # of the episode, where one was said
         self._answered = False
         self._inputs: dict[str, Feature] = {}
         self._held = True  # whether the server's raw chunks are relative to what robotd thinks
@@ -91,9 +92,7 @@ class RemoteModel:
     def sha256(self, _digests: FileDigests) -> str:
         """What the server says its weights are; of another program's server: its address and what
         it says of itself, which is all that is known."""
-        if self._said is not None and self._said.sha256:
-            return self._said.sha256
-        return hashlib.sha256(self._link.url.encode() + b"\0" + pack(self._metadata)).hexdigest()
+        return _sha256_said(self._link.url, self._metadata)
 
     # --- what it does -----------------------------------------------------------------------------
 
@@ -143,6 +142,10 @@ class RemoteModel:
         """The next observation begins an episode. Asks the server nothing yet."""
         self._fresh = True
 
+    def reseed(self, seed: int) -> None:
+        """See `policies.model.Model`. An openpi server cannot be told."""
+        self._seed = seed
+
     def predict(
         self,
         values: Mapping[str, npt.NDArray[Any]],
@@ -167,7 +170,7 @@ class RemoteModel:
             if leftover is not None:
                 message["__leftover__"] = leftover_message(leftover)
             if self._fresh:
-                self._link.ask({"__cmd__": "reset"}, patience_s)
+                self._link.ask(reset_message(self._seed), patience_s)
         asked_ns = time.monotonic_ns()
         answer = self._link.ask(message, patience_s)
         answered_ns = time.monotonic_ns()
@@ -268,12 +271,35 @@ class RemoteModel:
 def connect_model(url: str, options: ModelOptions) -> RemoteModel:
     """The policy of a server, connected. Raises PolicyServerError when it cannot be reached,
     CheckpointError when rate or units are unknown. The API key is `ROBOTD_POLICY_API_KEY`'s."""
-    link = ServerLink(url, os.environ.get(API_KEY_VARIABLE, "").strip())
+    link = _link(url)
     try:
         return RemoteModel(link, options)
     except RobotdError:
         link.close()
         raise
+
+
+def server_sha256(url: str) -> str:
+    """`RemoteModel.sha256` of the policy that a server has now. Raises PolicyServerError."""
+    link = _link(url)
+    heard: list[Message] = []
+    link.welcome = heard.append
+    try:
+        link.open()
+    finally:
+        link.close()
+    return _sha256_said(url, heard[-1])
+
+
+def _link(url: str) -> ServerLink:
+    return ServerLink(url, os.environ.get(API_KEY_VARIABLE, "").strip())
+
+
+def _sha256_said(url: str, metadata: Message) -> str:
+    said = said_of(metadata)
+    if said is not None and said.sha256:
+        return said.sha256
+    return hashlib.sha256(url.encode() + b"\0" + pack(metadata)).hexdigest()
 
 
 def _robot_key(source: str, robot: RobotFeatures) -> str:

@@ -58,6 +58,9 @@ class WrappedModel:
     def reset(self) -> None:
         self.inner.reset()
 
+    def reseed(self, seed: int) -> None:
+        self.inner.reseed(seed)
+
     def sha256(self, digests: FileDigests) -> str:
         return self.inner.sha256(digests)
 

@@ -175,6 +175,7 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     phase: str = "none"
     path: str = ""
     kind: str = ""
+    sha256: str = ""  # of all that decides what it does
     fps: float = 0.0
     told: str = ""  # what the policy is told that a camera would have to see
     cameras: tuple[str, ...] = ()  # those that it looks through

@@ -7,7 +7,7 @@ for is remembered; everything else is read each time.
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,15 @@ from robotd import paths
 
 BIG_BYTES = 32 << 20
 _BLOCK_BYTES = 4 << 20
+
+
+def files_sha256(files: Iterable[Path], digests: "FileDigests") -> str:
+    """The hash of several files together, by their names and contents, in the order given."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{path.name}\0".encode())
+        digest.update(bytes.fromhex(digests.sha256(path)))
+    return digest.hexdigest()
 
 
 class _Known(msgspec.Struct, frozen=True, kw_only=True):

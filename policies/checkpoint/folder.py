@@ -5,7 +5,6 @@ are missing (LeRobot then silently does not normalise) or not numbers. Formats: 
 (`config.json`, `model.safetensors`, `policy_{pre,post}processor.json` and their state files).
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from policies.checkpoint.digests import FileDigests
+from policies.checkpoint.digests import FileDigests, files_sha256
 from policies.checkpoint.norms import POSTPROCESSOR, PREPROCESSOR, Stats, problems, read_normalisers
 from policies.checkpoint.tensors import WEIGHTS, read_safetensors_header
 from robotd.errors import CheckpointError
@@ -47,14 +46,10 @@ class CheckpointFolder:
 
     def sha256(self, digests: FileDigests | None = None) -> str:
         """The hash of every file that decides what the policy does."""
-        files = FileDigests() if digests is None else digests
-        digest = hashlib.sha256()
         names = [CONFIG, WEIGHTS, PREPROCESSOR, POSTPROCESSOR]
         names += sorted(p.name for p in self.path.glob("policy_*processor_step_*.safetensors"))
-        for name in names:
-            digest.update(f"{name}\0".encode())
-            digest.update(bytes.fromhex(files.sha256(self.path / name)))
-        return digest.hexdigest()
+        files = FileDigests() if digests is None else digests
+        return files_sha256((self.path / name for name in names), files)
 
 
 def read_folder(path: Path) -> CheckpointFolder:

@@ -83,6 +83,12 @@ class Checkpoint:
         self.preprocess.reset()
         self.postprocess.reset()
 
+    def reseed(self, seed: int) -> None:
+        """See `policies.model.Model`. LeRobot's policies draw from torch's own generators."""
+        import torch
+
+        torch.manual_seed(seed)
+
     def predict(
         self,
         values: Mapping[str, npt.NDArray[Any]],

@@ -87,6 +87,12 @@ def _sampler(container: Container, settings: Pi0Settings, options: ModelOptions)
     )
 
 
+def deciding_files(container: Container, tokenizer: str) -> tuple[Path, ...]:
+    """Every file that a policy loaded with this tokenizer is made of. Raises CheckpointError where there is none."""
+    _, words = find_tokenizer(container.path, tokenizer, container.dims.vocabulary)
+    return (*weight_files(container), words)
+
+
 def weight_files(container: Container) -> tuple[Path, ...]:
     """Every file of a checkpoint that decides what it does, in a fixed order."""
     folder = container.path

@@ -2,7 +2,7 @@
 
 Pure: messages in, requests out. An observation has the model's own keys beside `prompt`; openpi's
 clients send nothing else. robotd's own additions begin with two underscores, so that they can never
-be an observation: `__cmd__`, `__id__`, `__noise__`, `__leftover__`.
+be an observation: `__cmd__`, `__id__`, `__noise__`, `__leftover__`, `__seed__`.
 """
 
 from collections.abc import Mapping
@@ -132,6 +132,7 @@ class Request:
     number: int | None = None
     noise: npt.NDArray[np.float32] | None = None
     leftover: Leftover | None = None
+    seed: int | None = None  # of what the model draws in the episode that a reset begins
 
 
 def read_request(message: Message, model: Interface) -> Request:
@@ -146,7 +147,8 @@ def read_request(message: Message, model: Interface) -> Request:
                 "The client is of another version.",
                 'Send {"__cmd__": "reset"} at the start of an episode, or an observation.',
             )
-        return Request(command="reset", number=number)
+        seed = message.get("__seed__")
+        return Request(command="reset", number=number, seed=seed if isinstance(seed, int) else None)
     done = _truth(message.get("done"))
     if done and not any(key in message for key in model.inputs):
         return Request(command="reset", number=number)  # the end of an episode and nothing else
@@ -238,6 +240,12 @@ def _leftover(value: object) -> Leftover | None:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _refused(f"The leftover of the chunk before cannot be used ({error}).") from error
+
+
+def reset_message(seed: int | None) -> Message:
+    """What begins an episode; `seed` None: the model draws as it likes."""
+    message: Message = {"__cmd__": "reset"}
+    return message if seed is None else message | {"__seed__": seed}
 
 
 def leftover_message(leftover: Leftover) -> Message:

@@ -197,6 +197,8 @@ class PolicyService:
 
     def _infer(self, request: Request, came_ns: int) -> Message:
         """One answer; runs in the model's thread."""
+        if request.seed is not None:
+            self._model.reseed(request.seed)
         if request.command == "reset" or request.fresh:
             self._model.reset()
         if request.command == "reset":
