@@ -130,7 +130,7 @@ def _read_one(sdk: Any, packets: Any, port: Any, servo_id: int, register: Regist
         f"The vendor's SDK got no answer for {register.name} of servo {servo_id} "
         f"({packets.getTxRxResult(result).strip()}).",
         "The cable makes bad contact, or the machine is too busy for the SDK's 34 ms.",
-        "Try again on a quiet machine; robotd doctor bus without --cross-check says who answers.",
+        "Try again on a quiet machine. Who answers at all: robotd doctor bus.",
     )
 
 

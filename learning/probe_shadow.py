@@ -38,7 +38,8 @@ class ShadowProbe(msgspec.Struct, frozen=True, kw_only=True):
     inference_ms: float
     inference_max_ms: float
     missing: str = (
-        "whether it does what people did is not known: robotd probe --dataset NAME says it"
+        "whether it does what people did is not known: robotd probe --policy CHECKPOINT "
+        "--dataset NAME says it"
     )
 
 
@@ -93,8 +94,9 @@ def _cause(ended: ShadowStatus) -> tuple[str, str, str, str, str]:
             "un-normalised",
             "fail",
             "Its chunks lie near zero, whatever the arm does.",
-            "It says normalised numbers or radians, which are taken for degrees.",
-            "Probe it on a recording, which tells the two apart: robotd probe --dataset NAME.",
+            "Its actions are normalised numbers or radians, which are taken for degrees.",
+            "Probe it on a recording, which tells the two apart: robotd probe --policy CHECKPOINT "
+            "--dataset NAME.",
         )
     if ended.jump_deg > _ELSEWHERE_DEG:
         return (
@@ -102,7 +104,8 @@ def _cause(ended: ShadowStatus) -> tuple[str, str, str, str, str]:
             "fail",
             "Its chunks begin far from where the arm is.",
             "The arm is not where demonstrations begin, the calibration is another arm's, or the units differ.",
-            "Put the arm where a demonstration begins; then robotd probe --dataset NAME.",
+            "Put the arm where a demonstration begins; then robotd probe --policy CHECKPOINT "
+            "--dataset NAME.",
         )
     if ended.reach_deg < _NOWHERE_DEG:
         return (
@@ -110,7 +113,7 @@ def _cause(ended: ShadowStatus) -> tuple[str, str, str, str, str]:
             "fail",
             "Its chunks go nowhere.",
             "It repeats where the joints are, or says the middle of what it was shown.",
-            "Probe it on a recording: robotd probe --dataset NAME.",
+            "Probe it on a recording: robotd probe --policy CHECKPOINT --dataset NAME.",
         )
     if ended.refused > _REFUSED * ended.chunks:
         return (

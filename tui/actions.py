@@ -216,7 +216,7 @@ ACTIONS: tuple[Action, ...] = (
         "Tab",
         "source",
         "Give the arm to the next source: leader, keyboard. A script is no screen's: "
-        "robotd record --source scripted.",
+        "robotd record --source scripted …",
         Group.SOURCE,
         (Place.HOLDING, Place.MOVING, Place.JOG),
     ),

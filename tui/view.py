@@ -22,7 +22,7 @@ NOTE_SHOWN_NS = 15 * NS_PER_S
 LOOP_SILENT_MS = 250.0
 """A tick comes every 8 ms: after this long without one, what was read last is no longer now."""
 
-SCRIPTED = "a script: robotd record --source scripted"
+SCRIPTED = "a script: robotd record --source scripted …"
 """The source that no screen can be: it computes, and this screen imports nothing that does."""
 
 HISTORY = 24

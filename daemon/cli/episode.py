@@ -58,7 +58,7 @@ class Turn:
     def intervene(self, left_s: float) -> None:
         """Take the arm from the policy with the leader, or give it back for what is left."""
         if self._who != "policy":
-            self._desk.say("  nothing to take over: no policy drives (robotd record --policy)")
+            self._desk.say("  nothing to take over: no policy drives (robotd record --policy …)")
             return
         back = RunPolicy(
             seconds=left_s + SAVE_TIMEOUT_S,

@@ -85,7 +85,7 @@ class Past:
             raise StateError(
                 "The last seconds are not held in this session.",
                 "Holding them costs what recording costs, so it has to be asked for.",
-                "Open it with robotd record --keep-last 30, or set recording.keep_last_s.",
+                "Open it with robotd record --keep-last 30 …, or set recording.keep_last_s.",
             )
         if seconds is not None and not seconds > 0:
             raise StateError(

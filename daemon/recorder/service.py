@@ -122,7 +122,7 @@ class RecorderService:
             raise StateError(
                 f"An episode is being recorded into {self._plan.spec.repo_id}.",
                 "Another client began it, and it was neither kept nor discarded.",
-                "End it where it was begun, or in robotd tui: → keeps it, ← discards it.",
+                "End it where it was begun, or in robotd tui: → keeps it, Backspace throws it away.",
             )
         spec = self.specs.wished(command.dataset, command.task, command.units)
         self._session.check(spec)

@@ -73,7 +73,7 @@ def check_units(root: Path, spec: EpisodeSpec) -> None:
         f"Nothing says in which units {root} was recorded.",
         "LeRobot recorded it, and its values stay within ±100, which fits degrees and LeRobot's "
         "±100 range (use_degrees=false) alike.",
-        "If it is in degrees (LeRobot's default since 0.4), say so: robotd record --units degrees. "
+        "If it is in degrees (LeRobot's default since 0.4), say so: robotd record --units degrees …. "
         "Else record into a new dataset (--dataset NAME).",
     )
 

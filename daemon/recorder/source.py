@@ -16,7 +16,7 @@ from daemon.recorder.info import DATA_PATH, EPISODES_PATH, VIDEO_PATH, Info, loa
 from daemon.recorder.transaction import read_commits
 from robotd.errors import DatasetError
 
-_REPAIR = "robotd dataset check NAME says what is wrong with it, and repair what can be saved."
+_REPAIR = "robotd dataset check NAME says what is wrong with it; with --fix it mends a copy."
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _unreadable(name: str, problem: str, *, mends: bool) -> Finding:
         "torn",
         f"{name} cannot be read to its end: {problem}.",
         likely,
-        f"{_RESTORE} Or keep what is whole: robotd dataset check --fix.",
+        f"{_RESTORE} Or keep what is whole: robotd dataset check NAME --fix.",
         mends=mends,
     )
 
@@ -109,7 +109,7 @@ def _missing(found: Contents, wanted: range | None) -> list[Finding]:
                 "missing",
                 f"{what[0].upper()}{what[1:]} is missing.",
                 _COPIED,
-                f"{_RESTORE} Or keep the episodes before: robotd dataset check --fix.",
+                f"{_RESTORE} Or keep the episodes before: robotd dataset check NAME --fix.",
                 episodes=tuple(episodes),
                 mends=min(episodes) > 0,
             )

@@ -185,8 +185,8 @@ def _gripper_range(key: str, values: Values, joints: list[str], units: str) -> l
                 "gripper-range",
                 f"The gripper of {key} is {words}; LeRobot's is 0 (closed) to 100 (open).",
                 "It was converted for another policy, or recorded without the gripper's calibration.",
-                "robotd dataset convert NAME --gripper 100x (or 100-100x, if it is 1 when closed) "
-                "--out NEW brings 0..1 to 0..100.",
+                "robotd dataset convert NAME --gripper 100x --out NEW brings 0..1 to 0..100 (100-100x, "
+                "if it is 1 when closed).",
             )
         )
     return result

@@ -52,6 +52,6 @@ def chosen(every: Sequence[Beside], words: Sequence[str], numbers: set[int] | No
         raise StateError(
             f"No episode is left: of {len(every)}, {counts or 'none was named'}.",
             "They were not labelled or judged, or the conditions exclude each other.",
-            "Label them: robotd dataset relabel NAME --success EPISODES.",
+            "Label them: robotd dataset relabel NAME --episodes 3-5 --success yes.",
         )
     return left

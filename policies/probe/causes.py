@@ -36,7 +36,7 @@ _TABLE = (
     ),
     Cause(
         "un-normalised",
-        "It says normalised numbers: the step that makes joint positions of them is missing.",
+        "Its actions are still normalised numbers: the step that makes joint positions of them is missing.",
         "Its postprocessor does nothing (no statistics, or mode IDENTITY), or it was exported without.",
         "Look at its modes: robotd ckpt inspect POLICY. Statistics that are lost: robotd ckpt stats "
         "POLICY --from TRAINING puts them into a copy. A mode that is IDENTITY: write MEAN_STD (or what "
@@ -55,7 +55,7 @@ _TABLE = (
         "Its gripper is turned round: it opens where people close it.",
         "It was trained on data with 1 for closed (Pi0's way, 1 - x/100); the arm has 0 for closed.",
         "A Pi0: the embodiment whose gripper is 1 - x/100. Any other: train on data in the arm's own "
-        "convention (robotd dataset convert --gripper 100-100x turns it back).",
+        "convention (robotd dataset convert NAME --gripper 100-100x --out NEW turns it back).",
     ),
     Cause(
         "gripper-scale",

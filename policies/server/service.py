@@ -150,7 +150,7 @@ class PolicyService:
                 CheckpointError(
                     f"A message could not be read: {error}.",
                     "The client does not speak openpi's protocol, or sends Python objects.",
-                    "Use openpi-client, or robotd with policy: ws://….",
+                    "Use openpi-client, or robotd run --policy ws://HOST:PORT.",
                 ),
             )
         except RobotdError as error:

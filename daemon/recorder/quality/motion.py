@@ -69,8 +69,8 @@ def _jumps(rows: EpisodeRows) -> list[Finding]:
     found = []
     period_s = np.maximum(np.diff(rows.deadline_ns) / NS_PER_S, 1.0 / rows.fps)
     for values, code, word, do in (
-        (rows.state, "state_jump", "was read", "An encoder or a cable: robotd selftest"),
-        (rows.action, "action_jump", "was asked to go", "Goals passed no limits: robotd blackbox"),
+        (rows.state, "state_jump", "was read", "An encoder or a cable: robotd stop, robotd doctor bus"),
+        (rows.action, "action_jump", "was asked to go", "Goals passed no limits: robotd logs control"),
     ):
         steps = np.diff(values, axis=0)
         far = np.abs(steps) > limits.JUMP_FACTOR * limits.SPEED_PER_S * period_s[:, None]
@@ -125,7 +125,7 @@ def _dead(rows: EpisodeRows, joint: int) -> Finding | None:
         severity="bad",
         joint=name,
         what=f"{name} moved {went:.1f} units while its action moved {asked:.0f}.",
-        do="Redo the episode. Its servo has no torque or slips: robotd status, robotd selftest",
+        do="Redo the episode. Its servo has no torque or slips: robotd stop, robotd doctor bus",
         from_s=0.0,
         to_s=len(rows.state) / rows.fps,
     )
@@ -181,7 +181,8 @@ def _unrelated(rows: EpisodeRows, joint: int) -> Finding | None:
         joint=name,
         what=f"{name} does not follow its action: their speeds agree by {max(scores.max(), 0):.2f} "
         "of 1.",
-        do="Redo the episode. Is another joint's cable or number in its place? robotd selftest",
+        do="Redo the episode. Is another joint's cable or number in its place? robotd stop, then "
+        "robotd selftest --hardware",
     )
 
 
