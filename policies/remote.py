@@ -19,7 +19,7 @@ import numpy.typing as npt
 from config.embodiment import load_embodiment
 from policies.border import ACTION, IMAGES, RobotFeatures
 from policies.checkpoint.digests import FileDigests
-from policies.checkpoint.evidence import UNITS, Evidence
+from policies.checkpoint.evidence import UNITS, Evidence, against, refuse_another_rate
 from policies.checkpoint.folder import Feature
 from policies.embodiment import Adapter
 from policies.embodiment_choice import Chosen
@@ -242,10 +242,13 @@ class RemoteModel:
         url = self._link.url
         fps, fps_source = options.fps, "asked for"
         units, units_source = options.units, "asked for"
-        if fps is None and said is not None:
-            fps, fps_source = said.fps, f"{url}: {said.fps_source}"
-        if not units and said is not None:
-            units, units_source = said.units, f"{url}: {said.units_source}"
+        if said is not None:
+            if fps is None:
+                fps, fps_source = said.fps, f"{url}: {said.fps_source}"
+            refuse_another_rate(url, fps, said.fps, said.fps_source)
+            if not units:
+                units, units_source = said.units, f"{url}: {said.units_source}"
+            units_source += against(units, said.units, f"{url}: {said.units_source}")
         if fps is None or not 0 < fps < 1000:
             raise CheckpointError(
                 f"Nothing says at how many steps a second the policy of {url} was trained.",

@@ -38,7 +38,7 @@ def add_policy_options(
         "--units",
         choices=UNITS,
         default="",
-        help="of the joints, when a checkpoint or dataset is silent",
+        help="of the joints, where a checkpoint or dataset is silent or wrong",
     )
     parser.add_argument("--n-action-steps", type=kind(int), help="actions played of each chunk")
     parser.add_argument(

@@ -221,16 +221,8 @@ def find_evidence(folder: Described, fps: float | None, units: str) -> Evidence:
             "LeRobot does not write the rate into a checkpoint.",
             "Say it: --fps 30 (the fps of the dataset it was trained on).",
         )
-    told = gather(folder) if fps is not None else known
-    if told.fps is not None and abs(known.fps - told.fps) > _SAME_RATE:
-        raise CheckpointError(
-            f"{folder.path} was trained at {told.fps:g} steps a second ({told.fps_source}), and "
-            f"--fps says {known.fps:g}.",
-            "A chunk's actions are moments of the training's clock; at another rate they are "
-            "another motion, faster or slower than anything it learned.",
-            f"Leave out --fps; to play it at another speed say --time-scale "
-            f"{known.fps / told.fps:.2g}.",
-        )
+    told = gather(folder) if fps is not None or units else known
+    refuse_another_rate(str(folder.path), known.fps, told.fps, told.fps_source)
     if known.units not in UNITS:
         raise CheckpointError(
             f"Nothing says in which units {folder.path} speaks"
@@ -244,9 +236,26 @@ def find_evidence(folder: Described, fps: float | None, units: str) -> Evidence:
         fps=float(known.fps),
         fps_source=known.fps_source,
         units="degrees" if known.units == "degrees" else "range_m100_100",
-        units_source=known.units_source,
+        units_source=known.units_source + against(known.units, told.units, told.units_source),
         joints=known.joints,
     )
+
+
+def refuse_another_rate(name: str, fps: float, told: float | None, source: str) -> None:
+    """Raise CheckpointError where `fps` was asked for and `source` tells another rate."""
+    if told is not None and abs(fps - told) > _SAME_RATE:
+        raise CheckpointError(
+            f"{name} was trained at {told:g} steps a second ({source}), and --fps says {fps:g}.",
+            "A chunk's actions are moments of the training's clock; at another rate they are "
+            "another motion, faster or slower than anything it learned.",
+            f"Leave out --fps; to play it at another speed say --time-scale {fps / told:.2g}.",
+        )
+
+
+def against(units: str, told: str, source: str) -> str:
+    """What to add to the source of units that were asked for over what is told: a wrong sidecar can
+    be overruled, but not without a word."""
+    return f", against {told} ({source})" if told and told != units else ""
 
 
 def _sidecar(folder: Path) -> list[_Found]:

@@ -207,6 +207,13 @@ def test_a_damaged_checkpoint_is_refused_with_its_damage(
 # --- rate and units are evidence ------------------------------------------------------------------
 
 
+def test_units_that_overrule_a_sidecar_are_taken_and_said(act: Path) -> None:
+    overruled = find_evidence(read_folder(act), None, "range_m100_100")
+    assert overruled.units == "range_m100_100"
+    assert overruled.units_source == f"asked for, against degrees ({SIDECAR})"
+    assert find_evidence(read_folder(act), None, "degrees").units_source == "asked for"
+
+
 def test_the_rate_is_asked_for_when_nothing_tells_it(act: Path) -> None:
     (act / SIDECAR).unlink()
     folder = read_folder(act)

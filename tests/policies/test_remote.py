@@ -83,7 +83,12 @@ def test_a_served_policy_is_what_it_says_of_itself_and_says_the_very_same(
     np.testing.assert_array_equal(got.actions, leftover.actions)
     assert (got.delay_steps, got.horizon, got.schedule) == (1, 2, leftover.schedule)
     assert model.timings.infer_ns <= 3_000_000
-    assert connected(server.url, fps=30, units="range_m100_100").evidence.fps == 30
+    assert connected(server.url, fps=15).evidence.fps == 15
+    overruled = connected(server.url, units="range_m100_100").evidence
+    assert overruled.units == "range_m100_100" and "against degrees" in overruled.units_source
+    with pytest.raises(CheckpointError, match="at 15 steps a second") as refused:
+        connected(server.url, fps=30)
+    assert "--time-scale 2" in refused.value.do
 
 
 def test_an_episode_begins_with_each_reset_and_with_each_new_connection(
@@ -318,9 +323,9 @@ def test_a_killed_server_ends_the_run_in_words_and_the_next_run_goes_on(
         stage.start("policies.serve", POLICY_SOCKET)
         facts = program.facts()
         url, port = facts["url"], facts["port"]
-        stage.send(POLICY_SOCKET, Load(id=1, path=url, fps=2, n_action_steps=1))
+        stage.send(POLICY_SOCKET, Load(id=1, path=url, time_scale=2 / 15, n_action_steps=1))
         stage.until(lambda: stage.heard(Ready), 300)
-        assert (stage.heard(Ready)[0].kind, stage.heard(Ready)[0].fps) == ("act", 2)
+        assert (stage.heard(Ready)[0].kind, stage.heard(Ready)[0].fps) == ("act", 15)
         stage.give_to(State.POLICY)
         stage.until(lambda: len(stage.proposals) >= 3, 120)
         program.end(signal.SIGKILL)
@@ -336,7 +341,7 @@ def test_a_killed_server_ends_the_run_in_words_and_the_next_run_goes_on(
         assert len(stage.proposals) == count  # a server that is back starts nothing
         stage.give_to(State.HOLDING)
         stage.tick()
-        stage.send(POLICY_SOCKET, Load(id=2, path=url, fps=2, n_action_steps=1))
+        stage.send(POLICY_SOCKET, Load(id=2, path=url, time_scale=2 / 15, n_action_steps=1))
         stage.until(lambda: stage.heard(Ready)[-1].id == 2, 300)
         stage.give_to(State.POLICY)
         stage.until(lambda: len(stage.proposals) > count, 120)
