@@ -6,10 +6,23 @@ from pathlib import Path
 
 from dataset.place import dataset_at, name_of
 from learning.training import plan as plans
+from learning.training.base import base_of
+from learning.training.passed_on import PassedOn, passed_on
 from learning.training.plan import TrainPlan, last_checkpoint
 from learning.training.prepare import check_base
 from robotd.errors import CheckpointError
 from robotd.paths import cache_dir
+
+_DECIDED = {
+    "base": "--from",
+    "batch_size": "--batch-size",
+    "seed": "--seed",
+    "device": "--device",
+    "wandb": "--wandb",
+    "backbone": "--backbone",
+    "bundle": "--bundle",
+}
+"""What a run keeps from its beginning: going on, LeRobot takes it from the checkpoint."""
 
 
 def planned(args: argparse.Namespace) -> tuple[TrainPlan, Path, str]:
@@ -17,15 +30,10 @@ def planned(args: argparse.Namespace) -> tuple[TrainPlan, Path, str]:
 
     Raises CheckpointError for what says nothing, DatasetError for a dataset that is not there.
     """
-    options = _options(args.set)
+    said = passed_on(args.set)
     if args.resume:
-        if args.output is None:
-            raise CheckpointError(
-                "--resume goes on with a run, and none is named.",
-                "--output was left out.",
-                "Say robotd train KIND --resume --output RUN.",
-            )
-        return _resumed(args, options)
+        _check_resumable(args)
+        return _resumed(args, said)
     if args.dataset is None:
         raise CheckpointError(
             "Nothing is named to be trained on.",
@@ -44,19 +52,37 @@ def planned(args: argparse.Namespace) -> tuple[TrainPlan, Path, str]:
         output=output.expanduser().absolute(),
         steps=steps,
         save_every=args.save_every or plans.save_every(steps),
-        log_every=plans.log_every(steps),
-        batch_size=args.batch_size,
+        log_every=said.log_every or plans.log_every(steps),
+        batch_size=args.batch_size or plans.BATCH_SIZE,
         workers=args.workers,
-        seed=args.seed,
-        device=args.device,
-        base=args.base,
+        seed=plans.SEED if args.seed is None else args.seed,
+        device=args.device or "auto",
+        base=base_of(args.base),
         wandb=args.wandb,
-        options=options,
+        options=said.options,
     )
     return made, root, args.units
 
 
-def _resumed(args: argparse.Namespace, options: dict[str, str]) -> tuple[TrainPlan, Path, str]:
+def _check_resumable(args: argparse.Namespace) -> None:
+    """Whether only that is said which can be said of a run that goes on. Raises CheckpointError."""
+    if args.output is None:
+        raise CheckpointError(
+            "--resume goes on with a run, and none is named.",
+            "--output was left out.",
+            "Say robotd train KIND --resume --output RUN.",
+        )
+    given = [option for field, option in _DECIDED.items() if getattr(args, field) not in (None, "")]
+    if given:
+        raise CheckpointError(
+            f"{' and '.join(given)} cannot be said to a run that goes on (--resume).",
+            "It was decided when the run began, and is kept with each checkpoint.",
+            "Leave it out; --steps, --save-every and --workers can be said. With another one begin "
+            "a new run: --from CHECKPOINT and another --output.",
+        )
+
+
+def _resumed(args: argparse.Namespace, passed: PassedOn) -> tuple[TrainPlan, Path, str]:
     """The plan of a run that exists: LeRobot keeps it beside each checkpoint."""
     output = args.output.expanduser().absolute()
     blank = TrainPlan(args.kind, "", None, output, 1 << 60, 1, 1, resume=True)
@@ -81,27 +107,13 @@ def _resumed(args: argparse.Namespace, options: dict[str, str]) -> tuple[TrainPl
         root=root,
         output=output,
         steps=steps,
-        save_every=said["save_freq"] if said["save_freq"] > 0 else steps,
-        log_every=said["log_freq"],
+        save_every=args.save_every or (said["save_freq"] if said["save_freq"] > 0 else steps),
+        log_every=passed.log_every or said["log_freq"],
         batch_size=said["batch_size"],
         workers=args.workers,
         resume=True,
-        options=options,
+        options=passed.options,
     )
     noted = last_checkpoint(output) / "robotd_ckpt.json"
     units = json.loads(noted.read_text()).get("units", "") if noted.exists() else ""
     return made, root, args.units or units
-
-
-def _options(pairs: list[str]) -> dict[str, str]:
-    options = {}
-    for pair in pairs:
-        name, sign, value = pair.partition("=")
-        if not (name and sign):
-            raise CheckpointError(
-                f"--set {pair} says nothing.",
-                "It needs LeRobot's name of the option, an equals sign and a value.",
-                "Write it like --set policy.chunk_size=50 (lerobot-train --help lists them).",
-            )
-        options[name.removeprefix("--")] = value
-    return options

@@ -53,11 +53,13 @@ def make_bundle(
     *,
     each_bytes: int | None,
     environment: Mapping[str, str],
+    judge: str,
     step: bool = True,
 ) -> Bundle:
     """Put the bundle of `plan` into the new `folder` and run its own check.
 
-    `each_bytes` is what one checkpoint takes, where known; `step` False: the check trains no step.
+    `each_bytes` is what one checkpoint takes, where known; `judge` how a run that is copied back to
+    the folder RUN is judged; `step` False: the check trains no step.
     Raises CheckpointError when the folder is there already or the check finds something.
     """
     if folder.exists():
@@ -96,6 +98,7 @@ def make_bundle(
         "disk_bytes": disk,
         "checkpoint_bytes": each_bytes,
         "environment": dict(environment),
+        "judge": judge,
         "versions": {name: locked[name] for name in _TOLD if name in locked},
         "sidecar": msgspec.to_builtins(dict(sidecar)),
     }
@@ -104,7 +107,7 @@ def make_bundle(
         "".join(f"{name}=={version}\n" for name, version in sorted(locked.items()))
     )
     (folder / "Containerfile").write_text(_container())
-    (folder / "README.md").write_text(_readme(plan, disk, known=each_bytes is not None))
+    (folder / "README.md").write_text(_readme(plan, disk, judge, known=each_bytes is not None))
     shutil.copyfile(bundle_program.__file__, folder / "train.py")
     return Bundle(folder, size, disk, _check(folder, step=step))
 
@@ -164,7 +167,7 @@ def lock(extras: Sequence[str], package: str = "lerobot") -> dict[str, str]:
     return found
 
 
-def _readme(plan: TrainPlan, disk: int, *, known: bool) -> str:
+def _readme(plan: TrainPlan, disk: int, judge: str, *, known: bool) -> str:
     room = (
         f"{disk / 1e9:.1f} GB of disk beside the packages"
         if known
@@ -193,7 +196,7 @@ Or in a container, where SOMEWHERE is a folder on a large disk:
 pictures die of a bus error. A container's own layer is gone with it: keep `--output` on the volume.
 {token}{key}
 Each checkpoint gets a `robotd_ckpt.json` with rate, units, joints and cameras. Copy `run/checkpoints/` back;
-`robotd eval --checkpoints run` finds the best one.
+which is the best one says, with RUN the copy: `{judge}`.
 """
 
 

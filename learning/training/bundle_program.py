@@ -219,7 +219,7 @@ def train(words: Sequence[str], output: Path, bundle: dict[str, Any]) -> int:
         process.wait()
     stamp(output, bundle["sidecar"])
     if process.returncode == 0:
-        print(f"done: copy {output}/checkpoints back, and robotd eval --checkpoints {output}")
+        print(f"done: copy {output}/checkpoints back; with RUN the copy: {bundle['judge']}")
     else:
         print("ended early: python train.py resume goes on from the last checkpoint")
     return process.returncode

@@ -17,12 +17,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from config.loader import load
 from daemon.cli.main import add_json
+from daemon.cli.numbers import positive_count
+from learning.training import plan as plans
 from learning.training.asked import planned
+from learning.training.base import check_kind
 from learning.training.bundle import make_bundle
 from learning.training.curve import loss_svg
 from learning.training.disk import check_room, checkpoint_bytes, room_at
-from learning.training.plan import CHECKPOINTS, TrainPlan, arguments, last_checkpoint, saves
+from learning.training.judged import Judged, check_sweep, judged
+from learning.training.plan import CHECKPOINTS, TrainPlan, arguments, saves
 from learning.training.prepare import (
     Prepared,
     backbone,
@@ -31,6 +36,7 @@ from learning.training.prepare import (
     check_dataset,
     check_disk,
     check_wandb,
+    first_step,
     known_size,
     runs_pretrained,
 )
@@ -49,14 +55,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="the run's folder (default: in the cache)")
     parser.add_argument("--from", dest="base", default="", help="begin from this checkpoint")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
-    parser.add_argument("--steps", type=int, help="in all, also when going on")
-    parser.add_argument("--save-every", type=int, metavar="STEPS", help="default: ten checkpoints")
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--steps", type=positive_count, help="in all, also when going on")
+    parser.add_argument(
+        "--save-every", type=positive_count, metavar="STEPS", help="default: ten checkpoints"
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=positive_count,
+        help=f"default: {plans.BATCH_SIZE}; a run keeps its own",
+    )
     parser.add_argument("--workers", type=int, default=_workers(), help="processes that load data")
-    parser.add_argument("--seed", type=int, default=1000)
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument("--seed", type=int, help=f"default: {plans.SEED}")
+    parser.add_argument("--device", help="auto (default), cpu, cuda, mps")
     parser.add_argument("--units", choices=("degrees", "range_m100_100"), default="")
-    parser.add_argument("--backbone", choices=("auto", "imagenet", "none"), default="auto")
+    parser.add_argument("--backbone", choices=("auto", "imagenet", "none"))
     parser.add_argument("--offline", action="store_true", help="fetch nothing")
     parser.add_argument("--unchecked", action="store_true", help="do not look at the dataset")
     parser.add_argument("--wandb", default="", metavar="PROJECT", help="log to WandB too")
@@ -72,7 +84,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--bundle-files", action="store_true", help="check the bundle without training a step"
     )
     parser.add_argument(
-        "--sweep", type=int, metavar="EPISODES", help="robotd eval of each checkpoint"
+        "--sweep",
+        type=positive_count,
+        metavar="EPISODES",
+        help="robotd eval of each checkpoint, in the plant; of a dataset of its tasks",
     )
     add_json(parser)
 
@@ -84,9 +99,15 @@ def run(args: argparse.Namespace) -> int:
     plan, root, units = planned(args)
     for found in _prepare(plan, root, args, say):
         _tell(found, say)
-    use_imagenet, why = backbone(plan.kind, plan.base, offline=args.offline, wanted=args.backbone)
-    if args.bundle is not None and not use_imagenet and args.backbone == "auto":
+    how = judged(plan, root, load(simulated=True).config)
+    if args.sweep is not None:
+        check_sweep(how, bundle=args.bundle is not None)
+    wanted = args.backbone or "auto"
+    use_imagenet, why = backbone(plan.kind, plan.base, offline=args.offline, wanted=wanted)
+    if args.bundle is not None and not use_imagenet and wanted == "auto":
         why += "; where it is trained they may be: --backbone imagenet --bundle-files"
+    if "policy.pretrained_backbone_weights" in plan.options:
+        use_imagenet, why = True, ""  # said, and passed on as it is
     if why and not plan.resume:
         say(f"  {why}")
     plan = replace(plan, imagenet=use_imagenet)
@@ -94,8 +115,8 @@ def run(args: argparse.Namespace) -> int:
     sidecar = sidecar_of(root, units=units, revision=revision)
     environment = _environment(plan, offline=args.offline)
     if args.bundle is not None:
-        return _pack(plan, sidecar, environment, args, say)
-    return _train(plan, sidecar, environment, args, say)
+        return _pack(plan, sidecar, environment, how, args, say)
+    return _train(plan, sidecar, environment, how, args, say)
 
 
 # --- what is to be done ---------------------------------------------------------------------------
@@ -116,6 +137,7 @@ def _prepare(
     plan: TrainPlan, root: Path, args: argparse.Namespace, say: Callable[[str], None]
 ) -> list[Prepared]:
     found = [check_base(plan)] if args.bundle is None else []
+    found.append(check_kind(plan.kind, plan.base, offline=args.offline))
     if not args.unchecked:
         say(f"looking at {plan.repo_id}")
         found.append(check_dataset(root))
@@ -132,6 +154,7 @@ def _pack(
     plan: TrainPlan,
     sidecar: dict[str, Any],
     environment: dict[str, str],
+    how: Judged,
     args: argparse.Namespace,
     say: Callable[[str], None],
 ) -> int:
@@ -142,6 +165,7 @@ def _pack(
         args.bundle.expanduser().absolute(),
         each_bytes=known_size(plan),
         environment=environment,
+        judge=how.words("RUN"),
         step=not args.bundle_files,
     )
     for line in made.checked.splitlines():
@@ -155,10 +179,11 @@ def _train(
     plan: TrainPlan,
     sidecar: dict[str, Any],
     environment: dict[str, str],
+    how: Judged,
     args: argparse.Namespace,
     say: Callable[[str], None],
 ) -> int:
-    first = _first_step(plan)
+    first = first_step(plan)
     log = TrainLog(plan.steps, plan.log_every, first)
     noted = plan.output / REPORT
     earlier = earlier_windows(noted.read_bytes() if noted.exists() else b"", first)
@@ -192,14 +217,7 @@ def _train(
         shown.close()
         stamp(plan.output, sidecar)
         report = _report(plan, log, earlier)
-    return _finish(plan, report, args, say)
-
-
-def _first_step(plan: TrainPlan) -> int:
-    if not plan.resume:
-        return 0
-    state = last_checkpoint(plan.output).parent / "training_state/training_step.json"
-    return int(json.loads(state.read_text())["step"])
+    return _finish(plan, report, how, args, say)
 
 
 def _report(plan: TrainPlan, log: TrainLog, earlier: Sequence[Window]) -> dict[str, Any]:
@@ -237,6 +255,7 @@ def _finite(loss: float) -> float | None:
 def _finish(
     plan: TrainPlan,
     report: dict[str, Any],
+    how: Judged,
     args: argparse.Namespace,
     say: Callable[[str], None],
 ) -> int:
@@ -245,11 +264,11 @@ def _finish(
     say(
         f"  {len(report['checkpoints'])} checkpoints, loss {report['loss']}; {plan.output}/loss.svg"
     )
-    sweep = ["eval", "--checkpoints", str(plan.output)]
     code = 0
-    if args.sweep:
+    if args.sweep is not None:
+        sweep = how.sweep(str(plan.output), args.sweep)
         done = subprocess.run(
-            [_robotd(), *sweep, "--episodes", str(args.sweep), *(["--json"] if args.json else [])],
+            [_robotd(), *sweep, *(["--json"] if args.json else [])],
             stdout=subprocess.PIPE if args.json else None,
             text=True,
             check=False,
@@ -258,7 +277,9 @@ def _finish(
         if args.json and code == 0:
             report["sweep"] = json.loads(done.stdout)
     else:
-        say(f"the best one is rarely the last: robotd {' '.join(sweep)} --episodes 50")
+        if how.why_not:
+            say(f"not to be judged in the plant: {how.why_not}; on the arm, one by one:")
+        say(f"the best one is rarely the last: {how.words(str(plan.output))}")
     if args.json:
         print(json.dumps(report))
     return code

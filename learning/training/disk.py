@@ -15,6 +15,11 @@ _GB = 1e9
 _RESERVE = 1.1  # the trainer writes beside the old checkpoint, and logs
 _LAYERED = ("overlay", "aufs", "fuse-overlayfs")
 _IN_MEMORY = ("tmpfs", "ramfs")
+_LARGER = "Give --output on a larger disk"
+_LARGER_IF_RESUMED = (
+    "Move the run's folder to a larger disk and name it there (--output), delete checkpoints of it "
+    "that are not needed (not the last one)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,15 @@ def needed_bytes(each: int, count: int) -> int:
     return int(each * count * _RESERVE)
 
 
-def check_room(room: Room, each: int | None, count: int, output: Path) -> tuple[str, ...]:
-    """What a person should know of the disk before a run of `count` checkpoints.
+def check_room(
+    room: Room, each: int | None, count: int, output: Path, *, resumed: bool = False
+) -> tuple[str, ...]:
+    """What a person should know of the disk before a run that writes `count` checkpoints.
 
-    `each` None: a checkpoint's size is known from the first one on. Raises DiskFullError where they
-    do not fit.
+    `each` None: a checkpoint's size is known from the first one on. `resumed`: earlier ones of the
+    run lie there already. Raises DiskFullError where they do not fit.
     """
+    more = " more" if resumed else ""
     said = []
     if room.kind in _LAYERED:
         said.append(
@@ -78,7 +86,7 @@ def check_room(room: Room, each: int | None, count: int, output: Path) -> tuple[
         said.append(f"{output} lies in memory ({room.kind}): it is gone after a restart")
     if each is None:
         said.append(
-            f"{room.free_bytes / _GB:.0f} GB free for {count} checkpoints; their size is known from "
+            f"{room.free_bytes / _GB:.0f} GB free for {count}{more} checkpoints; their size is known from "
             "the first one on"
         )
         return tuple(said)
@@ -86,13 +94,14 @@ def check_room(room: Room, each: int | None, count: int, output: Path) -> tuple[
     if needed > room.free_bytes:
         fits = int(room.free_bytes / (each * _RESERVE))
         raise DiskFullError(
-            f"{count} checkpoints of {each / _GB:.2f} GB need {needed / _GB:.1f} GB, and "
+            f"{count}{more} checkpoints of {each / _GB:.2f} GB need {needed / _GB:.1f} GB, and "
             f"{output} has {room.free_bytes / _GB:.1f} GB.",
             "Each keeps the weights and the optimiser's memory, so that it can be gone on with.",
-            f"Give --output on a larger disk, or save less often (--save-every); {fits} fit.",
+            f"{_LARGER_IF_RESUMED if resumed else _LARGER}, or save less often (--save-every); "
+            f"{fits} fit.",
         )
     said.append(
-        f"{count} checkpoints of {each / _GB:.2f} GB need {needed / _GB:.1f} of "
+        f"{count}{more} checkpoints of {each / _GB:.2f} GB need {needed / _GB:.1f} of "
         f"{room.free_bytes / _GB:.0f} GB"
     )
     return tuple(said)

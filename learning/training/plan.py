@@ -11,6 +11,9 @@ from pathlib import Path
 PRETRAINED = "pretrained_model"
 CHECKPOINTS = "checkpoints"
 
+BATCH_SIZE = 8  # LeRobot's own
+SEED = 1000  # LeRobot's own
+
 _STEPS = {"act": 50_000, "pi0": 20_000, "pi05": 20_000, "smolvla": 20_000}
 """Where published SO-101 runs had their best checkpoint (ACT 45 k of 50; Pi0 5 k to 20 k)."""
 
@@ -25,7 +28,7 @@ class TrainPlan:
 
     `base` is a checkpoint (folder or hub id) to begin from, `resume` a run's folder to go on with.
     `revision` pins a dataset of the hub; with `root` None the trainer fetches it. `options` are
-    LeRobot's own by their dotted names, and win over everything else.
+    LeRobot's own by their dotted names, none of them one that another field decides.
     """
 
     kind: str
@@ -35,9 +38,9 @@ class TrainPlan:
     steps: int
     save_every: int
     log_every: int
-    batch_size: int = 8
+    batch_size: int = BATCH_SIZE
     workers: int = 4
-    seed: int = 1000
+    seed: int = SEED
     device: str = "auto"
     revision: str = ""
     base: str = ""
@@ -62,10 +65,10 @@ def log_every(steps: int) -> int:
     return max(1, min(_LOG_EVERY, steps // 20))
 
 
-def saves(plan: TrainPlan) -> int:
-    """How many checkpoints a run leaves."""
+def saves(plan: TrainPlan, first_step: int = 0) -> int:
+    """How many checkpoints a run writes that goes on from `first_step`."""
     whole, rest = divmod(plan.steps, plan.save_every)
-    return whole + (rest > 0)
+    return whole - first_step // plan.save_every + (rest > 0)
 
 
 def last_checkpoint(output: Path) -> Path:
@@ -79,10 +82,11 @@ def arguments(plan: TrainPlan) -> list[str]:
         said = {
             "config_path": str(last_checkpoint(plan.output) / "train_config.json"),
             "resume": "true",
-            "output_dir": str(
-                plan.output
-            ),  # a run that was moved or copied back goes on where it is
+            # A run that was moved or copied back goes on where it is.
+            "output_dir": str(plan.output),
             "steps": str(plan.steps),
+            "save_freq": str(plan.save_every),
+            "log_freq": str(plan.log_every),
             "num_workers": str(plan.workers),
         }
         if plan.root is not None:

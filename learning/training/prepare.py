@@ -84,9 +84,7 @@ def check_base(plan: TrainPlan) -> Prepared:
                 "Give the folder that the run's --output named. One without a checkpoint has nothing "
                 "to go on with: remove it and begin again, with a smaller --save-every.",
             )
-        step = json.loads(
-            (last_checkpoint(plan.output).parent / "training_state/training_step.json").read_text()
-        )["step"]
+        step = first_step(plan)
         if step >= plan.steps:
             raise CheckpointError(
                 f"The run in {plan.output} has {step} steps already.",
@@ -103,6 +101,14 @@ def check_base(plan: TrainPlan) -> Prepared:
             else "It holds no checkpoint to go on with: remove it, or choose another --output.",
         )
     return Prepared((f"from {plan.base}",) if plan.base else ("from scratch",))
+
+
+def first_step(plan: TrainPlan) -> int:
+    """The step that the run goes on from; 0 for a new one."""
+    if not plan.resume:
+        return 0
+    state = last_checkpoint(plan.output).parent / "training_state/training_step.json"
+    return int(json.loads(state.read_text())["step"])
 
 
 def backbone(
@@ -140,15 +146,19 @@ def _reachable() -> bool:
 
 
 def check_disk(plan: TrainPlan) -> Prepared:
-    """Room for the run's checkpoints. Raises DiskFullError."""
-    return Prepared(check_room(room_at(plan.output), known_size(plan), saves(plan), plan.output))
+    """Room for the checkpoints that the run still writes. Raises DiskFullError."""
+    count = saves(plan, first_step(plan))
+    room = room_at(plan.output)
+    return Prepared(
+        check_room(room, known_size(plan), count, plan.output, resumed=plan.resume),
+    )
 
 
 def known_size(plan: TrainPlan) -> int | None:
     """What one checkpoint of the run will take, where something tells before the first one."""
     if plan.resume:
-        folders = sorted((plan.output / CHECKPOINTS).glob("[0-9]*"))
-        return checkpoint_bytes(folders[-1]) if folders else None
+        # The newest whole one: a run that was killed while it saved left part of another.
+        return checkpoint_bytes(last_checkpoint(plan.output).parent.resolve())
     weights = Path(plan.base).expanduser() / WEIGHTS if plan.base else None
     if weights is not None and weights.is_file():
         return _ADAM * weights.stat().st_size

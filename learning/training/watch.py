@@ -1,7 +1,7 @@
 """What the trainer's own lines say: how far it is, how it learns, and what it waits for. Pure.
 
 LeRobot prints a progress bar (its counts are exact) and, every `log_freq` steps, averages: the loss,
-the time to get a batch (`data_s`) and the time to learn from it (`updt_s`). Its step number there is
+the time to get a batch and prepare it (`data_s`) and the time to learn from it (`updt_s`). Its step number there is
 rounded ("2K"), so windows are counted instead.
 """
 
@@ -20,7 +20,7 @@ _PAIR = re.compile(r"\b([a-z_]+(?:/s)?):\s*(-?(?:\d[\d.]*(?:e[+-]?\d+)?|nan|inf)
 _SAVED = "Checkpoint policy after step"
 
 _WAITING_SHARE = 0.2
-"""The share of a step spent waiting for data from which more workers are worth their memory."""
+"""The share of a step spent on data from which more workers may be worth their memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,10 @@ class _Noted(msgspec.Struct, frozen=True):
 class Bottleneck:
     """What a step waits for, from the trainer's own averages.
 
-    `helps` is the number of workers from which the model would wait no longer; `cores` bounds what
-    this machine can do about it.
+    `data_s` is the wait for a loaded batch and, in the trainer's main process, its preparation:
+    pictures to floats, normalising, onto the device. The log does not tell them apart, so `helps`
+    is a bound: from that many workers on no batch is waited for, and what is left no worker takes.
+    `cores` bounds what this machine can do about it.
     """
 
     waiting_share: float
@@ -118,28 +120,34 @@ class Bottleneck:
         """For a person."""
         if not self.data_bound:
             return (
-                f"compute-bound: {100 * self.waiting_share:.0f} % of a step is spent on data "
-                f"({1000 * self.data_s:.0f} of {1000 * (self.data_s + self.update_s):.0f} ms); "
+                f"compute-bound: {100 * self.waiting_share:.0f} % of a step is spent getting and "
+                f"preparing a batch ("
+                f"{1000 * self.data_s:.0f} of {1000 * (self.data_s + self.update_s):.0f} ms); "
                 f"{self.workers} workers are enough"
             )
         said = (
-            f"data-bound: {100 * self.waiting_share:.0f} % of a step is spent waiting for data "
-            f"({1000 * self.data_s:.0f} of {1000 * (self.data_s + self.update_s):.0f} ms)"
+            f"data-bound: {100 * self.waiting_share:.0f} % of a step is spent getting and preparing "
+            f"a batch ({1000 * self.data_s:.0f} of {1000 * (self.data_s + self.update_s):.0f} ms). "
+            "Loading is the workers' and can be hidden; preparing (pictures to floats, normalising) "
+            "is the main process's and cannot"
         )
         if self.helps <= self.cores:
-            return f"{said}; --workers {self.helps} would hide it"
+            return (
+                f"{said}: --workers {self.helps} hides what of it is loading, and more than "
+                f"{self.helps} gain nothing"
+            )
         return (
-            f"{said}; --workers {self.helps} would hide it, and this machine has {self.cores} "
-            "cores: smaller pictures, or a machine with more cores, help more than its GPU"
+            f"{said}: up to --workers {self.helps} may gain something, and this machine has "
+            f"{self.cores} cores; smaller pictures make both cheaper"
         )
 
 
 def bottleneck(windows: Sequence[Window], workers: int, cores: int) -> Bottleneck | None:
     """What the run waited for; None before anything was measured.
 
-    The first window is left out where there are others: workers start in it. A batch costs a worker
-    `workers * (data_s + update_s)` while the model waits (without workers: `data_s`), so as many as
-    fit into one update hide it.
+    The first window is left out where there are others: workers start in it. Workers make one batch
+    in a step, so one batch costs a worker at most `workers * (data_s + update_s)` (without workers:
+    `data_s`); as many as fit into one update are ready whenever the model is.
     """
     counted = windows[1:] or windows
     if not counted:

@@ -148,6 +148,7 @@ def test_a_bundle_is_whole_and_finds_out_when_it_is_not(home: Path, tmp_path: Pa
         folder,
         each_bytes=1_000_000,
         environment={"HF_HUB_OFFLINE": "1"},
+        judge="robotd eval --checkpoints RUN",
         step=False,
     )
     assert "ready" in made.checked
@@ -162,6 +163,7 @@ def test_a_bundle_is_whole_and_finds_out_when_it_is_not(home: Path, tmp_path: Pa
     }
     said = json.loads((folder / "bundle.json").read_text())
     assert "--dataset.root={bundle}/dataset" in said["arguments"]
+    assert "robotd eval --checkpoints RUN" in (folder / "README.md").read_text()
     assert not any(word.startswith("--output_dir") for word in said["arguments"])
     assert str(home) not in (folder / "bundle.json").read_text()  # no folder of this machine
     assert said["disk_bytes"] > 10 * 1_000_000
@@ -171,7 +173,9 @@ def test_a_bundle_is_whole_and_finds_out_when_it_is_not(home: Path, tmp_path: Pa
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and "problem: dataset is not in the bundle" in done.stdout
     with pytest.raises(CheckpointError, match="exists"):
-        make_bundle(plan, sidecar_of(root), folder, each_bytes=None, environment={}, step=False)
+        make_bundle(
+            plan, sidecar_of(root), folder, each_bytes=None, environment={}, judge="", step=False
+        )
 
 
 def test_pi0s_checkpoints_are_known_to_be_large_before_the_first_one(home: Path) -> None:
