@@ -69,8 +69,18 @@ def _jumps(rows: EpisodeRows) -> list[Finding]:
     found = []
     period_s = np.maximum(np.diff(rows.deadline_ns) / NS_PER_S, 1.0 / rows.fps)
     for values, code, word, do in (
-        (rows.state, "state_jump", "was read", "An encoder or a cable: robotd stop, robotd doctor bus"),
-        (rows.action, "action_jump", "was asked to go", "Goals passed no limits: robotd logs control"),
+        (
+            rows.state,
+            "state_jump",
+            "was read",
+            "An encoder or a cable: robotd stop, robotd doctor bus",
+        ),
+        (
+            rows.action,
+            "action_jump",
+            "was asked to go",
+            "Goals passed no limits: robotd logs control",
+        ),
     ):
         steps = np.diff(values, axis=0)
         far = np.abs(steps) > limits.JUMP_FACTOR * limits.SPEED_PER_S * period_s[:, None]
