@@ -14,13 +14,14 @@ import msgspec
 
 from config.schema import Camera, Config
 from policies.checkpoint.evidence import CameraSetup, read_sidecar, training_root
-from policies.checkpoint.folder import read_json
+from policies.checkpoint.folder import read_json, renamed_inputs
 
 type Drawn = Callable[[str], Mapping[str, str]]
 """What the simulation says of a camera that it draws, by its name; nothing on a real robot."""
 
 _SAME_DEG = 0.5  # a field of view is not known better than that
 _EPISODES = "robotd/episodes"
+_IMAGES = "observation.images."
 
 
 def is_depth(feature: Mapping[str, Any]) -> bool:
@@ -73,12 +74,20 @@ def dataset_setups(root: Path) -> dict[str, CameraSetup]:
 
 
 def trained_setups(folder: Path) -> Mapping[str, CameraSetup]:
-    """The cameras that a checkpoint was trained with: as its sidecar has them, else its dataset."""
-    noted = read_sidecar(folder).cameras
-    if noted:
-        return noted
-    root = training_root(folder)
-    return dataset_setups(root) if root is not None else {}
+    """The cameras that a checkpoint was trained with: as its sidecar has them, else its dataset.
+
+    By the dataset's names, and by the checkpoint's own where its training renamed them.
+    """
+    setups = read_sidecar(folder).cameras
+    if not setups:
+        root = training_root(folder)
+        setups = dataset_setups(root) if root is not None else {}
+    renamed = {
+        own.removeprefix(_IMAGES): setups[was.removeprefix(_IMAGES)]
+        for own, was in renamed_inputs(folder).items()
+        if was.removeprefix(_IMAGES) in setups
+    }
+    return {**setups, **renamed}
 
 
 class CameraDifference(msgspec.Struct, frozen=True):

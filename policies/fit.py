@@ -48,6 +48,7 @@ def fit(
 
     `rename` maps a key of the checkpoint to one of the robot; camera names may stand for their
     whole keys (`front=overhead`). A model that does without a picture is shown none for `none`.
+    What nobody renames has the name that the training's dataset had for it, then its own.
     """
     renamed = {_whole_key(a, model.inputs): _whole_key(b, robot.keys) for a, b in rename.items()}
     problems = [
@@ -55,6 +56,8 @@ def fit(
         for key in renamed
         if key not in model.inputs
     ]
+    trained = {k: own for k, own in model.renamed.items() if own in robot.keys}
+    renamed = {**trained, **renamed}
     inputs: dict[str, str] = {}
     free = [key for key in robot.keys if key not in {renamed.get(k, k) for k in model.inputs}]
     mappable = False

@@ -48,6 +48,7 @@ class Interface:
 
     `views_may_miss`: it does without a picture that is not given, and resizes those that are.
     `steps_seen`: how many observations in a row it was trained to see, at its own rate.
+    `renamed`: what the training's dataset called an input that had another name there.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Interface:
     outputs: Mapping[str, Feature]
     views_may_miss: bool = False
     steps_seen: int = 1
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

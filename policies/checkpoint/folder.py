@@ -20,6 +20,7 @@ from robotd.errors import CheckpointError
 
 CONFIG = "config.json"
 TRAINING = "train_config.json"
+_RENAMES = "rename_observations_processor"
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -34,7 +35,8 @@ class CheckpointFolder:
     """A folder that passed every check that needs no model.
 
     `stats` holds what the normalisers were saved with: feature, then `mean`, `std`, `min`, ….
-    `tensors` are the names and shapes in the weights file.
+    `tensors` are the names and shapes in the weights file, `renamed` the inputs that had another
+    name in the training's dataset (see `renamed_inputs`).
     """
 
     path: Path
@@ -43,6 +45,7 @@ class CheckpointFolder:
     outputs: Mapping[str, Feature]
     tensors: Mapping[str, tuple[int, ...]]
     stats: Mapping[str, Stats] = field(default_factory=dict)
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     def sha256(self, digests: FileDigests | None = None) -> str:
         """The hash of every file that decides what the policy does."""
@@ -82,7 +85,22 @@ def read_folder(path: Path) -> CheckpointFolder:
         outputs=_features(path, config, "output_features"),
         tensors={n: i.shape for n, i in read_safetensors_header(path / WEIGHTS).items()},
         stats=stats,
+        renamed=renamed_inputs(path),
     )
+
+
+def renamed_inputs(path: Path) -> dict[str, str]:
+    """A policy's inputs that had another name in the training's dataset, by the policy's names
+    (lerobot-train's `--rename_map`, which its preprocessor keeps). Raises CheckpointError."""
+    if not (path / PREPROCESSOR).exists():
+        return {}
+    steps = read_json(path / PREPROCESSOR).get("steps", [])
+    return {
+        str(policys): str(datasets)
+        for step in steps
+        if step.get("registry_name") == _RENAMES
+        for datasets, policys in (step.get("config", {}).get("rename_map") or {}).items()
+    }
 
 
 def _pretrained_model(path: Path) -> Path:

@@ -55,8 +55,14 @@ class Checkpoint:
     def interface(self) -> Interface:
         """Its features, as in config.json."""
         folder = self.folder
-        steps = zoo.steps_seen(self.policy)
-        return Interface(str(folder.path), folder.inputs, folder.outputs, steps_seen=steps)
+        return Interface(
+            str(folder.path),
+            folder.inputs,
+            folder.outputs,
+            steps_seen=zoo.steps_seen(self.policy),
+            # LeRobot's own pipeline still renames what has a dataset's name: not done twice.
+            renamed={} if set(folder.renamed.values()) & set(folder.inputs) else folder.renamed,
+        )
 
     @property
     def means(self) -> Mapping[str, npt.NDArray[np.float64]]:

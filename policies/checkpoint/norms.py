@@ -255,6 +255,15 @@ def _degenerate(
     if mode not in NEEDED or mode == "IDENTITY":
         return []
     low, high = (np.asarray(stats[name], np.float64).reshape(-1) for name in NEEDED[mode])
+    if low.size != high.size:
+        first, second = NEEDED[mode]
+        return [
+            StatsProblem(
+                f"{where}: the {first} of {key} has {low.size} values, and its {second} {high.size}.",
+                "The statistics were edited, or those of two robots were mixed up.",
+                "Compute them again: robotd ckpt stats PATH --from DATASET --out COPY.",
+            )
+        ]
     spread = high if mode == "MEAN_STD" else high - low
     unused = (low == 0) & (high == 0)  # padding to the model's size
     still = (spread < (_DARK if visual else _CONSTANT)) & ~unused

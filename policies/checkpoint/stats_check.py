@@ -54,7 +54,7 @@ def size_problems(container: Container) -> Iterator[norms.StatsProblem]:
         size = feature_size(container, key)
         exact = container.framework == "lerobot"
         for stat, value in container.stats.get(key, {}).items():
-            if stat == "count" or not size or value.size <= 1:
+            if stat == "count" or not size:
                 continue
             if value.size > size or (exact and value.size != size):
                 yield norms.StatsProblem(
@@ -102,6 +102,6 @@ def _no_assets(container: Container) -> norms.StatsProblem:
 
 def require_statistics(container: Container) -> None:
     """Refuse a checkpoint whose statistics would make nonsense. Raises CheckpointError."""
-    for problem in statistics_problems(container):
+    for problem in (*statistics_problems(container), *size_problems(container)):
         if problem.fatal:
             raise CheckpointError(problem.what, problem.likely, problem.do)

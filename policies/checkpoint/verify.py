@@ -338,9 +338,14 @@ def _unsaid(container: Container, tokenizer: str) -> Iterator[Finding]:
         yield _ask(
             "vision_heads", "how many heads its vision tower has", "", '{"vision_heads": 16}'
         )
+    from policies.pi0.pipeline import refuse_what_is_not_done
     from policies.pi0.settings import doubts
     from policies.pi0.tokenizer import find_tokenizer
 
+    try:
+        refuse_what_is_not_done(container)
+    except CheckpointError as error:
+        yield _of(error, "pipeline")
     for doubt in doubts(container):
         yield Finding("unsaid", "warning", doubt.what, doubt.likely, doubt.do)
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from policies.checkpoint.container import Container
 from policies.checkpoint.evidence import SIDECAR, find_evidence
 from policies.checkpoint.orbax import OrbaxParams
+from policies.checkpoint.stats_check import require_statistics
 from policies.device import choose_device
 from policies.embodiment_choice import choose_embodiment
 from policies.extra import extra_missing
@@ -28,6 +29,7 @@ _MEMINFO = Path("/proc/meminfo")
 def load_pi0(container: Container, options: ModelOptions) -> Pi0Policy:
     """Load an opened Pi0 or Pi0.5. Raises CheckpointError for whatever is wrong with it."""
     settings = read_settings(container)
+    require_statistics(container)
     chosen = None
     units, fps = options.units, options.fps
     if settings.embodied:

@@ -15,12 +15,13 @@ import numpy.typing as npt
 
 from config.embodiment import ROLES
 from policies.checkpoint.container import Container
-from policies.checkpoint.folder import Feature
+from policies.checkpoint.folder import Feature, renamed_inputs
 from policies.checkpoint.norms import ACTION, STATE
 from policies.checkpoint.pi0_layout import Pi0Kind
 from policies.model import Interface
 from policies.pi0.normalise import Normaliser, make_normaliser
 from policies.pi0.pictures import PadMode
+from policies.pi0.pipeline import another_tokenizer, refuse_what_is_not_done
 from policies.pi0.prompt import PromptStyle, StateText
 from robotd.errors import CheckpointError
 
@@ -77,6 +78,7 @@ def read_settings(container: Container) -> Pi0Settings:
     lerobot = container.framework == "lerobot"
     if lerobot:
         _refuse_old_aloha(container)
+        refuse_what_is_not_done(container)
     kind, dims, config = container.pi0_kind, container.dims, container.config
     width, state_width = dims.action, dims.state or dims.action
     horizon, horizon_source = container.horizon
@@ -130,7 +132,8 @@ def _interface(container: Container, side: int, width: int, state_width: int) ->
             "Its config.json was saved before it was given a dataset's features.",
             "Train or save it with its dataset, or add the cameras to input_features.",
         )
-    return Interface(name, inputs, outputs, views_may_miss=True)
+    renamed = {key: said for key, said in renamed_inputs(container.path).items() if key in inputs}
+    return Interface(name, inputs, outputs, views_may_miss=True, renamed=renamed)
 
 
 def padding(container: Container) -> tuple[PadMode, str]:
@@ -143,6 +146,9 @@ def padding(container: Container) -> tuple[PadMode, str]:
 
 def doubts(container: Container) -> Iterator[CheckpointError]:
     """What nothing in the folder tells and was decided all the same."""
+    words = another_tokenizer(container)
+    if words is not None:
+        yield words
     if not container.release_unsaid:
         return
     said, kind = container.sidecar, container.pi0_kind
