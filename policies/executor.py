@@ -108,6 +108,22 @@ class Proposal:
         }
 
 
+def pauses(inference_ns: int, row_ns: int, chunk_ns: int) -> str:
+    """Why the arm will stop between chunks, for a person; empty where it will not.
+
+    A chunk counts from the moment that was seen, and the next one is made from a moment when this
+    one is already played: a chunk has to last twice as long as it takes to be there.
+    """
+    takes_ns = inference_ns + 2 * row_ns  # a picture, and the twin
+    if 2 * takes_ns <= chunk_ns:
+        return ""
+    return (
+        f"the arm will stop between chunks: one takes {takes_ns / NS_PER_MS:.0f} ms from picture to "
+        f"plan and lasts {chunk_ns / NS_PER_MS:.0f} ms, less than twice that; a faster device, a "
+        "longer chunk, fewer flow steps or --time-scale 0.5 help"
+    )
+
+
 class Executor:
     """Plays the chunks of one policy or one recording. See the module for what it promises."""
 

@@ -16,6 +16,7 @@ from config.schema import Config
 from policies.border import load_calibrations
 from policies.camera_contract import compare
 from policies.checkpoint.digests import FileDigests
+from policies.executor import pauses
 from policies.failing import give_back_memory
 from policies.history import History
 from policies.link import RuntimeLink
@@ -164,6 +165,9 @@ class PolicyServer:
                 embodiment_source=policy.embodiment[1],
                 time_scale=policy.played.time_scale,
                 changed=policy.played.words,
+                pauses=pauses(
+                    policy.inference_ns, policy.settings.row_ns, model.chunk * policy.step_ns
+                ),
                 camera_differences=tuple(each.words for each in seen),
                 camera_do=seen[0].do if seen else "",
                 sha256=model.sha256(FileDigests(progress=self._hashing)),

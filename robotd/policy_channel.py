@@ -79,7 +79,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     decide what it does, or of a recording's actions; `inference_ms` that of one warm chunk.
 
     `embodiment` is the convention of a Pi0, `time_scale` how fast chunks are played, `changed` what is
-    changed in its actions; `camera_differences` how this robot's cameras are not
+    changed in its actions, `pauses` why the arm will stop between chunks; `camera_differences` how this robot's cameras are not
     those of the training, `camera_do` what to do about the first.
     """
 
@@ -101,6 +101,7 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     embodiment_source: str = ""
     time_scale: float = 1.0
     changed: str = ""
+    pauses: str = ""
     camera_differences: tuple[str, ...] = ()
     camera_do: str = ""
 

@@ -196,6 +196,7 @@ class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
     embodiment: str = ""  # of a Pi0, and where that is known from
     time_scale: float = 1.0  # 0.5: chunks are played at half the speed they were trained at
     changed: str = ""  # what is changed in its actions
+    pauses: str = ""  # why the arm will stop between chunks: it is too slow for their length
     camera_differences: tuple[str, ...] = ()  # how this robot's cameras are not the training's
     camera_do: str = ""  # what to do about the first
     error: str = ""

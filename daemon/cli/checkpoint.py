@@ -166,6 +166,8 @@ def played_differently(loaded: PolicyStatus) -> list[str]:
         lines.append(f"at {loaded.time_scale:g} times the speed it was trained at")
     if loaded.changed:
         lines.append(f"changed: {loaded.changed}")
+    if loaded.pauses:
+        lines.append(loaded.pauses)
     lines += [f"camera {difference}" for difference in loaded.camera_differences]
     if loaded.camera_do:
         lines.append(f"  do: {loaded.camera_do}")

@@ -279,6 +279,7 @@ class PlanDesk:
             embodiment=" ".join(filter(None, (ready.embodiment, ready.embodiment_source))),
             time_scale=ready.time_scale,
             changed=ready.changed,
+            pauses=ready.pauses,
             camera_differences=ready.camera_differences,
             camera_do=ready.camera_do,
         )

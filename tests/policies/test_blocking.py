@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from policies.executor import Executor, ExecutorSettings, Proposal
+from policies.executor import Executor, ExecutorSettings, Proposal, pauses
 from policies.model import Timings
 from policies.modes import Mode, Rtc
 from policies.observation import NotObservedError, Observation
@@ -326,3 +326,14 @@ def test_an_answer_after_a_second_counts_because_control_obeys_it() -> None:
     assert executor.propose(late_ns, np.zeros(1)) is None and executor.unanswered
     assert executor.answer(1, Verdict.PASS, late_ns)
     assert executor.awaited_id == 1 and not executor.starved(late_ns)
+
+
+def test_a_policy_that_will_pause_between_chunks_is_named_before_it_does() -> None:
+    """At 900 ms and chunks of 1667 ms it stops at every seam, though one fits into the other."""
+    chunk_ns = 50 * NS_PER_S // 30
+    for infer_ms in (60, 300, 900, 1300):
+        words = pauses(infer_ms * NS_PER_MS, ROW_NS, chunk_ns)
+        seen = play(infer_ms, 50, 50)
+        stood = [each for each in seen.troubles if "ran out" in each]
+        assert bool(words) == bool(stood), infer_ms
+    assert "takes 967 ms" in pauses(900 * NS_PER_MS, ROW_NS, chunk_ns)
