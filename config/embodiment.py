@@ -7,6 +7,7 @@ and in which order, stands in the file with its reason. The arithmetic is `polic
 
 import difflib
 import re
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -119,6 +120,11 @@ class Embodiment(_Section, frozen=True, kw_only=True):
     def model_actions(self) -> int:
         """How many of the model's action values mean something."""
         return sum(len(part.to) for part in self.actions)
+
+    @property
+    def delta_mask(self) -> tuple[bool, ...]:
+        """Which of those are relative to the state."""
+        return tuple(part.delta for part in self.actions for _ in part.to)
 
 
 _SECTIONS: dict[str, type[msgspec.Struct]] = {
@@ -239,6 +245,21 @@ def _problems(row: Embodiment) -> list[str]:
     if row.space == "end_effector" and row.action_size != 8:
         found.append("an end_effector action has 8 values: x y z, quaternion w x y z, gripper")
     return found
+
+
+def with_delta(row: Embodiment, mask: Sequence[bool]) -> Embodiment:
+    """The row with the actions relative to the state that `mask` says, by place in the model's.
+
+    A mask that is shorter says of the rest that it is absolute, as openpi's do.
+    """
+    parts = [
+        msgspec.structs.replace(part, to=(index,)) for part in row.actions for index in part.to
+    ]
+    said = [*mask, *[False] * len(parts)]
+    actions = tuple(
+        msgspec.structs.replace(part, delta=bool(on)) for part, on in zip(parts, said, strict=False)
+    )
+    return msgspec.structs.replace(row, actions=actions)
 
 
 def rows(names: list[str] | None = None) -> dict[str, Embodiment]:

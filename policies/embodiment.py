@@ -84,13 +84,13 @@ class Adapter:
             for part, take in zip(row.state, taken, strict=True)
         ]
         self._actions: list[tuple[slice, npt.NDArray[np.intp], _Form, _Form]] = []
-        delta: list[bool] = []
+        count = 0
         for part in row.actions:
-            where = slice(len(delta), len(delta) + len(part.to))
+            where = slice(count, count + len(part.to))
             to = np.asarray(part.to, np.intp)
             self._actions.append((where, to, _ACTION_TO_MODEL[part.form], _TO_ROBOT[part.form]))
-            delta += [part.delta] * len(part.to)
-        self.delta_mask = np.asarray(delta)
+            count += len(part.to)
+        self.delta_mask = np.asarray(row.delta_mask)
 
     # --- in ---------------------------------------------------------------------------------------
 

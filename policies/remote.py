@@ -233,9 +233,10 @@ class RemoteModel:
             )
         if self._said is None:
             return None
-        if asked:
+        theirs = self._said.chosen(self._link.url)
+        if asked and (theirs is None or theirs.name != asked):
             return Chosen(asked, load_embodiment(asked), "asked for")
-        return self._said.chosen(self._link.url)
+        return theirs  # of one name, but maybe with its checkpoint's own delta_mask
 
     def _evidence(self, options: ModelOptions) -> Evidence:
         said = self._said

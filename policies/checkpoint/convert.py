@@ -21,8 +21,10 @@ from policies.checkpoint.folder import CONFIG, TRAINING
 from policies.checkpoint.mend import write_norm_stats
 from policies.checkpoint.norms import ASSETS
 from policies.checkpoint.pi0_layout import EMBEDDING, EXPERT_HEAD, LM_HEAD, canonical_name
+from policies.checkpoint.relative import delta_mask
 from policies.checkpoint.stats_check import require_statistics
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
+from policies.embodiment_choice import ARM, Chosen, choose_embodiment
 from robotd.errors import CheckpointError
 
 Target = Literal["lerobot", "openpi"]
@@ -38,16 +40,17 @@ def convert(
     lora_alpha: float | None = None,
     asset_id: str = "",
     horizon: int = 0,
+    embodiment: str = "",
 ) -> Container:
     """Write the checkpoint at `path` into `out` as LeRobot 0.6's or openpi's PyTorch; gives it.
 
-    `horizon` is the actions of a chunk where no file says it (0: openpi's default is taken).
+    `horizon` is the actions of a chunk where no file says it (0: openpi's default is taken), and
+    `embodiment` the robot and convention of a checkpoint of openpi, likewise.
     Needs as much memory as the weights. Raises CheckpointError, and then leaves no folder.
     """
     container = open_container(path, lora_alpha=lora_alpha, asset_id=asset_id)
     if horizon:
-        said = msgspec.structs.replace(container.sidecar, horizon=horizon)
-        container = replace(container, sidecar=said)
+        container = _saying(container, horizon=horizon)
     if out.exists():
         raise CheckpointError(
             f"{out} exists already.",
@@ -55,6 +58,8 @@ def convert(
             "Name another folder with --out, or remove it.",
         )
     require_statistics(container)
+    if container.is_pi0:
+        container = _with_convention(container, to, embodiment)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -71,6 +76,46 @@ def convert(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return open_container(out)
+
+
+def _saying(container: Container, **facts: Any) -> Container:
+    return replace(container, sidecar=msgspec.structs.replace(container.sidecar, **facts))
+
+
+def _with_convention(container: Container, to: Target, embodiment: str) -> Container:
+    """The container with what is known of its actions said in its sidecar, for the new folder's.
+
+    What openpi's files never say, which robot and whether actions are relative, LeRobot's have to:
+    it is asked for where nothing tells it. Raises CheckpointError.
+    """
+    if container.framework == "lerobot":
+        return _saying(container, delta_mask=delta_mask(container))
+    sidecar = container.sidecar
+    try:
+        chosen = choose_embodiment(embodiment, container.path, container.kind, sidecar.units)
+    except CheckpointError:
+        if to == "lerobot":
+            raise
+        return container  # openpi's again: who plays it is asked, as with the original
+    if to == "lerobot":
+        _refuse_other_numbers(container, chosen)
+    facts: dict[str, Any] = {"delta_mask": chosen.row.delta_mask}
+    if chosen.row.robot == ARM and not sidecar.units:
+        facts["units"] = chosen.units
+    if embodiment and not sidecar.embodiment and to == "openpi":
+        facts["embodiment"] = embodiment
+    return _saying(container, **facts)
+
+
+def _refuse_other_numbers(container: Container, chosen: Chosen) -> None:
+    forms = sorted({part.form for part in chosen.row.actions} - {"same"})
+    if forms:
+        raise CheckpointError(
+            f"{container.path} speaks numbers that LeRobot's files cannot say ({chosen.name}: "
+            f"{', '.join(forms)}).",
+            "A LeRobot policy gives what its dataset's actions are; openpi converts beside its files.",
+            "Play it as it is (robotd plays openpi's files itself), or convert it --to openpi.",
+        )
 
 
 def _refuse_unless_old_lerobot(container: Container, to: Target) -> None:
@@ -176,8 +221,9 @@ def _provenance(container: Container) -> Mapping[str, Any]:
         said["horizon"] = container.horizon[0]
     if dims.vision_heads:
         said["vision_heads"] = dims.vision_heads
-    if settings.delta.any():
-        said["delta_mask"] = settings.delta.tolist()
+    for name in ("delta_mask", "units", "embodiment"):
+        if known := getattr(container.sidecar, name):
+            said[name] = known
     if container.kind == "pi05":
         said["state_text"] = settings.prompt.state
     return said

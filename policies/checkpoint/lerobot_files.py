@@ -15,6 +15,7 @@ import numpy as np
 from policies.checkpoint.container import Container
 from policies.checkpoint.folder import CONFIG
 from policies.checkpoint.norms import ACTION, POSTPROCESSOR, PREPROCESSOR, STATE
+from policies.checkpoint.relative import lerobot_keys
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
 from policies.extra import extra_missing
 from robotd.errors import CheckpointError
@@ -29,7 +30,10 @@ _PROMPT_TOKENS = {"pi0": 48, "pi05": 200}
 
 
 def write_pi0(container: Container, folder: Path) -> None:
-    """config.json, policy_preprocessor.json, policy_postprocessor.json and their statistics."""
+    """config.json, policy_preprocessor.json, policy_postprocessor.json and their statistics.
+
+    The container's sidecar says which actions are relative to the state.
+    """
     features = _features(container)
     config = _config(container, features)
     (folder / CONFIG).write_text(json.dumps(config, indent=4) + "\n")
@@ -76,11 +80,8 @@ def _config(container: Container, features: Mapping[str, dict[str, Any]]) -> dic
         "pretrained_revision": None,
     }
     said.setdefault("n_action_steps", config.get("n_action_steps", said["chunk_size"]))
-    if any(sidecar.delta_mask):
-        names = list(sidecar.joints) or [f"action_{i}" for i in range(len(sidecar.delta_mask))]
-        kept = [n for n, on in zip(names, sidecar.delta_mask, strict=False) if not on]
-        said["use_relative_actions"] = True
-        said["action_feature_names"], said["relative_exclude_joints"] = names, kept
+    names = sidecar.joints or config.get("action_feature_names") or ()
+    said |= lerobot_keys(sidecar.delta_mask, names, features[ACTION]["shape"][0])
     return {**config, **said}
 
 

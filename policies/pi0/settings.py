@@ -18,6 +18,7 @@ from policies.checkpoint.container import Container
 from policies.checkpoint.folder import Feature, renamed_inputs
 from policies.checkpoint.norms import ACTION, STATE
 from policies.checkpoint.pi0_layout import Pi0Kind
+from policies.checkpoint.relative import said_delta
 from policies.model import Interface
 from policies.pi0.normalise import Normaliser, make_normaliser
 from policies.pi0.pictures import PadMode
@@ -102,7 +103,7 @@ def read_settings(container: Container) -> Pi0Settings:
         prompt=_prompt(container, kind, state_width),
         state=_normaliser(container, STATE),
         action=_normaliser(container, ACTION),
-        delta=_delta(container, action_size),
+        delta=said_delta(container, action_size),
         adds_state=lerobot,
         action_size=action_size,
         width=width,
@@ -117,9 +118,12 @@ def _interface(container: Container, side: int, width: int, state_width: int) ->
     name = str(container.path)
     if container.framework != "lerobot":
         views = {role: Feature("VISUAL", (3, side, side)) for role in ROLES}
+        # openpi normalises what its statistics are of: a state that was filled up first has more.
+        known = container.stats.get(STATE, {}).values()
+        size = max((value.size for value in known), default=state_width)
         return Interface(
             name,
-            {**views, OWN_STATE: Feature("STATE", (state_width,))},
+            {**views, OWN_STATE: Feature("STATE", (size,))},
             {ACTION: Feature("ACTION", (width,))},
             views_may_miss=True,
         )
@@ -215,23 +219,6 @@ def _no_statistics(container: Container) -> CheckpointError:
         "Put them in: robotd ckpt stats PATH --from DATASET (or the norm_stats.json it was trained "
         "with) --out COPY.",
     )
-
-
-def _delta(container: Container, size: int) -> npt.NDArray[np.bool_]:
-    """Which actions are relative to the state, by the sidecar or LeRobot's `use_relative_actions`."""
-    mask = np.zeros(size, np.bool_)
-    if container.sidecar.delta_mask:
-        said = container.sidecar.delta_mask[:size]
-        mask[: len(said)] = said
-    elif container.config.get("use_relative_actions"):
-        names = list(container.config.get("action_feature_names") or [])[:size]
-        excluded = [
-            str(n).lower() for n in container.config.get("relative_exclude_joints") or [] if n
-        ]
-        mask[:] = True
-        for index, name in enumerate(names):
-            mask[index] = not any(word in str(name).lower() for word in excluded)
-    return mask
 
 
 def _refuse_old_aloha(container: Container) -> None:

@@ -1,6 +1,7 @@
 """A model of the Pi0 family as a policy of this robot, and how its embodiment is known."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,11 +126,18 @@ def test_poses_need_kinematics_that_only_lock_step_has(config: Config) -> None:
 # --- which one it is ------------------------------------------------------------------------------
 
 
-def statistics(folder: Path, low: list[float], high: list[float], asset: str = "x/y") -> Path:
+def statistics(
+    folder: Path, low: list[float], high: list[float], asset: str = "x/y", *, relative: bool = True
+) -> Path:
+    """A state that went from `low` to `high`, mostly high; actions relative to it, or where it was."""
     file = folder / "assets" / asset / "norm_stats.json"
     file.parent.mkdir(parents=True)
-    state = {"mean": low, "std": high, "q01": low, "q99": high}
-    file.write_text(json.dumps({"norm_stats": {"state": state, "actions": state}}))
+    mean = [0.3 * a + 0.7 * b for a, b in zip(low, high, strict=True)]
+    state = {"mean": mean, "std": high, "q01": low, "q99": high}
+    size = len(mean)
+    offsets = {"mean": [0.4] * size, "std": [3.0] * size, "q01": [-9.0] * size, "q99": [9.0] * size}
+    table = {"state": state, "actions": offsets if relative else state}
+    file.write_text(json.dumps({"norm_stats": table}))
     return folder
 
 
@@ -142,19 +150,56 @@ def test_nothing_is_guessed_where_degrees_and_hundreds_look_alike(tmp_path: Path
     assert choose_embodiment("", folder, "pi0", "degrees").name == "so101"
 
 
+BEYOND = ([-110.0, -60, -60, -60, -60, 0], [110.0, 60, 60, 60, 60, 100])
+"""A state that can only be in degrees."""
+
+
+def test_statistics_that_leave_one_convention_decide(tmp_path: Path) -> None:
+    low, high = ([*each, *[0.0] * 26] for each in BEYOND)
+    found = choose_embodiment("", statistics(tmp_path, low, high), "pi0")
+    assert (found.name, found.source) == ("so101", "statistics of the state")
+    assert found.row.delta_mask == (True,) * 5 + (False,)
+
+
+def test_whether_actions_are_relative_is_asked_where_they_lie_with_the_state(
+    tmp_path: Path,
+) -> None:
+    """Absolute goals taken for offsets: the arm goes to its pose plus the goal."""
+    folder = statistics(tmp_path, *BEYOND, relative=False)
+    for units in ("", "degrees", "range_m100_100"):
+        with pytest.raises(CheckpointError, match="how far from where") as caught:
+            choose_embodiment("", folder, "pi0", units)
+    written = re.search(r"{.*}", caught.value.do)
+    assert written is not None
+    (folder / "robotd_ckpt.json").write_text(written[0])  # what the error says to write
+    said = choose_embodiment("", folder, "pi0")
+    assert said.name == "so101-m100" and not any(said.row.delta_mask)
+
+
 @pytest.mark.parametrize(
-    ("low", "high", "name"),
+    "reach",
     [
-        ([-110.0, -60, -60, -60, -60, 0], [110.0, 60, 60, 60, 60, 100], "so101"),
-        ([-1.9, -1.0, -1.0, -1.0, -2.0, 0.02], [1.9, 1.0, 1.0, 1.0, 2.0, 0.98], "so101-radians"),
+        [1.9, 1.0, 1.0, 1.0, 2.0, 1.0],  # a gripper in radians: a recording of a simulator
+        [0.9] * 6,  # whatever was scaled to ±1
+        [1.9, 1.0, 1.0, 1.0, 2.0, 0.98],  # radians and a fraction look the same
     ],
 )
-def test_statistics_that_leave_one_convention_decide(
-    low: list[float], high: list[float], name: str, tmp_path: Path
-) -> None:
-    padding = [0.0] * 26
-    found = choose_embodiment("", statistics(tmp_path, low + padding, high + padding), "pi0")
-    assert (found.name, found.source) == (name, "statistics of the state")
+def test_small_numbers_do_not_prove_radians(reach: list[float], tmp_path: Path) -> None:
+    folder = statistics(tmp_path, [-value for value in reach], reach)
+    with pytest.raises(CheckpointError, match="Nothing says on which robot") as caught:
+        choose_embodiment("", folder, "pi0")
+    assert "look most like so101-radians" in caught.value.likely
+
+
+def test_the_sidecars_mask_wins_over_every_row(tmp_path: Path, config: Config) -> None:
+    """On the robot, and in what real-time chunking is told of a leftover."""
+    (tmp_path / "robotd_ckpt.json").write_text('{"delta_mask": [false, true]}')
+    found = choose_embodiment("so101", tmp_path, "pi0")
+    assert found.source == "asked for, delta_mask of robotd_ckpt.json"
+    model = Pi0(found)
+    embodied, _ = on_robot(model, config)
+    np.testing.assert_allclose(embodied.predict(values(), ""), [[1, POSE[1] + 1, 1, 1, 1, 1]] * 4)
+    assert model.relative == [False, True, False, False, False, False]
 
 
 def test_the_statistics_name_decides_and_the_kind_between_two_that_share_it(

@@ -13,6 +13,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--horizon", type=int, metavar="N", help="actions of a chunk, where no file says it"
     )
+    parser.add_argument(
+        "--embodiment", default="", metavar="NAME|FILE", help="what a Pi0 was trained on, likewise"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
 
 
@@ -26,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
         lora_alpha=args.lora_alpha,
         asset_id=args.asset,
         horizon=args.horizon or 0,
+        embodiment=args.embodiment,
     )
     if made.is_pi0 and not made.sidecar.horizon and args.to == "lerobot":
         taken = f"{made.horizon[0]} actions a chunk, openpi's default: nothing says how many"
