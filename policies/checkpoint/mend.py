@@ -20,6 +20,7 @@ from policies.checkpoint.container import Container, open_container
 from policies.checkpoint.evidence import amend_sidecar, dataset_units
 from policies.checkpoint.folder import TRAINING, read_json
 from policies.checkpoint.norms import ACTION, STATE, Stats
+from policies.checkpoint.relative import delta_mask
 from policies.checkpoint.stats_check import feature_size, statistics_problems
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
 from robotd import paths
@@ -45,9 +46,12 @@ class Source:
     units: str = ""
 
 
-def mend(path: Path, source: str, out: Path, *, asset_id: str = "") -> Container:
+def mend(
+    path: Path, source: str, out: Path, *, asset_id: str = "", embodiment: str = ""
+) -> Container:
     """Copy the checkpoint at `path` to `out`, with the statistics of `source`; gives the copy.
 
+    `embodiment` is what a person named as the robot and convention of a checkpoint of openpi.
     Raises CheckpointError or DatasetError, and then leaves no copy.
     """
     container = open_container(path, asset_id=asset_id)
@@ -56,6 +60,14 @@ def mend(path: Path, source: str, out: Path, *, asset_id: str = "") -> Container
     needed = {key: stats for key, stats in needed.items() if key not in kept}
     found = _with_imagenet(container, needed, read_source(source, needed))
     found = replace(found, stats={k: own for k, own in found.stats.items() if k not in kept})
+    if found.dataset and any(delta_mask(container, embodiment)):
+        raise CheckpointError(
+            f"{container.path} has actions relative to the state, and a dataset's statistics are "
+            "of absolute ones.",
+            "Statistics of relative actions are computed after they were made relative.",
+            "Give the norm_stats.json that openpi's compute_norm_stats.py wrote for the training, or "
+            "copy the policy_*processor files of the training once more.",
+        )
     _require(container, needed, found)
     if out.exists():
         raise CheckpointError(
@@ -156,13 +168,6 @@ def _require(container: Container, needed: Mapping[str, tuple[str, ...]], found:
                 "It is a dataset of another robot.",
                 "Give the dataset (or norm_stats.json) of the training.",
             )
-    if found.dataset and any(container.sidecar.delta_mask):
-        raise CheckpointError(
-            f"{container.path} has actions relative to the state, and a dataset's statistics are "
-            "of absolute ones.",
-            "openpi computes its statistics after it made the actions relative.",
-            "Give the norm_stats.json that openpi's compute_norm_stats.py wrote for the training.",
-        )
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -18,6 +18,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="the copy (default: PATH-stats)")
     parser.add_argument("--asset", default="", metavar="ID", help="which of openpi's assets/ it is")
+    parser.add_argument(
+        "--embodiment", default="", metavar="NAME|FILE", help="what one of openpi's was trained on"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
 
     path = resolve(args).resolve()
     out = args.out.expanduser() if args.out else path.with_name(f"{path.name}-stats")
-    mended = mend(path, args.source, out, asset_id=args.asset)
+    mended = mend(path, args.source, out, asset_id=args.asset, embodiment=args.embodiment)
     sys.stderr.write(f"statistics of {args.source}, in {mended.stats_source}\n")
     say(str(mended.path))
     return 0

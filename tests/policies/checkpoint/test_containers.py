@@ -13,7 +13,7 @@ from lerobot.policies.pi05 import modeling_pi05
 
 from policies.checkpoint.container import open_container
 from policies.checkpoint.convert import convert
-from policies.checkpoint.evidence import read_sidecar, write_sidecar
+from policies.checkpoint.evidence import amend_sidecar, read_sidecar, write_sidecar
 from policies.checkpoint.lora import merged
 from policies.checkpoint.mend import mend
 from policies.checkpoint.orbax import read_params
@@ -170,6 +170,7 @@ def test_lerobots_own_policy_loads_what_was_converted(
 def _check_pipelines(folder: Path) -> None:
     """LeRobot's own loader makes both pipelines; only the gated tokenizer is handed to it."""
     import torch
+    from lerobot.policies.factory import _reconnect_relative_absolute_steps
     from lerobot.processor import PolicyProcessorPipeline
     from lerobot.processor.converters import (
         policy_action_to_transition,
@@ -202,7 +203,12 @@ def _check_pipelines(folder: Path) -> None:
         to_transition=policy_action_to_transition,
         to_output=transition_to_policy_action,
     )
-    assert np.abs(after(torch.zeros(1, 32)).numpy()).max() > 0.05  # un-normalised
+    _reconnect_relative_absolute_steps(before, after)  # what LeRobot's own loader does
+    said = after(torch.zeros(1, 32)).numpy()[0]
+    actions = tiny_pi0.stats()["action"]
+    middle = actions["mean"]  # of the quantiles, too
+    relative = np.where(np.arange(32) < 5, state, 0.0)  # the embodiment's: its statistics name it
+    np.testing.assert_allclose(said, middle + relative, atol=1e-4)
 
 
 def test_a_policy_of_lerobot_0_3_becomes_one_of_0_6(tmp_path: Path) -> None:
@@ -317,6 +323,9 @@ def test_quantiles_a_dataset_does_not_keep_come_from_its_rows(
     path.write_text(json.dumps(stats))
     folder = tiny_pi0.write_openpi_torch(tmp_path / "pi05", tiny_pi0.arrays("pi05"))
     shutil.rmtree(folder / "assets")
+    with pytest.raises(CheckpointError, match="Nothing says whether the actions"):
+        mend(folder, str(root), tmp_path / "mended")  # a dataset's are of absolute ones
+    amend_sidecar(folder, delta_mask=[False] * 6)
     mended = mend(folder, str(root), tmp_path / "mended")
     rows = [recorded_row(episode, row) for episode in range(EPISODES) for row in range(ROWS)]
     np.testing.assert_allclose(mended.stats["action"]["q01"], np.quantile(rows, 0.01, axis=0))
@@ -332,4 +341,10 @@ def test_another_robots_statistics_and_relative_actions_are_refused(
     write_sidecar(relative, tiny_pi0.Sidecar(fps=30, delta_mask=(True,) * 5 + (False,)))
     with pytest.raises(CheckpointError, match="relative to the state"):
         mend(relative, str(saved_dataset), tmp_path / "mended")
+    with pytest.raises(CheckpointError, match="relative to the state"):
+        mend(written["openpi-torch"], str(saved_dataset), tmp_path / "mended", embodiment="so101")
+    lerobots = shutil.copytree(written["lerobot-g3"], tmp_path / "lerobots")
+    damage.configured(use_relative_actions=True)(lerobots)
+    with pytest.raises(CheckpointError, match="relative to the state"):
+        mend(lerobots, str(saved_dataset), tmp_path / "mended")
     assert not (tmp_path / "mended").exists()
