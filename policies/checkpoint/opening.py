@@ -18,6 +18,7 @@ from policies.checkpoint.tensors import WEIGHTS, SafetensorsStore
 from robotd.errors import CheckpointError
 
 _PARAMS = "params"
+_PEFT = "adapter_config.json"
 _INSIDE = ("", "pretrained_model", "checkpoints/last/pretrained_model")
 _SINCE_0_5 = ("use_relative_actions", "pretrained_revision")
 """Keys of config.json that LeRobot writes since 0.5.1, and since 0.6.0."""
@@ -72,6 +73,9 @@ def _nothing_there(path: Path) -> CheckpointError:
             "The name is wrong, or the checkpoint is still on the hub.",
             "robotd ckpt list shows what was fetched; robotd ckpt pull fetches.",
         )
+    adapter = next((path / i / _PEFT for i in _INSIDE if (path / i / _PEFT).exists()), None)
+    if adapter is not None:
+        return _unmerged(adapter)
     if (path / CONFIG).exists():
         what, likely = f"has {CONFIG} and no {WEIGHTS}", "The weights were not copied with it."
     elif (path / _PARAMS).is_dir():
@@ -88,6 +92,17 @@ def _nothing_there(path: Path) -> CheckpointError:
         likely,
         "Give the folder that holds config.json and model.safetensors (LeRobot: "
         "RUN/checkpoints/last/pretrained_model), or params/ and assets/ (openpi: RUN/STEP).",
+    )
+
+
+def _unmerged(adapter: Path) -> CheckpointError:
+    base = read_json(adapter).get("base_model_name_or_path") or "the policy that it was trained on"
+    return CheckpointError(
+        f"{adapter.parent} holds LoRA of PEFT beside no weights: what was changed of {base}.",
+        "lerobot-train saves it so when it trains with --peft; robotd reads a whole policy.",
+        "Merge it where it was trained: policy = PeftModel.from_pretrained(policy of the base, "
+        f"{str(adapter.parent)!r}).merge_and_unload(); policy.save_pretrained(OUT); and copy "
+        "train_config.json and policy_*processor* into OUT.",
     )
 
 

@@ -76,15 +76,7 @@ def shape_faults(container: "Container") -> ShapeFaults:
 
 def load_pi0_tensors(container: "Container") -> dict[str, Any]:
     """See `Container.pi0_tensors`."""
-    faults = shape_faults(container)
-    _refuse(
-        container,
-        {
-            "missing": faults.missing,
-            "unknown": faults.unknown,
-            "of another shape": faults.reshaped,
-        },
-    )
+    refuse_other_shapes(container)
     tensors: dict[str, Any] = {}
     if isinstance(container.store, OrbaxParams):
         for name, array in to_torch(container.tensors, merged_reader(container)):
@@ -95,14 +87,32 @@ def load_pi0_tensors(container: "Container") -> dict[str, Any]:
             if not is_ignored(name):
                 tensors[name] = container.read(stored)
         _tie(container, tensors)
+    refuse_bad_numbers(container, tensors.items())
+    return tensors
+
+
+def refuse_other_shapes(container: "Container") -> None:
+    """Raises CheckpointError for arrays that are missing, unknown or of another shape."""
+    faults = shape_faults(container)
     _refuse(
         container,
         {
-            "not finite": [n for n, t in tensors.items() if not finite(t)],
-            "all one value": [n for n, t in tensors.items() if all_equal(t)],
+            "missing": faults.missing,
+            "unknown": faults.unknown,
+            "of another shape": faults.reshaped,
         },
     )
-    return tensors
+
+
+def refuse_bad_numbers(container: "Container", tensors: Iterable[tuple[str, Any]]) -> None:
+    """Raises CheckpointError for tensors that are not finite, or one value only."""
+    bad: dict[str, list[str]] = {"not finite": [], "all one value": []}
+    for name, tensor in tensors:
+        if not finite(tensor):
+            bad["not finite"].append(name)
+        elif all_equal(tensor):
+            bad["all one value"].append(name)
+    _refuse(container, bad)
 
 
 def merged_reader(container: "Container") -> Callable[[str], npt.NDArray[Any]]:

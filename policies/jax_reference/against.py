@@ -51,9 +51,9 @@ def run(args: argparse.Namespace) -> int:
     _tell(f"torch: {args.device}, {args.dtype}{rounded}; {started.words}; {shown.words}")
     # One after the other: both at once would need twice the memory.
     ours = _torch(container, shown, args)
-    tree, scale = read_tree(container)
+    tree, alpha = read_tree(container)
     jax_sampler = JaxSampler(
-        tree, started, half=half, lora_scale=scale, source=str(container.path), told=_tell
+        tree, started, half=half, lora_alpha=alpha, source=str(container.path), told=_tell
     )
     reference = jax_stages(jax_sampler, shown.inputs, shown.noise, args.steps)
     stages = compare(ours, reference, TOLERANCES[args.dtype])

@@ -2,32 +2,40 @@
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from policies.checkpoint import lora
 from policies.checkpoint.container import Container
+from policies.checkpoint.jax_names import to_torch
 from policies.checkpoint.orbax import OrbaxParams
+from policies.checkpoint.pi0_tensors import as_torch, refuse_bad_numbers, refuse_other_shapes
 from policies.jax_reference.names import jax_tree
 from policies.jax_reference.sampler import JaxSampler, Told
 from policies.jax_reference.starting import start_jax
 
 
-def read_tree(container: Container) -> tuple[dict[str, npt.NDArray[Any]], float]:
-    """The arrays by JAX's names, adapters still apart, and the scale that adapters have.
+def read_tree(container: Container) -> tuple[dict[str, npt.NDArray[Any]], float | None]:
+    """The arrays by JAX's names, adapters still apart, and the alpha that somebody said of these.
 
-    Of a JAX checkpoint they are as they were stored: nothing of the conversion to PyTorch is used.
-    Raises CheckpointError for a checkpoint that is no Pi0, or whose adapters' alpha nobody says.
+    Of a JAX checkpoint they are as they were stored: what converts them to PyTorch is used only to
+    look at their numbers, as for torch. Raises CheckpointError for a checkpoint that is no whole and
+    sound Pi0, or whose adapters' alpha nobody says.
     """
     store = container.store
     if isinstance(store, OrbaxParams):
+        refuse_other_shapes(container)
         tree = {name: store.read(name) for name in container.tensors}
-        ranks = [np.shape(array)[-1] for name, array in tree.items() if name.endswith("lora_a")]
-        alpha = container.sidecar.lora_alpha
-        return tree, lora.scale_of(int(ranks[0]), alpha) if ranks else 1.0
+        alpha, halves = container.sidecar.lora_alpha, lora.adapters(tree)
+
+        def whole(name: str) -> npt.NDArray[Any]:
+            return lora.merged(name, tree[name], halves, tree.__getitem__, alpha)
+
+        made = ((name, as_torch(array)) for name, array in to_torch(container.tensors, whole))
+        refuse_bad_numbers(container, made)
+        return tree, alpha
     dims = container.dims
     tensors = {name: as_numpy(tensor) for name, tensor in container.pi0_tensors().items()}
-    return jax_tree(tensors, vision_heads=dims.vision_heads, head_dim=dims.head_dim), 1.0
+    return jax_tree(tensors, vision_heads=dims.vision_heads, head_dim=dims.head_dim), None
 
 
 def as_numpy(tensor: Any) -> npt.NDArray[Any]:
@@ -57,12 +65,12 @@ def load_jax_sampler(
     started = start_jax(device, threads)
     if started.notice:
         told(started.notice)
-    tree, scale = read_tree(container)
+    tree, alpha = read_tree(container)
     return JaxSampler(
         tree,
         started,
         half=started.device.platform != "cpu" if half is None else half,
-        lora_scale=scale,
+        lora_alpha=alpha,
         source=str(container.path),
         told=told,
     )

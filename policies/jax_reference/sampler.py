@@ -32,7 +32,7 @@ class JaxSampler:
         started: Started,
         *,
         half: bool,
-        lora_scale: float = 1.0,
+        lora_alpha: float | None = None,
         source: str = "the checkpoint",
         told: Told = lambda _words: None,
     ) -> None:
@@ -41,7 +41,7 @@ class JaxSampler:
 
         self._jax, self._forward = started.jax, forward
         self._place = started.device
-        weights, self.dims = arrange(params, lora_scale=lora_scale, source=source)
+        weights, self.dims = arrange(params, lora_alpha=lora_alpha, source=source)
         self.weights = self._jax.device_put(weights, started.device)
         self._half = half
         self._told = told

@@ -71,17 +71,18 @@ class Weights(NamedTuple):
 
 
 def arrange(
-    params: Mapping[str, Array], *, lora_scale: float = 1.0, source: str = "the checkpoint"
+    params: Mapping[str, Array], *, lora_alpha: float | None = None, source: str = "the checkpoint"
 ) -> tuple[Weights, Dims]:
     """Check the tree and arrange it; LoRA pairs are merged into the weights they belong to.
 
-    `lora_scale` is alpha / rank of the training's configuration, which no file of the checkpoint
-    has; openpi's own configurations have alpha = rank. It concerns attention only: openpi adds the
-    feed-forward's pair unscaled (its `lora.FeedForward`).
+    `lora_alpha` is that of the training's configuration, which no file of the checkpoint has; None:
+    each pair's own rank, as openpi's configurations have it. Every pair is scaled by alpha / its
+    rank (one for each expert), in attention only: openpi adds the feed-forward's pair unscaled (its
+    `lora.FeedForward`).
 
     Raises CheckpointError for a tree that is not exactly that of a Pi0 or a Pi0.5.
     """
-    merged = _merge_lora(params, lora_scale)
+    merged = _merge_lora(params, lora_alpha)
     dims = _dims(merged, source)
     _check(merged, dims, source)
     text, expert = _of_expert(merged, ""), _of_expert(merged, "_1")
@@ -234,7 +235,7 @@ def _wrong(source: str, problems: list[str]) -> CheckpointError:
     )
 
 
-def _merge_lora(params: Mapping[str, Array], scale: float) -> dict[str, Array]:
+def _merge_lora(params: Mapping[str, Array], alpha: float | None) -> dict[str, Array]:
     """The tree without LoRA pairs.
 
     A pair's product is that of the last two axes. Only the output projection is another: openpi
@@ -251,8 +252,8 @@ def _merge_lora(params: Mapping[str, Array], scale: float) -> dict[str, Array]:
         whole = name.removesuffix("lora_a") + "w" if attention else name.removesuffix("_lora_a")
         if "attn_vec_einsum" in name:
             second = second.sum(axis=-3, keepdims=True)
-        weight = np.asarray(params[whole], np.float32)
-        merged[whole] = weight + (scale if attention else 1.0) * (first @ second)
+        scale = alpha / first.shape[-1] if attention and alpha is not None else 1.0
+        merged[whole] = np.asarray(params[whole], np.float32) + scale * (first @ second)
     return merged
 
 

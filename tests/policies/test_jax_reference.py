@@ -22,8 +22,10 @@ from policies.jax_reference.weights import arrange
 from robotd.errors import CheckpointError
 from robotd.jax_pair import EXTRA, MEND, pair_problem
 
+from .checkpoint import tiny_pi0
+
 GOLDEN = Path(__file__).parents[1] / "data/pi0-golden"
-LORA_SCALE = 2.0  # alpha 8, rank 4: in the vectors' README, in no file of the checkpoint
+LORA_ALPHA = 8.0  # rank 4: in the vectors' README, in no file of the checkpoint
 FOLDERS = ("pi0", "pi0_train_layout", "pi0_missing_camera", "pi05", "pi0_lora")
 
 
@@ -38,8 +40,8 @@ def as_it_is(_x: Any, v: Any, _t: float) -> Any:
 
 
 def reference(folder: str, *, half: bool = False) -> JaxSampler:
-    scale = LORA_SCALE if folder == "pi0_lora" else 1.0
-    return JaxSampler(read_params(GOLDEN / folder), start_jax("cpu"), half=half, lora_scale=scale)
+    alpha = LORA_ALPHA if folder == "pi0_lora" else None
+    return JaxSampler(read_params(GOLDEN / folder), start_jax("cpu"), half=half, lora_alpha=alpha)
 
 
 def vectors(folder: str) -> dict[str, Any]:
@@ -102,6 +104,43 @@ def test_a_tree_that_is_not_whole_is_named() -> None:
         arrange(params)
 
 
+def test_adapters_of_two_ranks_are_each_scaled_by_their_own(tmp_path: Path) -> None:
+    """openpi's vision-language model has rank 16, its action expert 32."""
+    arrays = tiny_pi0.arrays()
+    for name, rank in (("q_einsum", 16), ("q_einsum_1", 32)):
+        name = f"PaliGemma/llm/layers/attn/{name}"
+        layers, heads, width, size = arrays[f"{name}/w"].shape
+        arrays[f"{name}/lora_a"] = np.full((layers, heads, width, rank), 0.125, np.float32)
+        arrays[f"{name}/lora_b"] = np.full((layers, heads, rank, size), 0.5, np.float32)
+    container = open_container(tiny_pi0.write_orbax(tmp_path / "it", arrays), lora_alpha=8.0)
+    tree, alpha = read_tree(container)
+    weights, _ = arrange(tree, lora_alpha=alpha)
+    back = jax_tree(
+        {name: as_numpy(tensor) for name, tensor in container.pi0_tensors().items()},
+        vision_heads=tiny_pi0.VISION_HEADS,
+        head_dim=tiny_pi0.SIZES["H"],
+    )
+    for own, of_torch in ((weights.text_layers, "q_einsum"), (weights.expert_layers, "q_einsum_1")):
+        merged = back[f"PaliGemma/llm/layers/attn/{of_torch}/w"]
+        np.testing.assert_allclose(own["attn/q_einsum/w"], merged, atol=1e-6)
+        stored = arrays[f"PaliGemma/llm/layers/attn/{of_torch}/w"]
+        np.testing.assert_allclose(merged - stored, 8 * 0.125 * 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "says"),
+    [(np.nan, "not finite: .*layers.1.self_attn.v_proj"), (0.0, "all one value: .*layers.1")],
+)
+def test_jax_plays_no_checkpoint_whose_numbers_are_none(
+    damaged: float, says: str, tmp_path: Path
+) -> None:
+    arrays = tiny_pi0.arrays()
+    arrays["PaliGemma/llm/layers/attn/kv_einsum/w"][1, 1] = damaged  # the values of one layer
+    container = open_container(tiny_pi0.write_orbax(tmp_path / "it", arrays))
+    with pytest.raises(CheckpointError, match=says):
+        load_jax_sampler(container, device="cpu")
+
+
 def verify(folder: Path, *more: str) -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("path", type=Path)
@@ -129,10 +168,10 @@ def test_the_stage_at_which_they_part_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A conversion that swaps keys and values of the expert's prefix passes every stage before."""
-    tree, scale = read_tree(open_container(GOLDEN / "pi0"))
+    tree, alpha = read_tree(open_container(GOLDEN / "pi0"))
     name = "PaliGemma/llm/layers/attn/kv_einsum/w"
     changed = tree | {name: np.ascontiguousarray(tree[name][:, ::-1])}
-    monkeypatch.setattr(against, "read_tree", lambda _container: (changed, scale))
+    monkeypatch.setattr(against, "read_tree", lambda _container: (changed, alpha))
     assert verify(GOLDEN / "pi0", "--inputs", str(GOLDEN / "pi0/vectors.npz")) == 2
     printed = capsys.readouterr()
     assert "part at 'layer 0 keys'" in printed.err
