@@ -61,6 +61,7 @@ def fit(
     inputs: dict[str, str] = {}
     free = [key for key in robot.keys if key not in {renamed.get(k, k) for k in model.inputs}]
     mappable = False
+    sizes: set[tuple[int, ...]] = set()  # of pictures that are of another size here
     for key, feature in model.inputs.items():
         source = renamed.get(key, key)
         any_picture = model.views_may_miss and feature.type == "VISUAL"
@@ -76,6 +77,8 @@ def fit(
                 f"{key} has shape {feature.shape} in the checkpoint, "
                 f"the robot's {source} has {robot.shape(source)}"
             )
+            if feature.type == "VISUAL":
+                sizes.add(feature.shape[-2:])
         else:
             inputs[key] = source
     action = model.outputs.get(ACTION)
@@ -90,7 +93,7 @@ def fit(
         raise CheckpointError(
             f"{model.name} does not fit this robot:{lines}",
             "It was trained on another robot, with other cameras, or under other names.",
-            _what_to_do(model, free, mappable),
+            _what_to_do(model, free, mappable, sizes),
         )
     return Fit(inputs, robot.told_things)
 
@@ -129,7 +132,9 @@ def _missing(source: str, candidates: list[str]) -> str:
     return f"it wants {source}, which this robot has not{like}"
 
 
-def _what_to_do(model: Interface, free: list[str], mappable: bool) -> str:
+def _what_to_do(
+    model: Interface, free: list[str], mappable: bool, sizes: set[tuple[int, ...]]
+) -> str:
     if mappable:
         wanted = next(k for k in model.inputs if k not in (STATE, ENVIRONMENT))
         example = next((k for k in free if k.startswith(IMAGES)), free[0])
@@ -137,7 +142,12 @@ def _what_to_do(model: Interface, free: list[str], mappable: bool) -> str:
             f"If it only has another name, map it: --rename {wanted}={example} "
             "(checkpoint_key=robot_key, once per key)."
         )
+    # The plant draws pictures in any size, one for all cameras.
+    drawn = ""
+    if len(sizes) == 1:
+        (height, width), *_ = sizes
+        drawn = f" In the plant robotd eval draws them so: --picture-size {width}x{height}."
     return (
         "Use a checkpoint trained on this robot's datasets, or change cameras in the profile "
-        "to what the checkpoint was trained with (size and name)."
+        f"to what the checkpoint was trained with (size and name).{drawn}"
     )

@@ -9,10 +9,13 @@ A policy with cameras is shown rendered pictures: slower, and for one trained on
 """
 
 import argparse
+import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 import daemon
 import learning
@@ -24,9 +27,10 @@ from daemon.cli.numbers import picture_size, positive_count, positive_number
 from daemon.cli.probed import add_despite_probe
 from learning.evaluation.crew import crew_for, yield_to_arms
 from learning.evaluation.gym_names import ENVIRONMENTS
+from learning.evaluation.options import refuse_meaningless
 from learning.evaluation.records import EpisodeRecord
 from learning.evaluation.report import About, table
-from learning.evaluation.run import Evaluation, default_folder, evaluate, revision, weights_sha
+from learning.evaluation.run import Evaluation, checkpoints_sha, default_folder, evaluate, revision
 from learning.evaluation.variants import (
     Variant,
     cases,
@@ -41,6 +45,7 @@ from robotd.policy_channel import Load
 from sim.tasks.spec import load_task, task_names
 
 _GRID_HALF_M = 0.08
+_LATENCY_MS = 30.0
 DEMO = "demo"
 
 
@@ -57,10 +62,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--episodes", type=positive_count, default=50)
     parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--latency-ms", type=positive_number, default=30.0, help="of a chunk")
+    parser.add_argument(
+        "--latency-ms", type=positive_number, help=f"of a chunk (default: {_LATENCY_MS:g})"
+    )
     parser.add_argument("--grid", metavar="5x5", help="put the object at these places instead")
     parser.add_argument(
-        "--grid-half-m", type=positive_number, default=_GRID_HALF_M, help="half the grid's width"
+        "--grid-half-m", type=positive_number, help=f"half its width (default: {_GRID_HALF_M:g})"
     )
     parser.add_argument(
         "--picture-size",
@@ -103,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
             "One of --policy, --checkpoints and --source is needed, and only one.",
             "Say robotd eval --policy FOLDER, or robotd eval --source scripted.",
         )
+    refuse_meaningless(args)
     if args.policy == DEMO:
         from learning.demo import SHIPPED_POLICY
 
@@ -159,17 +167,20 @@ def _in_plant(args: argparse.Namespace) -> dict[str, Any]:
     config = lockstep_config(task=args.task, picture_size=args.picture_size)
     chosen = _loads(args, task.instruction)
     size = None if args.grid is None else parse_grid(args.grid)
-    cells = [] if size is None else grid_cells(task, size, args.grid_half_m)
+    half_m = args.grid_half_m or _GRID_HALF_M
+    cells = [] if size is None else grid_cells(task, size, half_m)
+    latency_ms = args.latency_ms or _LATENCY_MS
     about = About(
         source="plant",
         task=task.name,
         robotd=revision([Path(p.__path__[0]) for p in (learning, policies, sim, daemon)]),
         scene_sha=scene_digest(SceneOptions(kind=kind_of(task))),
         max_steps=round(task.time_limit_s * config.recording.fps),
-        latency_ms=args.latency_ms,
+        latency_ms=None if args.source else latency_ms,
         grid=size,
         picture_size=args.picture_size,
-        checkpoint_sha=weights_sha(chosen),
+        checkpoint_sha=checkpoints_sha(chosen, config.policy.tokenizer),
+        config_sha=hashlib.sha256(msgspec.json.encode(config)).hexdigest(),
     )
     played = cases(len(chosen), args.first_seed, args.episodes, cells)
     evaluation = Evaluation(about, tuple(chosen), tuple(played), args.out or Path())
@@ -178,7 +189,7 @@ def _in_plant(args: argparse.Namespace) -> dict[str, Any]:
             about, tuple(chosen), tuple(played), default_folder(task.name, evaluation.digest)
         )
     films = evaluation.folder / "films"
-    work = PlantWork(config, task.name, tuple(chosen), args.latency_ms, args.video, films)
+    work = PlantWork(config, task.name, tuple(chosen), latency_ms, args.video, films)
     crew = crew_for(args.workers, len(played), args.ray)
     names = [each.name for each in chosen]
     content = evaluate(

@@ -5,15 +5,11 @@ gym stands still while the policy thinks: it says nothing about stalls, which is
 """
 
 import argparse
-import contextlib
-import multiprocessing
 import sys
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +19,30 @@ import numpy.typing as npt
 import learning
 import policies
 from learning.evaluation.crew import crew_for
-from learning.evaluation.gym_child import Flat, serve
+from learning.evaluation.gym_child import Flat
 from learning.evaluation.gym_libero import RELAXED, task_ids
 from learning.evaluation.gym_names import LIBERO_STEPS, GymSpec, spec_of
+from learning.evaluation.gym_process import GymChild
 from learning.evaluation.records import EpisodeRecord
 from learning.evaluation.report import About
 from learning.evaluation.run import (
     Evaluation,
+    checkpoints_sha,
     default_folder,
     evaluate,
     revision,
     write_report,
 )
 from learning.evaluation.variants import Case, Variant
+from policies.border import IMAGES
 from policies.checkpoint.container import open_container
 from policies.checkpoint.evidence import gather
 from policies.embodied import EnvironmentModel, for_environment
 from policies.model import Model, ModelOptions, load_model
+from policies.pulling.shelf import local_folder
 from policies.server.client import is_server
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
-
-_ANSWER_S = 300.0  # a first picture compiles shaders; LIBERO loads a kitchen
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,81 +56,6 @@ class GymWork:
     max_steps: int = 0
     films: Path | None = None
     video: str = "none"
-
-
-class GymChild:
-    """An environment in a process of its own. Close it."""
-
-    def __init__(self, spec: GymSpec, options: Mapping[str, Any]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe: Connection
-        self._pipe, other = context.Pipe()
-        self._process: SpawnProcess = context.Process(
-            target=serve, args=(other, spec, dict(options)), name=f"gym {spec.name}", daemon=True
-        )
-        self._name = spec.name
-        self._process.start()
-        other.close()
-        self.hello: dict[str, Any] = self._answer()
-
-    def reset(self, seed: int) -> Flat:
-        """Begin the episode of that seed."""
-        seen: Flat = self._ask("reset", seed)
-        return seen
-
-    def play(self, actions: npt.NDArray[np.float64], keep: int = 1) -> dict[str, Any]:
-        """See `GymWorld.play`."""
-        told: dict[str, Any] = self._ask("play", actions, keep)
-        return told
-
-    def picture(self) -> npt.NDArray[np.uint8]:
-        """What a person sees of it."""
-        rgb: npt.NDArray[np.uint8] = self._ask("picture")
-        return rgb
-
-    def _ask(self, name: str, *arguments: Any) -> Any:
-        try:
-            self._pipe.send((name, arguments))
-        except OSError as error:
-            raise self._gone() from error
-        return self._answer()
-
-    def _answer(self) -> Any:
-        try:
-            if not self._pipe.poll(_ANSWER_S):
-                raise StateError(
-                    f"{self._name} has not answered for {_ANSWER_S:g} s.",
-                    "The simulator hangs, or the machine is far too busy.",
-                    "Run it again: what was played is kept.",
-                )
-            kind, value = self._pipe.recv()
-        except (EOFError, OSError) as error:
-            raise self._gone() from error
-        if kind == "error":
-            raise StateError(
-                f"{self._name} failed: {value}",
-                "The simulator or its drawing (GL) does not work here, or an action was none.",
-                "Try MUJOCO_GL=egl or MUJOCO_GL=osmesa; robotd doctor env looks at both.",
-            )
-        return value
-
-    def _gone(self) -> StateError:
-        self._process.join(timeout=5.0)
-        return StateError(
-            f"The process of {self._name} ended (exit code {self._process.exitcode}).",
-            "The simulator crashed, ran out of memory or was killed.",
-            "Run the same command again: it goes on where it was.",
-        )
-
-    def close(self) -> None:
-        """End the process."""
-        with contextlib.suppress(OSError):  # it has ended already
-            self._pipe.send(("close", ()))
-        self._pipe.close()
-        self._process.join(timeout=10.0)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
 
 
 # --- one case ---------------------------------------------------------------------------------------------------------
@@ -153,12 +76,15 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
     variant = work.variants[case.variant]
     model = None if variant.load is None else _model(work, variant.load)
     child = _child(work, case, model)
+    rename = {} if variant.load is None else variant.load.rename
     low, high = child.hello["low"], child.hello["high"]
+    began_s = time.monotonic()
     looks_back = 1 if model is None else model.interface.steps_seen
     seen = deque([child.reset(case.seed)] * looks_back, maxlen=looks_back)
     draw = np.random.default_rng(case.seed)
     steps = 1 if model is None or variant.load is None else _steps(model, variant.load)
     if model is not None:
+        model.reseed(case.seed)  # whoever plays it, and after whatever
         model.reset()
     limit = work.max_steps
     rewards: list[float] = []
@@ -170,7 +96,7 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
             actions = draw.uniform(low, high)[None]
         else:
             began_ns = time.perf_counter_ns()
-            values = _shown(model, work.spec, seen)
+            values = _shown(model, work.spec, seen, rename)
             actions = model.predict(values, child.hello["instruction"])
             chunk_ms.append(round((time.perf_counter_ns() - began_ns) / 1e6, 2))
             _check(model, actions, len(low))
@@ -182,6 +108,7 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
         if work.video != "none":
             pictures.append(child.picture())
     outcome = "success" if success else "timeout"
+    film = _film(work, case, outcome, pictures, steps)
     return EpisodeRecord(
         variant=case.variant,
         seed=case.seed,
@@ -192,14 +119,15 @@ def play(work: GymWork, case: Case) -> EpisodeRecord:
         max_reward=round(float(np.max(rewards)), 6),
         chunk_ms=tuple(chunk_ms),
         n_action_steps=steps,
-        film=_film(work, case, outcome, pictures, steps),
+        seconds=round(time.monotonic() - began_s, 3),
+        film=film,
         judged_by=work.spec.name,
         told=RELAXED if work.relaxed else "",
     )
 
 
 def _model(work: GymWork, load: Load) -> Model:
-    key = (load.path, load.embodiment, load.tokenizer, load.backend)
+    key = (load.path, load.embodiment, load.tokenizer, load.backend, tuple(load.rename.items()))
     if _kept.key != key:
         # A gym's clock is its own: its rate is the policy's, and its units are whatever it says.
         options = ModelOptions(
@@ -209,7 +137,7 @@ def _model(work: GymWork, load: Load) -> Model:
             tokenizer=load.tokenizer,
             backend=load.backend or "torch",
         )
-        _kept.model, _kept.key = for_environment(load_model(load.path, options)), key
+        _kept.model, _kept.key = for_environment(load_model(load.path, options), load.rename), key
     assert _kept.model is not None
     return _kept.model
 
@@ -217,7 +145,9 @@ def _model(work: GymWork, load: Load) -> Model:
 def _fps(path: str, spec: GymSpec) -> float:
     """The checkpoint's own rate where it is known: asking for another one is refused. A step of the environment is an
     action of the chunk at any rate."""
-    return spec.fps if is_server(path) else gather(open_container(Path(path))).fps or spec.fps
+    return (
+        spec.fps if is_server(path) else gather(open_container(local_folder(path))).fps or spec.fps
+    )
 
 
 def _row(spec: GymSpec) -> str:
@@ -260,23 +190,39 @@ def _picture_size(model: Model) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _shown(model: Model, spec: GymSpec, seen: Sequence[Flat]) -> dict[str, npt.NDArray[Any]]:
+def _shown(
+    model: Model, spec: GymSpec, seen: Sequence[Flat], rename: Mapping[str, str]
+) -> dict[str, npt.NDArray[Any]]:
     """What the model is asked with: the newest, or all it looks back to along a first axis."""
-    named = [values_for(model, spec, each) for each in seen]
+    named = [values_for(model, spec, each, rename) for each in seen]
     if len(named) == 1:
         return named[0]
     return {key: np.stack([each[key] for each in named]) for key in named[-1]}
 
 
-def values_for(model: Model, spec: GymSpec, seen: Flat) -> dict[str, npt.NDArray[Any]]:
-    """A model's inputs by its own keys. Raises CheckpointError naming each that the environment has not."""
+def values_for(
+    model: Model, spec: GymSpec, seen: Flat, rename: Mapping[str, str]
+) -> dict[str, npt.NDArray[Any]]:
+    """A model's inputs by its own keys; `rename` maps one to what the environment calls it.
+
+    Raises CheckpointError naming each that the environment has not, or the model.
+    """
     if isinstance(model, EnvironmentModel):
-        return seen  # it knows the environment's own names
+        return seen  # it knows the environment's own names, and was told what is renamed
     interface = model.interface
+    named = {key if key in interface.inputs else IMAGES + key: to for key, to in rename.items()}
+    if unknown := [key for key in named if key not in interface.inputs]:
+        raise CheckpointError(
+            f"--rename {unknown[0].removeprefix(IMAGES)}=…: {interface.name} has no such input.",
+            f"Its inputs are {', '.join(interface.inputs)}.",
+            "Write --rename CHECKPOINT_KEY=KEY, with a key of this environment: "
+            f"{', '.join(sorted(seen))}.",
+        )
     values: dict[str, npt.NDArray[Any]] = {}
     missing = []
     for key, feature in interface.inputs.items():
-        found = seen.get(spec.keys.get(key, key))
+        source = named.get(key, key)
+        found = seen.get(spec.keys.get(source, source))
         if found is None or not _as_wanted(found, feature.shape, interface.views_may_miss):
             if not (interface.views_may_miss and len(feature.shape) == 3):
                 missing.append(f"{key} {feature.shape}")
@@ -287,7 +233,8 @@ def values_for(model: Model, spec: GymSpec, seen: Flat) -> dict[str, npt.NDArray
         raise CheckpointError(
             f"{interface.name} does not fit {spec.name}: it wants {', '.join(missing)}.",
             f"It was trained in another environment; this one shows {have}.",
-            f"Use a checkpoint that was trained in {spec.name}.",
+            f"Use a checkpoint that was trained in {spec.name}; what only has another name is mapped: "
+            "--rename CHECKPOINT_KEY=KEY.",
         )
     return values
 
@@ -353,15 +300,14 @@ def evaluate_in_gym(args: argparse.Namespace, variants: Sequence[Variant]) -> di
         task=f"{spec.name} {suite}".strip() + (" relaxed" if args.relaxed else ""),
         robotd=revision([Path(p.__path__[0]) for p in (learning, policies)]),
         max_steps=limit,
+        checkpoint_sha=checkpoints_sha(variants),
     )
     evaluation = Evaluation(about, tuple(variants), tuple(played), args.out or Path())
     folder = args.out or default_folder(spec.name, evaluation.digest)
     evaluation = Evaluation(about, tuple(variants), tuple(played), folder)
     work = GymWork(spec, tuple(variants), suite, args.relaxed, limit, folder / "films", args.video)
-    records: list[EpisodeRecord] = []
 
     def told(record: EpisodeRecord, done: int, wanted: int) -> None:
-        records.append(record)
         print(
             f"{done} of {wanted}: seed {record.seed}: {record.outcome}, {record.steps} steps, "
             f"reward {record.sum_reward:g}",
@@ -381,13 +327,16 @@ def evaluate_in_gym(args: argparse.Namespace, variants: Sequence[Variant]) -> di
 
 
 def metrics(content: Mapping[str, Any]) -> dict[str, Any]:
-    """LeRobot's numbers of the chosen variant, and of each task where there are several."""
+    """LeRobot's numbers of the chosen variant, and of each task where there are several.
+
+    `eval_s` is how long its episodes took one after the other, in however many goes.
+    """
     own = next(one for one in content["variants"] if one["variant"] == content["chosen"])
     episodes: list[dict[str, Any]] = own["per_episode"]
-    seconds = float(content["wall_s"])
+    seconds = sum(episode["seconds"] for episode in episodes)
     found = _averages(episodes) | {
-        "eval_s": seconds,
-        "eval_ep_s": round(seconds / len(content["variants"]) / len(episodes), 3),
+        "eval_s": round(seconds, 3),
+        "eval_ep_s": round(seconds / len(episodes), 3),
     }
     parts = sorted({episode["task_id"] for episode in episodes if "task_id" in episode})
     per_task = [

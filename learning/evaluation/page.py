@@ -187,21 +187,29 @@ def _numbers(each: Sequence[Mapping[str, Any]]) -> str:
     rows = []
     for one in each:
         low, high = one["ci95"]
-        margin = one["grip"]["margin_min"]
         rows.append(
             (
                 one["variant"],
                 f"{one['successes']} of {one['episodes']}",
                 f"{low:.0%} to {high:.0%}",
-                f"{one['pick_rate']:.1%}",
-                f"{one['drop_rate']:.1%}",
+                _cell(one["pick_rate"], "{:.1%}"),
+                _cell(one["drop_rate"], "{:.1%}"),
                 f"{one['mean_steps']:.1f}",
-                "" if margin is None else f"{margin:g}×",
-                str(one["grip"]["slips"]),
+                _cell(one["grip"]["margin_min"], "{:g}×"),
+                _cell(one["grip"]["slips"], "{}"),
                 str(one["timing"]["chunk_ms"].get("p95", "")),
             )
         )
     return _table(head, rows)
+
+
+def _cell(value: float | None, form: str) -> str:
+    """Empty for what nobody measured."""
+    return "" if value is None else form.format(value)
+
+
+def _millimetres(metres: float | None) -> str:
+    return "" if metres is None else f"{1000 * metres:.0f}"
 
 
 def _pairs(pairs: Sequence[Mapping[str, Any]]) -> str:
@@ -235,12 +243,15 @@ def _episodes(one: Mapping[str, Any], films: str) -> str:
         good = episode["outcome"] == "success"
         name = _safe(f"{films}/{episode['film']}")
         film = f"<a href='{name}'>film</a>" if episode["film"] else ""
+        seed = episode["seed"]
+        who = f"episode {episode['episode']}" if seed is None else f"seed {seed}"
         place = " at {:.2f}, {:.2f} m".format(*episode["at"]) if "at" in episode else ""
         rows.append(
-            f"<tr><td>seed {episode['seed']}{place}</td>"
+            f"<tr><td>{who}{place}</td>"
             f"<td class='{'' if good else 'bad'}'>{_safe(episode['outcome'].replace('_', ' '))}</td>"
-            f"<td>{episode['steps']}</td><td>{1000 * episode['max_h']:.0f}</td>"
-            f"<td>{1000 * episode['dist']:.0f}</td><td>{episode['slips']}</td><td>{film}</td></tr>"
+            f"<td>{episode['steps']}</td><td>{_millimetres(episode['max_h'])}</td>"
+            f"<td>{_millimetres(episode['dist'])}</td><td>{_cell(episode['slips'], '{}')}</td>"
+            f"<td>{film}</td></tr>"
         )
     head = "".join(
         f"<th>{word}</th>"

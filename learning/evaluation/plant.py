@@ -3,6 +3,7 @@
 A worker keeps the policy of the last case: cases come one variant after the other.
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,20 +80,25 @@ def play(work: PlantWork, case: Case) -> EpisodeRecord:
     """Play one case and judge it. Raises CheckpointError, ModelError."""
     variant = work.variants[case.variant]
     task = load_task(work.task)
+    policy = None if variant.load is None else loaded(work, variant)
+    began_s = time.monotonic()
     with lockstep_world(work.config, case.seed, evaluation_plant(case.seed)) as world:
         if case.cell is not None:
             yaw_rad = sample_pose(task, case.seed).yaw_rad
             world.plant.world.set_object(case.cell.x_m, case.cell.y_m, yaw_rad)
         watch = _Watch(world, filmed=work.video != "none")
-        if variant.load is None:
+        if policy is None:
             _kept.kinematics = _kept.kinematics or ArmKinematics()
             result, played = expert_episode(world, task, _kept.kinematics, watch), None
         else:
-            played = policy_episode(world, task, loaded(work, variant), work.latency_ms, watch)
+            policy.reseed(case.seed)  # whoever plays it, and after whatever
+            played = policy_episode(world, task, policy, work.latency_ms, watch)
             result = played.result
         film = _film(work, case, result, world, watch)
         record = _record(case, task, result, watch, film)
-    return record if played is None else _of_policy(record, loaded(work, variant), played)
+    if policy is not None and played is not None:
+        record = _of_policy(record, policy, played)
+    return msgspec.structs.replace(record, seconds=round(time.monotonic() - began_s, 3))
 
 
 class _Watch:
@@ -144,7 +150,9 @@ def _record(
     watch: _Watch,
     film: str,
 ) -> EpisodeRecord:
-    lifted = isinstance(task, PlaceTask) and result.max_height_m > task.failure.lifted_above_m
+    lifted = None
+    if isinstance(task, PlaceTask):
+        lifted = result.max_height_m > task.failure.lifted_above_m
     rmse, margin = watch.plan_rmse_deg, result.grip.margin
     return EpisodeRecord(
         variant=case.variant,

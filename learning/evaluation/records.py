@@ -17,7 +17,7 @@ from robotd.errors import StateError
 
 PART = "episodes.part.jsonl"
 WHOLE = "episodes.jsonl"
-SCHEMA = 1
+SCHEMA = 2
 
 
 class EpisodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -26,9 +26,9 @@ class EpisodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     `steps` are rows until the task had been done for its dwell time, or all. `grip_margin` is the smallest ratio of
     what the pads can hold to what the object weighs while it was carried; None: it never was. `plan_rmse_deg` is how
     far the measured body joints were from the plan they followed. `chunk_ms` are wall times from observation to
-    chunk, `judged_by` is `plant` or `person`, `said` what a person said of it. `n_action_steps` is how many of a chunk
-    were played, `cameras` and `told` what the policy was shown and told. Of a policy that says `poses` of the fingers,
-    `poses_failed` were out of reach.
+    chunk, `seconds` that of the whole episode. `judged_by` is `plant`, `person` or a gym, `said` what a person said of
+    it. `n_action_steps` is how many of a chunk were played, `cameras` and `told` what the policy was shown and told.
+    Of a policy that says `poses` of the fingers, `poses_failed` were out of reach. None: nobody measured it.
     """
 
     variant: int
@@ -37,16 +37,17 @@ class EpisodeRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     steps: int
     cell: Cell | None = None
     task_id: int = -1
-    max_height_m: float = 0.0
-    lifted: bool = False
-    dropped: bool = False
-    goal_distance_m: float = 0.0
-    limited_ticks: int = 0
+    seconds: float | None = None
+    max_height_m: float | None = None
+    lifted: bool | None = None
+    dropped: bool | None = None
+    goal_distance_m: float | None = None
+    limited_ticks: int | None = None
     grip_margin: float | None = None
-    slips: int = 0
+    slips: int | None = None
     plan_rmse_deg: float | None = None
-    plans: int = 0
-    refused: int = 0
+    plans: int | None = None
+    refused: int | None = None
     chunk_ms: tuple[float, ...] = ()
     verdict_ms: tuple[float, ...] = ()
     film: str = ""

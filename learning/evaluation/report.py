@@ -23,10 +23,14 @@ from learning.evaluation.statistics import (
 from learning.evaluation.variants import Variant
 from sim.tasks.outcome import Outcome, rates
 
+LOOK = ("plant", "person")
+"""The judges that say how far an episode came; a gym knows success and failure alone."""
+
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What an evaluation is of, beyond its variants. `source` is `plant`, `arm` or a gym's name; `max_steps` counts
-    for a failed episode; `checkpoint_sha` is that of the weights, by path."""
+    for a failed episode. `checkpoint_sha` is that of all that decides what a policy does, by path, `config_sha` that of
+    the simulated robot's configuration. Not `seeded`: a seed numbers an episode and decides nothing in it."""
 
     source: str
     task: str
@@ -37,12 +41,17 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     grid: tuple[int, int] | None = None
     picture_size: tuple[int, int] | None = None
     checkpoint_sha: dict[str, str] = {}
+    config_sha: str = ""
+    seeded: bool = True
 
 
 def results(
-    about: About, variants: Sequence[Variant], records: Sequence[EpisodeRecord], wall_s: float
+    about: About, variants: Sequence[Variant], records: Sequence[EpisodeRecord]
 ) -> dict[str, Any]:
-    """The whole evaluation. A variant without episodes is left out. Raises ValueError when none has any."""
+    """The whole evaluation. A variant without episodes is left out. Raises ValueError when none has any.
+
+    `wall_s` is how long its episodes took one after the other, whoever played them and in however many goes.
+    """
     of_each = [[r for r in records if r.variant == number] for number in range(len(variants))]
     each = [
         _variant(about, variant, own) for variant, own in zip(variants, of_each, strict=True) if own
@@ -67,15 +76,17 @@ def results(
         "why_chosen": _why(each, best),
         "variants": each,
         "paired": _pairs(variants, of_each, played, played[best]),
-        "wall_s": round(wall_s, 1),
+        "wall_s": round(sum(record.seconds or 0.0 for record in records), 1),
     }
 
 
 def _variant(about: About, variant: Variant, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
     outcomes = [Outcome(record.outcome) for record in records]
-    found = rates(outcomes, [record.steps for record in records], about.max_steps)
+    looked = all(record.judged_by in LOOK for record in records)
+    found = rates(outcomes, [record.steps for record in records], about.max_steps, looked=looked)
     successes = sum(record.success for record in records)
     low, high = wilson(successes, len(records))
+    slips = [record.slips for record in records if record.slips is not None]
     margins = [record.grip_margin for record in records if record.grip_margin is not None]
     load = variant.load
     return {
@@ -91,36 +102,49 @@ def _variant(about: About, variant: Variant, records: Sequence[EpisodeRecord]) -
         "success_rate": round(found.success, 4),
         "ci95": [round(low, 4), round(high, 4)],
         "outcomes": dict(sorted(Counter(str(outcome) for outcome in outcomes).items())),
-        "pick_rate": round(found.pick, 4),
-        "drop_rate": round(found.drop, 4),
+        "pick_rate": _rounded(found.pick),
+        "drop_rate": _rounded(found.drop),
         "mean_steps": round(found.mean_steps, 2),
-        "seeds": sorted({record.seed for record in records}),
+        "seeds": sorted({record.seed for record in records}) if about.seeded else None,
         "rates": asdict(found) | {"successes": successes, "ci95": [round(low, 4), round(high, 4)]},
         "grip": {
             "margin_min": min(margins, default=None),
             "margin_median": round(statistics.median(margins), 2) if margins else None,
-            "slips": sum(record.slips for record in records),
-            "episodes_with_slips": sum(record.slips > 0 for record in records),
+            "slips": sum(slips) if slips else None,
+            "episodes_with_slips": sum(count > 0 for count in slips) if slips else None,
         },
         "plans": {
-            "proposed": sum(record.plans for record in records),
-            "rejected": sum(record.refused for record in records),
+            "proposed": _sum([record.plans for record in records]),
+            "rejected": _sum([record.refused for record in records]),
         },
         "timing": {
             "chunk_ms": _quantiles([ms for record in records for ms in record.chunk_ms]),
             "verdict_ms": _quantiles([ms for record in records for ms in record.verdict_ms]),
         },
         "cells": _cells(records),
-        "per_episode": [_episode(record) for record in records],
+        "per_episode": [
+            {"episode": number, "seed": record.seed if about.seeded else None} | _episode(record)
+            for number, record in enumerate(records, start=1)
+        ],
     }
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    """None where nobody counted."""
+    counted = [value for value in values if value is not None]
+    return sum(counted) if counted else None
 
 
 def _episode(record: EpisodeRecord) -> dict[str, Any]:
     cell = record.cell
     return {
-        "seed": record.seed,
         "outcome": record.outcome,
         "steps": record.steps,
+        "seconds": record.seconds,
         "max_h": record.max_height_m,
         "lifted": record.lifted,
         "dropped": record.dropped,
@@ -236,8 +260,8 @@ def table(content: Mapping[str, Any]) -> str:
             mark = "*" if one["variant"] == content["chosen"] else " "
             lines.append(
                 f"{mark} {one['variant']:{width}s}  {one['successes']:3d} of {one['episodes']:<3d} "
-                f"{one['success_rate']:6.1%} ({low:.0%} to {high:.0%})  pick {one['pick_rate']:.0%}"
-                f"  drop {one['drop_rate']:.0%}  {one['mean_steps']:.0f} steps"
+                f"{one['success_rate']:6.1%} ({low:.0%} to {high:.0%})  {_picked(one)}"
+                f"{one['mean_steps']:.0f} steps"
             )
         lines.append(f"* {content['why_chosen']}")
         lines += [
@@ -249,7 +273,7 @@ def table(content: Mapping[str, Any]) -> str:
     if grip["margin_min"] is not None:
         lines.append(
             f"  grip: at least {grip['margin_min']:g} times the object's weight, "
-            f"{grip['slips']} slips in {grip['episodes_with_slips']} episodes"
+            f"{grip['slips'] or 0} slips in {grip['episodes_with_slips'] or 0} episodes"
         )
     if content["told"]:
         lines.append(f"  it was told {content['told']}")
@@ -258,4 +282,10 @@ def table(content: Mapping[str, Any]) -> str:
         lines.append(
             f"  it saw rendered pictures ({names}): no evidence for a policy trained on real ones"
         )
-    return "\n".join([*lines, f"  in {content['wall_s']:.0f} s of machine time"])
+    return "\n".join([*lines, f"  in {content['wall_s']:.0f} s of episodes"])
+
+
+def _picked(one: Mapping[str, Any]) -> str:
+    if one["pick_rate"] is None:
+        return ""
+    return f"pick {one['pick_rate']:.0%}  drop {one['drop_rate']:.0%}  "

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from learning.evaluation.records import EpisodeRecord, Header, Journal
 from learning.evaluation.report import About, results
 from learning.evaluation.variants import Case, Variant
 from policies.checkpoint.digests import FileDigests
+from policies.identity import policy_sha256
 from robotd import __version__
 from robotd.paths import state_dir
 
@@ -55,7 +55,6 @@ def evaluate(
     An interrupted evaluation of the same things goes on where it was; `fresh` begins anew. Raises what an episode
     raised; what was played before that is kept.
     """
-    began_s = time.monotonic()
     cases = list(evaluation.cases)
     words = f"{evaluation.about.task}, {len(evaluation.variants)} variants, {len(cases)} episodes"
     header = Header(digest=evaluation.digest, about=words)
@@ -65,8 +64,7 @@ def evaluate(
             journal.add(record)
             told(record, len(journal.records), len(cases))
         records = list(journal.in_order(cases))
-        wall_s = time.monotonic() - began_s
-        content = results(evaluation.about, evaluation.variants, records, wall_s)
+        content = results(evaluation.about, evaluation.variants, records)
         journal.complete()
     write_report(evaluation.folder, content)
     return content
@@ -90,15 +88,15 @@ def default_folder(name: str, digest: str) -> Path:
     return state_dir() / "evaluations" / f"{name}-{digest[:10]}"
 
 
-def weights_sha(variants: Sequence[Variant]) -> dict[str, str]:
-    """The hash of each variant's weights, by the path of its checkpoint; of those that are one file here."""
-    found = {}
+def checkpoints_sha(variants: Sequence[Variant], tokenizer: str = "") -> dict[str, str]:
+    """The hash of all that decides what each variant's policy does, by the path of its checkpoint: what the loaded
+    model and its probe say, too. `tokenizer` is a Pi0's where none was asked for. Raises CheckpointError."""
     digests = FileDigests()
-    for path in {each.load.path for each in variants if each.load is not None}:
-        file = Path(path) / "model.safetensors"
-        if file.is_file():
-            found[path] = digests.sha256(file)
-    return found
+    loads = {each.load.path: each.load for each in variants if each.load is not None}
+    return {
+        path: policy_sha256(path, load.tokenizer or tokenizer, digests)
+        for path, load in loads.items()
+    }
 
 
 def revision(packages: Sequence[Path]) -> str:

@@ -206,19 +206,24 @@ def _to_goal_m(task: TaskSpec, xyz_m: Floats) -> float:
 @dataclass(frozen=True, slots=True)
 class Rates:
     """What a set of episodes came to. Fractions 0..1; `pick` is of those in which the object was
-    picked up (moved, where it is not to be lifted), `drop` those of them in which it was lost."""
+    picked up (moved, where it is not to be lifted), `drop` those of them in which it was lost; None
+    where nobody looked."""
 
     episodes: int
     success: float
-    pick: float
-    drop: float
+    pick: float | None
+    drop: float | None
     mean_steps: float
 
 
-def rates(outcomes: Sequence[Outcome], steps: Sequence[int], max_steps: int) -> Rates:
+def rates(
+    outcomes: Sequence[Outcome], steps: Sequence[int], max_steps: int, *, looked: bool = True
+) -> Rates:
     """Success, pick and drop rates; a failed episode counts `max_steps` in the mean.
 
-    `steps[i]` is the number of steps episode i took. Raises ValueError when there is no episode.
+    `steps[i]` is the number of steps episode i took. Not `looked`: the judge knows success and
+    failure alone, so that nothing is known of picks and drops. Raises ValueError when there is no
+    episode.
     """
     if not outcomes or len(outcomes) != len(steps):
         raise ValueError("one step count for each of at least one outcome is needed")
@@ -233,7 +238,7 @@ def rates(outcomes: Sequence[Outcome], steps: Sequence[int], max_steps: int) -> 
     return Rates(
         episodes=episodes,
         success=succeeded / episodes,
-        pick=lifted / episodes,
-        drop=lost / lifted if lifted else 0.0,
+        pick=lifted / episodes if looked else None,
+        drop=(lost / lifted if lifted else 0.0) if looked else None,
         mean_steps=sum(counted) / episodes,
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -11,14 +12,17 @@ from config.schema import Camera, Config
 from daemon.cli.checkpoint import add_policy_options, policy_options
 from daemon.cli.main import main
 from learning.evaluate import evaluate_policy
-from learning.evaluation import command, plant
+from learning.evaluation import command, gym_eval, options, plant
+from learning.evaluation.options import refuse_meaningless
 from learning.evaluation.plant import PlantWork, play
+from learning.evaluation.records import EpisodeRecord
 from learning.evaluation.report import About, results, table
 from learning.evaluation.variants import Case, Variant
 from learning.world import lockstep_config, lockstep_world
 from policies.border import ENVIRONMENT, STATE, robot_features
 from policies.checkpoint.evidence import Sidecar, write_sidecar
 from policies.fit import Fit
+from policies.identity import policy_sha256
 from policies.loaded import load_policy
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
@@ -57,7 +61,7 @@ def test_a_policy_with_cameras_is_shown_rendered_pictures_and_the_results_say_so
     assert record.plans > 0
     assert set(record.cameras) == {"overhead", "wrist"} and not record.told
     about = About(source="plant", task=TASK.name, robotd="t", max_steps=15)
-    content = results(about, [variant], [record], 1.0)
+    content = results(about, [variant], [record])
     assert content["rendered_cameras"] == ["overhead", "wrist"]
     assert "rendered pictures" in table(content)
 
@@ -183,3 +187,132 @@ def test_a_checkpoint_that_is_not_there_is_three_parts_and_an_exit_status(
     assert main(["eval", "--json", "--policy", str(tmp_path / "none")]) == 1
     said = json.loads(capsys.readouterr().out)
     assert said["error"] == "CheckpointError" and said["likely"] and said["do"]
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (("--env", "pusht", "--ensemble", "none,newest:0.01"), "--ensemble decides nothing with"),
+        (("--env", "pusht", "--gripper-bias", "0,0"), "--gripper-bias "),
+        (("--env", "pusht", "--gripper-clip", "5:80", "--mode", "rtc"), "--mode, --gripper-clip "),
+        (("--env", "pusht", "--time-scale", "0.5"), "--time-scale "),
+        (("--env", "pusht", "--latency-ms", "30"), "--latency-ms "),
+        (("--env", "pusht", "--grid", "3x3"), "--grid "),
+        (("--env", "aloha", "--picture-size", "64x48"), "--picture-size "),
+        (("--env", "pusht", "--fps", "30", "--units", "degrees"), "--fps, --units "),
+        (("--env", "pusht", "--relaxed"), "--relaxed decides nothing with --env pusht"),
+        (("--env", "pusht", "--task", "push_block"), "--task "),
+        (("--env", "pusht", "--seconds", "3"), "--seconds "),
+        (("--arm", "--grid", "3x3"), "--grid decides nothing with --arm"),
+        (
+            ("--arm", "--picture-size", "64x48", "--latency-ms", "5"),
+            "--latency-ms, --picture-size ",
+        ),
+        (("--arm", "--first-seed", "7"), "--first-seed "),
+        (("--arm", "--env", "pusht"), "--arm and --env pusht"),
+        (("--seconds", "5"), "--seconds decides nothing in the plant"),
+        (("--suite", "libero_90"), "--suite "),
+    ],
+)
+def test_what_would_decide_nothing_is_refused_by_name(words: tuple[str, ...], refused: str) -> None:
+    """Two variants that differ only by what is ignored were reported as a paired comparison."""
+    with pytest.raises(StateError) as caught:
+        command.run(_parsed("--policy", "X", *words))
+    assert caught.value.what.startswith(refused)
+    assert caught.value.likely and caught.value.do
+
+
+def test_a_source_is_no_policy() -> None:
+    with pytest.raises(StateError, match="--ensemble says nothing to --source scripted"):
+        command.run(_parsed("--source", "scripted", "--ensemble", "newest"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        (
+            "--grid",
+            "3x3",
+            "--latency-ms",
+            "5",
+            "--ensemble",
+            "none,newest",
+            "--picture-size",
+            "64x48",
+        ),
+        (
+            "--env",
+            "libero",
+            "--suite",
+            "libero_90",
+            "--task-ids",
+            "0",
+            "--relaxed",
+            "--rename",
+            "a=b",
+        ),
+        ("--env", "pusht", "--n-action-steps", "5,10", "--embodiment", "pusht", "--workers", "2"),
+        ("--arm", "--seconds", "9", "--name", "a", "--ensemble", "newest", "--time-scale", "0.5"),
+    ],
+)
+def test_what_decides_something_is_taken(words: tuple[str, ...]) -> None:
+    refuse_meaningless(_parsed("--policy", "X", *words))
+
+
+def test_an_option_that_is_new_has_to_say_where_it_means_something() -> None:
+    everywhere = {"policy", "checkpoints", "source", "episodes", "out", "results", "fresh", "json"}
+    consents = {"yes", "unrehearsed", "despite_probe"}
+    known = {*options._POLICYS, *options._OTHERS, "arm", "env", *everywhere, *consents}
+    assert set(vars(_parsed())) == known
+    said = vars(_parsed())
+    silent = options._POLICYS | options._OTHERS
+    assert not [name for name, (each, _) in silent.items() if options._says(said[name], each)]
+
+
+@pytest.mark.parametrize("words", [("--env", "pusht"), ()])
+def test_an_interrupted_evaluation_does_not_go_on_with_a_mended_checkpoint(
+    words: tuple[str, ...],
+    seeing: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = shutil.copytree(seeing, tmp_path / "checkpoint")
+
+    def until_two(_work: object, case: Case) -> EpisodeRecord:
+        if case.seed == 2:
+            raise StateError("killed", "by this test", "run it again")
+        return EpisodeRecord(
+            variant=0,
+            seed=case.seed,
+            outcome="success",
+            steps=5,
+            seconds=1.0,
+            sum_reward=1.0,
+            max_reward=1.0,
+        )
+
+    monkeypatch.setattr(plant, "play", until_two)
+    monkeypatch.setattr(gym_eval, "play", until_two)
+    asked = ["eval", "--policy", str(folder), *words, "--out", str(tmp_path / "out"), "--json"]
+    asked += ["--episodes", "3", "--workers", "1"]
+    for _ in range(2):
+        assert main(asked) == 1
+        assert json.loads(capsys.readouterr().out)["what"] == "killed"
+    post = folder / "policy_postprocessor.json"
+    post.write_text(post.read_text() + " ")
+    assert main(asked) == 1
+    assert "interrupted evaluation of something else" in json.loads(capsys.readouterr().out)["what"]
+    assert main([*asked, "--episodes", "2", "--fresh"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["ckpt_sha"] == policy_sha256(str(folder)) != policy_sha256(str(seeing))
+
+
+def test_pictures_of_another_size_are_answered_with_the_option_that_draws_them_so(
+    seeing: Path,
+) -> None:
+    config = lockstep_config(picture_size=(320, 240))
+    with pytest.raises(CheckpointError, match="has shape") as caught:
+        load_policy(Load(path=str(seeing), rename={"front": "overhead"}), config, {})
+    assert "--picture-size 64x64" in caught.value.do and "profile" in caught.value.do

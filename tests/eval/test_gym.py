@@ -13,10 +13,12 @@ import pytest
 from daemon.cli.main import main
 from learning.evaluation import gym_eval, gym_names
 from learning.evaluation.gym_child import flat
-from learning.evaluation.gym_eval import GymChild, GymWork, close, metrics, play
+from learning.evaluation.gym_eval import GymWork, close, metrics, play
 from learning.evaluation.gym_libero import axis_angle, task_ids
 from learning.evaluation.gym_names import SPECS, spec_of
+from learning.evaluation.gym_process import GymChild
 from learning.evaluation.variants import Case, Variant
+from policies.checkpoint.loading import Checkpoint
 from robotd.errors import CheckpointError, StateError
 from robotd.policy_channel import Load
 
@@ -74,7 +76,11 @@ def work(name: str, path: Path | None = None, **load: Any) -> GymWork:
     return GymWork(spec_of(name), (Variant(name="a", load=chosen),), max_steps=STEPS)
 
 
-def test_pusht_is_played_by_a_lerobot_policy_and_every_episode_begins_anew(tmp_path: Path) -> None:
+def test_pusht_is_played_by_a_lerobot_policy_and_every_episode_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    monkeypatch.setattr(Checkpoint, "reseed", lambda _, seed: seeds.append(seed))
     folder = tiny_act(tmp_path / "act", ("observation.image", 64, 64), 2)
     own = work("pusht", folder, n_action_steps=5)
     first = play(own, Case(0, 7))
@@ -84,6 +90,8 @@ def test_pusht_is_played_by_a_lerobot_policy_and_every_episode_begins_anew(tmp_p
     again = play(own, Case(0, 7))
     assert (again.sum_reward, again.max_reward) == (first.sum_reward, first.max_reward)
     assert other.seed == 8
+    assert seeds == [7, 8, 7]  # what a policy draws is the episode's, whatever came before
+    assert first.seconds is not None and first.seconds >= sum(first.chunk_ms) / 1000
     # The simulator is in a process of its own: it dies alone, and says so.
     (child,) = gym_eval._kept.children.values()
     pid = child._process.pid
@@ -100,6 +108,15 @@ def test_aloha_is_played_by_a_lerobot_policy(tmp_path: Path) -> None:
     own = dataclasses.replace(work("aloha", folder), max_steps=10)
     record = play(own, Case(0, 1))
     assert (record.steps, record.n_action_steps, len(record.chunk_ms)) == (10, 8, 2)
+
+
+def test_an_input_of_another_name_is_mapped_and_one_that_is_none_is_refused(tmp_path: Path) -> None:
+    folder = tiny_act(tmp_path / "act", ("observation.images.front", 64, 64), 2)
+    record = play(work("pusht", folder, rename={"front": "pixels"}), Case(0, 0))
+    assert record.steps == STEPS
+    with pytest.raises(CheckpointError, match="--rename top=…") as caught:
+        play(work("pusht", folder, rename={"top": "pixels"}), Case(0, 0))
+    assert "observation.images.front" in caught.value.likely and "pixels" in caught.value.do
 
 
 def test_a_policy_of_another_environment_is_refused_with_what_this_one_shows(
@@ -123,21 +140,29 @@ def test_the_command_counts_as_lerobot_counts(
     assert said["avg_sum_reward"] == pytest.approx(np.mean([e["sum_reward"] for e in episodes]))
     assert said["avg_max_reward"] == pytest.approx(np.mean([e["max_reward"] for e in episodes]))
     assert said["pc_success"] == 0.0 and said["eval_s"] > 0
-    assert said["eval_ep_s"] == pytest.approx(said["eval_s"] / 2, abs=0.1)
+    assert said["eval_s"] == pytest.approx(sum(e["seconds"] for e in episodes))
+    assert said["eval_ep_s"] == pytest.approx(said["eval_s"] / 2, abs=0.01)
+    assert said["pick_rate"] is None and episodes[0]["dist"] is None
     assert all((tmp_path / "films" / e["film"]).stat().st_size > 500 for e in episodes)
     assert json.loads((tmp_path / "results.json").read_text())["pc_success"] == 0.0
 
 
 def test_each_task_of_a_suite_is_counted_by_itself() -> None:
     episodes = [
-        {"task_id": part, "sum_reward": float(good), "max_reward": float(good), "outcome": word}
+        {
+            "seconds": 2.0,
+            "task_id": part,
+            "sum_reward": float(good),
+            "max_reward": float(good),
+            "outcome": word,
+        }
         for part, good, word in ((0, 1, "success"), (0, 0, "timeout"), (4, 1, "success"))
     ]
     one = {"variant": "a", "per_episode": episodes}
-    found = metrics({"variants": [one], "chosen": "a", "wall_s": 6.0})
+    found = metrics({"variants": [one], "chosen": "a"})
     assert found["pc_success"] == pytest.approx(200 / 3)
     assert [part["pc_success"] for part in found["per_task"]] == [50.0, 100.0]
-    assert found["eval_ep_s"] == 2.0
+    assert (found["eval_s"], found["eval_ep_s"]) == (6.0, 2.0)
 
 
 @pytest.mark.parametrize("name", ["xarm", "robocasa", "libero", "aloha"])

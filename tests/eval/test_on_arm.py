@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from learning.evaluation import on_arm
@@ -18,7 +19,7 @@ from learning.evaluation.on_arm import evaluate_on_arm
 from learning.evaluation.variants import Variant
 from robotd import messages
 from robotd.errors import StateError
-from robotd.messages import PolicyStatus, Status
+from robotd.messages import PolicyStatus, Status, TwinStatus
 from robotd.policy_channel import Load
 
 from ..cli.test_typed import status as plain_status
@@ -32,6 +33,8 @@ class Arm:
         self.episodes = 0
         self.presses = 0
         self.running = False
+        self.refuses = False  # no chunk passes the twin
+        self.chunks = 0
         self.asked = threading.Event()  # how it failed
         self.instance = messages.Instance(
             name="bench",
@@ -58,7 +61,16 @@ class Arm:
         time.sleep(0.001)
         state = "policy" if self.running and self.state == "holding" else self.state
         status: Status = plain_status(state, time.monotonic_ns())
-        return status
+        if state != "policy":
+            return status
+        self.chunks += 1
+        reason = "elbow_flex would go 90° beyond its range 0.0 s into the plan"
+        passed, rejected = (0, self.chunks) if self.refuses else (self.chunks, 0)
+        return msgspec.structs.replace(
+            status,
+            twin=TwinStatus(alive=True, plans_passed=passed, plans_rejected=rejected),
+            policy=PolicyStatus(phase="running", error=reason if self.refuses else ""),
+        )
 
     def estop(self) -> int:
         self.presses += 1
@@ -79,7 +91,8 @@ class Arm:
 def arm(monkeypatch: pytest.MonkeyPatch) -> Arm:
     robot = Arm()
     monkeypatch.setattr(on_arm.Robot, "connect", lambda _name: robot)
-    monkeypatch.setattr(on_arm, "load_policy", lambda *_: PolicyStatus(path="/p", phase="ready"))
+    ready = PolicyStatus(path="/p", phase="ready", sha256="f" * 64, n_action_steps=25)
+    monkeypatch.setattr(on_arm, "load_policy", lambda *_: ready)
     monkeypatch.setattr(on_arm, "consent_unrehearsed", lambda *_: False)
     monkeypatch.setattr(on_arm, "arm_with_consent", lambda *_: None)
     monkeypatch.setattr(on_arm, "set_the_scene", lambda *_: True)
@@ -111,15 +124,18 @@ def presses(arm: Arm, terminal: int, *keys: str) -> threading.Thread:
     def work() -> None:
         begun = 0
         for key in keys:
-            if key.isdigit():
+            if key.isdigit() or key.startswith("?"):  # ?R: R where it is asked how it failed
                 arm.asked.wait(60)
                 arm.asked.clear()
             else:
                 while arm.episodes == begun or not arm.running:
                     time.sleep(0.01)
                 begun = arm.episodes
+                chunks = arm.chunks
+                while arm.chunks < chunks + 2:  # it has been seen to follow one
+                    time.sleep(0.01)
                 time.sleep(0.1)
-            os.write(terminal, key.encode())
+            os.write(terminal, key.removeprefix("?").encode())
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
@@ -155,6 +171,13 @@ def test_a_person_judges_with_keys_and_a_redone_episode_does_not_count(
     assert arm.episodes == 4
     assert content["outcomes"] == {"dropped_during_transport": 1, "success": 2}
     assert content["source"] == "arm bench" and content["successes"] == 2
+    assert content["n_action_steps"] == 25 and content["ckpt_sha"] == "f" * 64
+    assert content["seeds"] is None and content["pick_rate"] == 1.0
+    episode = content["per_episode"][0]
+    assert (episode["dist"], episode["slips"], episode["limited_ticks"]) == (None, None, None)
+    assert content["wall_s"] == pytest.approx(
+        sum(each["seconds"] for each in content["per_episode"]), abs=0.1
+    )
     assert {episode["judged_by"] for episode in content["per_episode"]} == {"person"}
     assert (tmp_path / "report.html").exists()
 
@@ -220,3 +243,39 @@ def test_without_a_terminal_or_in_a_wrong_state_nothing_is_begun(
     with pytest.raises(StateError, match="one policy"):
         evaluate_on_arm(options(tmp_path), [*POLICY, *POLICY])
     assert arm.episodes == 0
+
+
+def test_a_policy_that_was_never_let_move_is_no_failure_of_its_own_until_a_person_says_so(
+    arm: Arm, terminal: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A twin that refuses every chunk, or a camera that is gone, was counted as the policy's failure."""
+    arm.refuses = True
+
+    def judge() -> None:
+        for episode, keys in ((1, "f r"), (2, "s f 1")):
+            while arm.episodes < episode or not arm.running:
+                time.sleep(0.01)
+            time.sleep(0.4)  # it was seen to wait
+            for key in keys.split():
+                os.write(terminal, key.encode())
+                time.sleep(0.3)
+
+    thread = threading.Thread(target=judge, daemon=True)
+    thread.start()
+    content = evaluate_on_arm(options(tmp_path, episodes=1), POLICY)
+    thread.join()
+    said = capsys.readouterr().err
+    assert arm.episodes == 2 and content["outcomes"] == {"never_picked_up": 1}
+    assert "the arm waits: elbow_flex would go 90° beyond its range" in said
+    assert "The policy moved nothing: none of its" in said and "robotd probe --policy /p" in said
+    assert "R does it again" in said and "0 chunks passed the twin" in said
+
+
+def test_a_failure_by_mistake_is_taken_back_where_it_is_asked_how(
+    arm: Arm, terminal: int, tmp_path: Path
+) -> None:
+    thread = presses(arm, terminal, "f", "?r", "s", "f", "?q")
+    content = evaluate_on_arm(options(tmp_path), POLICY)
+    thread.join()
+    assert arm.episodes == 3
+    assert content["outcomes"] == {"success": 1}

@@ -25,6 +25,7 @@ from policies.checkpoint.evidence import Evidence
 from policies.checkpoint.folder import Feature
 from policies.loaded import LoadedPolicy, load_policy
 from policies.model import Interface, Timings
+from policies.pi0.policy import Pi0Policy
 from robotd.errors import StateError
 from robotd.policy_channel import Load
 from sim.expert import HOME_RAD, ScriptedExpert
@@ -32,6 +33,9 @@ from sim.expert_legs import Phase, Scene, Step
 from sim.kinematics import ArmKinematics
 from sim.tasks.outcome import Outcome
 from sim.tasks.spec import ObjectPose, load_task, sample_pose
+
+from ..policies.checkpoint import tiny_pi0
+from ..policies.pi0.tiny_tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.timeout(400)  # imports torch, or steps a plant, on a busy machine
 
@@ -58,6 +62,9 @@ class Scripted:
 
     def reset(self) -> None:
         """Nothing is remembered."""
+
+    def reseed(self, seed: int) -> None:
+        """It draws nothing."""
 
     def sha256(self, _digests: FileDigests) -> str:
         return ""
@@ -164,6 +171,38 @@ def test_nothing_of_one_episode_is_played_in_the_next(
     assert abs(stale[1] - wanted[1]) > 5.0
 
 
+def test_an_episode_of_a_pi0_starts_from_the_same_noise_whatever_was_played_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or an evaluation comes to something else with more workers, or after it was interrupted."""
+    folder = tiny_pi0.write_openpi_torch(tmp_path / "tiny", tiny_pi0.arrays())
+    words = str(train_tokenizer(tmp_path))
+    short = msgspec.structs.replace(TASK, time_limit_s=0.6)
+    monkeypatch.setattr(plant, "load_task", lambda _: short)
+    drawn: list[Any] = []
+    draw = Pi0Policy.draw
+
+    def noted(policy: Pi0Policy, count: int = 1) -> Any:
+        drawn.append(draw(policy, count))
+        return drawn[-1]
+
+    monkeypatch.setattr(Pi0Policy, "draw", noted)
+    load = Load(path=str(folder), embodiment="so101", tokenizer=words, task="put it there")
+    config = lockstep_config(picture_size=(64, 48))
+    own = PlantWork(config, TASK.name, (Variant(name="a", load=load),), 30.0, "none", tmp_path)
+
+    def noise(seed: int) -> list[Any]:
+        plant.loaded(own, own.variants[0])
+        drawn.clear()
+        play(own, Case(0, seed))
+        return [each.copy() for each in drawn]
+
+    alone, other, after = noise(5), noise(4), noise(5)
+    assert len(alone) == len(after) > 0
+    np.testing.assert_array_equal(alone, after)
+    assert np.abs(alone[0] - other[0]).max() > 1e-3
+
+
 def work(config: Config, task: str, folder: Path, video: Any = "none") -> PlantWork:
     return PlantWork(config, task, (Variant(name="scripted", load=None),), 30.0, video, folder)
 
@@ -180,13 +219,16 @@ def test_a_killed_evaluation_plays_only_what_is_missing(tmp_path: Path) -> None:
         seen.append(case.seed)
         if case.seed == 2 and seen.count(2) == 1:
             raise StateError("killed", "by this test", "run it again")
-        return plant.EpisodeRecord(variant=0, seed=case.seed, outcome="success", steps=5)
+        return plant.EpisodeRecord(
+            variant=0, seed=case.seed, outcome="success", steps=5, seconds=3.0
+        )
 
     with pytest.raises(StateError, match="killed"):
         evaluate(evaluation, Alone(), dies_at_two, None, lambda *_: None)
     assert not (tmp_path / "results.json").exists()
     content = evaluate(evaluation, Alone(), dies_at_two, None, lambda *_: None)
     assert seen == [0, 1, 2, 2, 3]
+    assert content["wall_s"] == 12.0  # of all its episodes, in both goes
     assert content["episodes"] == 4 and (tmp_path / "report.html").exists()
 
 
@@ -215,9 +257,14 @@ def test_the_experts_do_their_tasks_whoever_plays_the_episodes(task: str, tmp_pa
     """Two processes come to the same as this one does: a seed is an episode, on every worker."""
     own = work(lockstep_config(task=task), task, tmp_path)
     cases = [Case(0, seed) for seed in (0, 1)]
-    alone = {record.seed: record for record in Alone().play(play, own, cases)}
+
+    def untimed(record: Any) -> Any:
+        assert record.seconds > 0
+        return msgspec.structs.replace(record, seconds=None)
+
+    alone = {record.seed: untimed(record) for record in Alone().play(play, own, cases)}
     assert {record.outcome for record in alone.values()} == {"success"}
-    together = {record.seed: record for record in Processes(2).play(play, own, cases)}
+    together = {record.seed: untimed(record) for record in Processes(2).play(play, own, cases)}
     assert together == alone
 
 

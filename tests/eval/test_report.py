@@ -5,6 +5,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import cairosvg
+import msgspec
 import pytest
 
 from learning.evaluation.page import chart, grid_chart, page
@@ -40,12 +41,12 @@ def played(number: int, outcomes: list[str], steps: list[int] | None = None) -> 
 
 def test_the_published_outcome_tables_come_out_exactly() -> None:
     """Policies facts 3.4: 73.3/93.3/21.4 with 182.3 steps on average, and 63.3/76.7/13.0."""
-    joint = results(ABOUT, [variant("a")], played(0, JOINT, [139] * 11 + [140] * 11 + [9] * 8), 1.0)
+    joint = results(ABOUT, [variant("a")], played(0, JOINT, [139] * 11 + [140] * 11 + [9] * 8))
     assert round(100 * joint["success_rate"], 1) == 73.3
     assert round(100 * joint["pick_rate"], 1) == 93.3
     assert round(100 * joint["drop_rate"], 1) == 21.4
     assert round(joint["mean_steps"], 1) == 182.3
-    ee = results(ABOUT, [variant("a")], played(0, END_EFFECTOR), 1.0)
+    ee = results(ABOUT, [variant("a")], played(0, END_EFFECTOR))
     said = [round(100 * ee[key], 1) for key in ("success_rate", "pick_rate", "drop_rate")]
     assert said == [63.3, 76.7, 13.0]
     assert ee["outcomes"] == {
@@ -56,9 +57,17 @@ def test_the_published_outcome_tables_come_out_exactly() -> None:
         "timeout": 1,
     }
     assert ee["seeds"] == list(range(30)) and len(ee["per_episode"]) == 30
-    assert {"seed", "outcome", "steps", "max_h", "lifted", "dropped", "dist", "plan_rmse"} <= set(
-        ee["per_episode"][0]
-    )
+    assert {
+        "seed",
+        "seconds",
+        "outcome",
+        "steps",
+        "max_h",
+        "lifted",
+        "dropped",
+        "dist",
+        "plan_rmse",
+    } <= set(ee["per_episode"][0])
 
 
 @pytest.fixture
@@ -67,7 +76,7 @@ def sweep() -> dict[str, Any]:
     ways = [["success"] * n + ["missed_goal"] * (20 - n) for n in (8, 18, 19)]
     names = [variant(f"step {step}", step) for step in (1000, 2000, 3000)]
     records = [each for number, way in enumerate(ways) for each in played(number, way)]
-    return results(ABOUT, names, records, 2.0)
+    return results(ABOUT, names, records)
 
 
 def test_a_sweep_takes_the_earliest_inside_the_bests_interval_and_compares_it_in_pairs(
@@ -120,7 +129,7 @@ def test_a_grid_says_where_it_worked(tmp_path: Any) -> None:
         for row in range(3)
         for seed in range(2)
     ]
-    content = results(ABOUT, [variant("a")], records, 1.0)
+    content = results(ABOUT, [variant("a")], records)
     cells = {tuple(cell["cell"]): cell for cell in content["cells"]}
     assert len(cells) == 6
     assert all(cell["successes"] == (2 if key[0] == 1 else 0) for key, cell in cells.items())
@@ -139,7 +148,7 @@ def test_grip_and_slips_are_counted_over_all_episodes() -> None:
         EpisodeRecord(variant=0, seed=1, outcome="timeout", steps=1, grip_margin=3.5),
         EpisodeRecord(variant=0, seed=2, outcome="never_picked_up", steps=1),
     ]
-    content = results(ABOUT, [variant("a")], own, 1.0)
+    content = results(ABOUT, [variant("a")], own)
     assert content["grip"] == {
         "margin_min": 3.5,
         "margin_median": 7.75,
@@ -148,3 +157,49 @@ def test_grip_and_slips_are_counted_over_all_episodes() -> None:
     }
     assert "films/a.mp4" in page(content, "films")
     assert "3.5 times" in table(content)
+
+
+def test_what_nobody_measured_is_empty_and_not_zero() -> None:
+    """A gym and an arm were reported with picks, drops, heights and distances that are a field's defaults."""
+    gym = [
+        EpisodeRecord(
+            variant=0,
+            seed=seed,
+            outcome=word,
+            steps=9,
+            seconds=2.0,
+            judged_by="pusht",
+            sum_reward=1.0,
+        )
+        for seed, word in enumerate(("success", "timeout"))
+    ]
+    content = results(ABOUT, [variant("a")], gym)
+    assert content["pick_rate"] is None and content["drop_rate"] is None
+    assert content["grip"]["slips"] is None and content["plans"]["rejected"] is None
+    episode = content["per_episode"][0]
+    names = ("max_h", "dist", "lifted", "dropped", "limited_ticks", "slips")
+    assert [episode[name] for name in names] == [None] * 6
+    said = page(content, "films")
+    assert "<td>9</td><td></td><td></td><td></td><td></td>" in said
+    assert "<td>9.0</td>" not in said and "<td></td><td></td><td>154.5</td>" in said  # pick, drop
+    two = results(ABOUT, [variant("a"), variant("b")], [*gym, *_of(gym, 1)])
+    assert "pick" not in table(two) and "drop" not in table(two)
+
+
+def _of(records: list[EpisodeRecord], number: int) -> list[EpisodeRecord]:
+    return [msgspec.structs.replace(record, variant=number) for record in records]
+
+
+def test_a_person_says_how_far_an_episode_came_but_places_nothing_by_a_seed() -> None:
+    own = [
+        EpisodeRecord(variant=0, seed=seed, outcome=word, steps=9, judged_by="person")
+        for seed, word in enumerate(("success", "never_picked_up", "missed_goal", "timeout"))
+    ]
+    about = msgspec.structs.replace(ABOUT, source="arm bench", seeded=False)
+    content = results(about, [variant("a")], own)
+    assert (content["pick_rate"], content["drop_rate"]) == (0.75, 0.3333)
+    assert content["seeds"] is None and content["grip"]["slips"] is None
+    assert [(each["episode"], each["seed"]) for each in content["per_episode"]] == [
+        (number, None) for number in (1, 2, 3, 4)
+    ]
+    assert "episode 2" in page(content, "films") and "seed " not in page(content, "films")
