@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from config.schema import Config
 from policies.identity import policy_sha256
@@ -26,13 +27,21 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(train_tokenizer(tmp_path_factory.mktemp("words")))
 
 
-def test_of_a_lerobot_policy_it_is_the_loaded_models_and_changes_with_every_file(
+def test_a_lerobot_policy_is_known_by_every_file_and_draws_by_its_seed(
     tmp_path: Path,
 ) -> None:
     from policies.checkpoint.digests import FileDigests
 
     folder = make_act(tmp_path / "act")
     loaded = load_model(folder, ModelOptions(device="cpu", fps=30, units="degrees"))
+    drawn = []
+    for seed in (5, 4, 5):
+        loaded.reseed(seed)
+        loaded.reset()
+        drawn.append(
+            torch.randn(4).tolist()
+        )  # where LeRobot's flow and diffusion policies draw from
+    assert drawn[0] == drawn[2] != drawn[1]
     seen = [policy_sha256(str(folder))]
     assert seen == [loaded.sha256(FileDigests())]
     for name in ("policy_postprocessor.json", "config.json"):
