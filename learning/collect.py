@@ -1,9 +1,11 @@
 """Demonstrations without waiting: the scripted expert in lock-step, through robotd's own recorder.
 
-Rows, journal and publication are the recorder's own code, so the dataset is what `robotd record --sim` would have
-written, only sooner. The same seeds give the same rows. Failed episodes are discarded, and said.
+Rows, journal and publication are the recorder's own code, so the dataset is what `robotd record --source scripted`
+would have written in the simulation, only sooner. The same seeds give the same rows, so a dataset has each seed once.
+Failed episodes are discarded, and said.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from typing import Any
 import msgspec
 
 from config.schema import Config
+from daemon.recorder.catalog import read_episode_about
+from daemon.recorder.info import load_info
 from daemon.recorder.rows import Body, make_row
 from daemon.recorder.schema import Label
 from daemon.recorder.session import Session
@@ -35,6 +39,7 @@ from sim.kinematics import ArmKinematics
 from sim.model.camera_identity import view_identity
 from sim.tasks.spec import TaskSpec
 
+_SEED = re.compile(r"seed (\d+)")
 DEFAULT_FIRST_SEED = 10_000
 """Demonstrations and evaluation never share a seed: evaluation counts from 0."""
 
@@ -59,12 +64,13 @@ def collect(
     root: Path,
     repo_id: str,
     episodes: int,
-    first_seed: int = DEFAULT_FIRST_SEED,
+    first_seed: int | None = None,
     cameras: bool = False,
     progress: Progress | None = None,
 ) -> Collected:
     """Record `episodes` successful demonstrations into the new or matching dataset at `root`.
 
+    `first_seed` None: after the highest seed that is in it. Seeds that are in it are left out.
     `config` comes from `lockstep_config`, with the same task. With `cameras` every configured camera is rendered for
     each row, some twenty times slower. Raises DatasetError when the expert fails too often or the dataset cannot take
     the rows.
@@ -79,8 +85,12 @@ def collect(
     rows = 0
     try:
         session.recover()
-        seed = first_seed
+        there = collected_seeds(root)
+        seed = max(there, default=DEFAULT_FIRST_SEED - 1) + 1 if first_seed is None else first_seed
         while len(kept) < episodes:
+            if seed in there:
+                seed += 1
+                continue
             with lockstep_world(robot, seed, demonstration_plant(seed)) as world:
                 seen = _seen(world)
                 spec = body.episode_spec(str(root), repo_id, task.instruction, "", seen=seen)
@@ -112,6 +122,14 @@ def collect(
         session.close()
     shutil.rmtree(journals)
     return Collected(root, len(kept), rows, tuple(kept), tuple(failed))
+
+
+def collected_seeds(root: Path) -> frozenset[int]:
+    """The seeds of the demonstrations that are in the dataset at `root`; none where there is none."""
+    info = load_info(root)
+    abouts = (read_episode_about(root, n) for n in range(info["total_episodes"] if info else 0))
+    notes = (about.label.note or "" for about in abouts if about is not None)
+    return frozenset(int(found.group(1)) for note in notes if (found := _SEED.fullmatch(note)))
 
 
 def _seen(world: LockStepWorld) -> dict[str, dict[str, str]]:

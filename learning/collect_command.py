@@ -1,7 +1,7 @@
 """Demonstrations of a simulated task by its scripted expert, in lock-step: a dataset without waiting.
 
-What `robotd record --sim --source scripted` would record, some ten times faster. --cameras renders every configured
-camera for each row, which is some twenty times slower. The seeds are none that robotd eval judges by.
+What `robotd record --source scripted` would record in the simulation, some ten times faster. --cameras renders every
+configured camera for each row, which is some twenty times slower. The seeds are none that robotd eval judges by.
 """
 
 import argparse
@@ -24,7 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--episodes", type=positive_count, default=50)
     parser.add_argument("--dataset", help="owner/name (default: local/<task>_scripted)")
-    parser.add_argument("--first-seed", type=int, default=DEFAULT_FIRST_SEED)
+    parser.add_argument(
+        "--first-seed",
+        type=int,
+        help=f"default: after those in the dataset, {DEFAULT_FIRST_SEED} in a new one; none is taken twice",
+    )
     parser.add_argument("--cameras", action="store_true", help="with pictures")
     parser.add_argument(
         "--picture-size",

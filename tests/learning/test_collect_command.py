@@ -8,6 +8,7 @@ import pytest
 
 from daemon.cli.numbers import picture_size
 from learning import collect_command
+from learning.collect import collected_seeds
 
 
 def asked(*words: str) -> argparse.Namespace:
@@ -35,3 +36,20 @@ def test_pictures_are_of_the_size_asked_for_and_nothing_is_told(
 def test_what_is_no_size_of_a_picture_is_a_mistyped_option(words: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="no size of a picture"):
         picture_size(words)
+
+
+def test_more_demonstrations_are_other_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same seed gives the same rows: the second call wrote each episode a second time."""
+    monkeypatch.setenv("HF_LEROBOT_HOME", str(tmp_path))
+    seeds = []
+    for more in ((), (), ("--first-seed", "10000")):
+        assert (
+            collect_command.run(asked("--dataset", "me/few", "--episodes", "1", "--json", *more))
+            == 0
+        )
+        seeds += json.loads(capsys.readouterr().out)["seeds"]
+    assert len(set(seeds)) == 3
+    assert seeds[:2] == sorted(seeds[:2])
+    assert collected_seeds(tmp_path / "me/few") == set(seeds)
