@@ -29,6 +29,7 @@ from robotd.errors import CheckpointError
 
 Target = Literal["lerobot", "openpi"]
 
+_MODES = ("MEAN_STD", "QUANTILES")
 _GEMMA = {2048: "gemma_2b", 1024: "gemma_300m"}
 
 
@@ -59,6 +60,7 @@ def convert(
         )
     require_statistics(container)
     if container.is_pi0:
+        _refuse_other_modes(container)
         container = _with_convention(container, to, embodiment)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -146,6 +148,17 @@ def _weights(container: Container) -> dict[str, Any]:
         kind = tensors[EMBEDDING].dtype
         tensors[EXPERT_HEAD] = torch.zeros(dims.vocabulary, dims.expert_width, dtype=kind)
     return tensors
+
+
+def _refuse_other_modes(container: Container) -> None:
+    """Of a Pi0: what neither openpi's files nor the note of its formula can say."""
+    state, action = (container.norm.modes.get(kind, "IDENTITY") for kind in ("STATE", "ACTION"))
+    if state != action or action not in _MODES:
+        raise CheckpointError(
+            f"{container.path} normalises states by {state} and actions by {action}.",
+            f"A Pi0 is converted where both are {' or both '.join(_MODES)}, as openpi has them.",
+            "Play it as it is: robotd plays LeRobot's files itself.",
+        )
 
 
 # --- openpi ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from policies.checkpoint import norms
 from policies.checkpoint.container import Container
+from policies.checkpoint.evidence import SIDECAR
 from robotd.errors import CheckpointError
 
 
@@ -81,8 +82,17 @@ def feature_size(container: Container, key: str) -> int:
 
 
 def _no_assets(container: Container) -> norms.StatsProblem:
+    listed_ids = ", ".join(container.assets.found)
+    asked = container.sidecar.asset_id
+    if container.assets.found and asked:
+        return norms.StatsProblem(
+            f"{container.path / norms.ASSETS} has no statistics called {asked}; there are: "
+            f"{listed_ids}.",
+            f"The name was mistyped (--asset, or asset_id in {SIDECAR}), or is another checkpoint's.",
+            f"Say one that is there: --asset {container.assets.found[0]}, or for good in {SIDECAR}: "
+            f'{{"asset_id": "{container.assets.found[0]}"}}.',
+        )
     if container.assets.found:
-        listed_ids = ", ".join(container.assets.found)
         return norms.StatsProblem(
             f"{container.path / norms.ASSETS} has the statistics of several robots: {listed_ids}.",
             "A base model carries those of everything it was trained on.",
