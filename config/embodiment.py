@@ -101,6 +101,10 @@ class Embodiment(_Section, frozen=True, kw_only=True):
     the robot's action is; `end_effector` is metres, a quaternion w x y z and the gripper, and needs
     inverse kinematics. `action_size` is the robot's number of values, those that no part names are
     `rest`. `pad_before_normalise`: the state was filled up with zeros before it was normalised.
+
+    What the published models of the row were trained with, and none of openpi's files says:
+    `horizon`, the actions of a chunk by kind of model; `state_text`, how a Pi0.5's prompt tells the
+    state (empty, and a kind left out: not known).
     """
 
     about: str
@@ -114,6 +118,8 @@ class Embodiment(_Section, frozen=True, kw_only=True):
     space: Literal["joints", "end_effector"] = "joints"
     pad_before_normalise: bool = False
     fps: Annotated[float, Meta(gt=0, le=1000)] | None = None
+    horizon: dict[Literal["pi0", "pi05"], Annotated[int, Meta(ge=1, le=1000)]] = {}
+    state_text: Literal["", "none", "plain"] = ""
     recognise: Recognise = Recognise()
 
     @property

@@ -25,6 +25,7 @@ from policies.checkpoint.relative import delta_mask
 from policies.checkpoint.stats_check import require_statistics
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
 from policies.embodiment_choice import ARM, Chosen, choose_embodiment
+from policies.pi0.settings import horizon_of, read_settings, state_text
 from robotd.errors import CheckpointError
 
 Target = Literal["lerobot", "openpi"]
@@ -45,8 +46,8 @@ def convert(
 ) -> Container:
     """Write the checkpoint at `path` into `out` as LeRobot 0.6's or openpi's PyTorch; gives it.
 
-    `horizon` is the actions of a chunk where no file says it (0: openpi's default is taken), and
-    `embodiment` the robot and convention of a checkpoint of openpi, likewise.
+    `horizon` is the actions of a chunk where no file says it (0: nobody said it), and `embodiment`
+    the robot and convention of a checkpoint of openpi, likewise.
     Needs as much memory as the weights. Raises CheckpointError, and then leaves no folder.
     """
     container = open_container(path, lora_alpha=lora_alpha, asset_id=asset_id)
@@ -62,6 +63,7 @@ def convert(
     if container.is_pi0:
         _refuse_other_modes(container)
         container = _with_convention(container, to, embodiment)
+        horizon_of(container)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -101,8 +103,15 @@ def _with_convention(container: Container, to: Target, embodiment: str) -> Conta
         return container  # openpi's again: who plays it is asked, as with the original
     if to == "lerobot":
         _refuse_other_numbers(container, chosen)
-    facts: dict[str, Any] = {"delta_mask": chosen.row.delta_mask}
-    if chosen.row.robot == ARM and not sidecar.units:
+    row = chosen.row
+    facts: dict[str, Any] = {"delta_mask": row.delta_mask}
+    if not container.horizon[0] and (horizon := row.horizon.get(container.pi0_kind)):
+        facts["horizon"] = horizon
+    if container.kind == "pi05" and row.state_text and not sidecar.state_text:
+        facts["state_text"] = row.state_text
+    if row.fps and sidecar.fps is None:
+        facts["fps"] = row.fps
+    if row.robot == ARM and not sidecar.units:
         facts["units"] = chosen.units
     if embodiment and not sidecar.embodiment and to == "openpi":
         facts["embodiment"] = embodiment
@@ -218,8 +227,6 @@ def _keep(container: Container, folder: Path) -> None:
 def _provenance(container: Container) -> Mapping[str, Any]:
     if not container.is_pi0:
         return {}
-    from policies.pi0.settings import read_settings
-
     settings, norm, dims = read_settings(container), container.norm, container.dims
     said: dict[str, Any] = {
         "prompt_tokens": settings.prompt.length,
@@ -234,9 +241,9 @@ def _provenance(container: Container) -> Mapping[str, Any]:
         said["horizon"] = container.horizon[0]
     if dims.vision_heads:
         said["vision_heads"] = dims.vision_heads
-    for name in ("delta_mask", "units", "embodiment"):
+    for name in ("delta_mask", "units", "embodiment", "fps"):
         if known := getattr(container.sidecar, name):
             said[name] = known
-    if container.kind == "pi05":
+    if container.kind == "pi05" and state_text(container, container.pi0_kind)[1]:
         said["state_text"] = settings.prompt.state
     return said

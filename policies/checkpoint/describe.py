@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from policies.checkpoint import layout, lora
+from policies.checkpoint import convention, layout, lora
 from policies.checkpoint.container import Container, open_container
 from policies.checkpoint.evidence import CameraSetup, TrainedOn, gather
 from policies.checkpoint.pi0_layout import EXPERT_HEAD, canonical_name, torch_rows
@@ -96,6 +96,7 @@ class Description(msgspec.Struct, frozen=True):
     cameras: tuple[CameraFacts, ...]
     stats: StatsFacts
     image_pad: Fact
+    state_text: Fact
     delta_mask: tuple[bool, ...]
     memory: MemoryFacts
     lora: LoraFacts | None
@@ -116,7 +117,8 @@ def describe(
         joints = known.joints
     except CheckpointError as error:  # its dataset was converted to what no arm can play
         fps, units, joints = Fact(None, error.what), Fact(), ()
-    chunk, source = container.horizon
+    chosen = convention.embodiment_of(container)
+    chunk, source = convention.chunk_of(container, chosen)
     steps = config.get("n_action_steps")
     return Description(
         path=str(container.path),
@@ -146,7 +148,8 @@ def describe(
             problems=tuple(problem.what for problem in statistics_problems(container)),
         ),
         image_pad=_image_pad(container),
-        delta_mask=sidecar.delta_mask,
+        state_text=Fact(*convention.state_text_of(container, chosen)),
+        delta_mask=convention.mask_of(container, chosen),
         memory=_memory(container),
         lora=_lora(container),
         tokenizer=_tokenizer(container, tokenizer),
@@ -276,6 +279,7 @@ def lines(said: Description) -> list[str]:
         ("statistics", said.stats.source or "none"),
         ("", "; ".join(said.stats.problems)),
         ("image padding", _fact(said.image_pad, "")),
+        ("state in prompt", _fact(said.state_text, "")),
         ("relative", _mask(said.delta_mask)),
         (
             "weights",
@@ -317,8 +321,8 @@ def _norm(norm: NormFacts) -> str:
 
 
 def _mask(mask: tuple[bool, ...]) -> str:
-    if not mask:
-        return ""
+    if not any(mask):
+        return "no action is to the state" if mask else ""
     return "actions " + ", ".join(str(i) for i, on in enumerate(mask) if on) + " are to the state"
 
 

@@ -65,7 +65,7 @@ def _config(container: Container, features: Mapping[str, dict[str, Any]]) -> dic
         "type": container.kind,
         "input_features": {k: f for k, f in features.items() if f["type"] != "ACTION"},
         "output_features": {k: f for k, f in features.items() if f["type"] == "ACTION"},
-        "chunk_size": container.horizon[0] or 50,
+        "chunk_size": container.horizon[0],
         "max_action_dim": dims.action,
         "max_state_dim": dims.state or dims.action,
         "image_resolution": [dims.image_size, dims.image_size],

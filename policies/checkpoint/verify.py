@@ -17,6 +17,7 @@ import msgspec
 
 from policies.checkpoint import lora
 from policies.checkpoint.container import Container, open_container
+from policies.checkpoint.convention import embodiment_of
 from policies.checkpoint.evidence import gather
 from policies.checkpoint.jax_names import to_torch
 from policies.checkpoint.opening import looks_like
@@ -331,22 +332,24 @@ def _unsaid(container: Container, tokenizer: str) -> Iterator[Finding]:
         yield _ask("rate", "at how many steps a second it was trained", "--fps 30", '{"fps": 30}')
     if not container.is_pi0:
         return
-    if not container.horizon[0]:
-        what = "how many actions a chunk has; openpi's default, 50, is taken"
-        yield _ask("horizon", what, "", '{"horizon": 50}')
     if container.dims.vision_width and not container.dims.vision_heads:
         yield _ask(
             "vision_heads", "how many heads its vision tower has", "", '{"vision_heads": 16}'
         )
     from policies.pi0.pipeline import refuse_what_is_not_done
-    from policies.pi0.settings import doubts
+    from policies.pi0.settings import doubts, horizon_of
     from policies.pi0.tokenizer import find_tokenizer
 
     try:
         refuse_what_is_not_done(container)
     except CheckpointError as error:
         yield _of(error, "pipeline")
-    for doubt in doubts(container):
+    chosen = embodiment_of(container, known.units)
+    try:
+        horizon_of(container, chosen)
+    except CheckpointError as error:
+        yield Finding("horizon", "warning", error.what, error.likely, error.do)
+    for doubt in doubts(container, chosen):
         yield Finding("unsaid", "warning", doubt.what, doubt.likely, doubt.do)
     try:
         find_tokenizer(container.path, tokenizer, container.dims.vocabulary)

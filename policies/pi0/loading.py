@@ -28,13 +28,13 @@ _MEMINFO = Path("/proc/meminfo")
 
 def load_pi0(container: Container, options: ModelOptions) -> Pi0Policy:
     """Load an opened Pi0 or Pi0.5. Raises CheckpointError for whatever is wrong with it."""
-    settings = read_settings(container)
     require_statistics(container)
     chosen = None
     units, fps = options.units, options.fps
-    if settings.embodied:
+    if container.framework != "lerobot":
         chosen = choose_embodiment(options.embodiment, container.path, container.kind, units)
         units = chosen.units
+    settings = read_settings(container, chosen)
     own_fps = chosen.row.fps if chosen and fps is None and container.sidecar.fps is None else None
     evidence = find_evidence(container, fps or own_fps, units)
     if chosen and own_fps:

@@ -19,6 +19,7 @@ from policies.checkpoint.folder import Feature, renamed_inputs
 from policies.checkpoint.norms import ACTION, STATE
 from policies.checkpoint.pi0_layout import Pi0Kind
 from policies.checkpoint.relative import said_delta
+from policies.embodiment_choice import Chosen
 from policies.model import Interface
 from policies.pi0.normalise import Normaliser, make_normaliser
 from policies.pi0.pictures import PadMode
@@ -30,7 +31,6 @@ OWN_STATE = "state"
 """The key of the state where no config.json names one (openpi)."""
 
 _PROMPT_TOKENS: dict[Pi0Kind, int] = {"pi0": 48, "pi05": 200}
-_OPENPI_HORIZON = 50
 _LEROBOT_PAD: dict[str, PadMode] = {"g1": "lerobot03", "g2": "lerobot04", "g3": "lerobot06"}
 _EMPTY_CAMERA = "observation.images.empty_camera_"
 
@@ -68,23 +68,19 @@ class Pi0Settings:
     doubts: tuple[str, ...] = ()
     """What is taken for granted because nothing in the folder says it, with the way to say it."""
 
-    @property
-    def embodied(self) -> bool:
-        """Whether it needs an embodiment to know a robot's values: openpi's files name none."""
-        return self.state_key == OWN_STATE
 
+def read_settings(container: Container, chosen: Chosen | None = None) -> Pi0Settings:
+    """Raises CheckpointError for what cannot be used as it is.
 
-def read_settings(container: Container) -> Pi0Settings:
-    """Raises CheckpointError for what cannot be used as it is."""
+    `chosen` is the embodiment of a checkpoint of openpi: what its row says of its models counts.
+    """
     lerobot = container.framework == "lerobot"
     if lerobot:
         _refuse_old_aloha(container)
         refuse_what_is_not_done(container)
     kind, dims, config = container.pi0_kind, container.dims, container.config
     width, state_width = dims.action, dims.state or dims.action
-    horizon, horizon_source = container.horizon
-    if not horizon:
-        horizon, horizon_source = _OPENPI_HORIZON, "openpi's default"
+    horizon, horizon_source = horizon_of(container, chosen)
     pad, pad_source = padding(container)
     interface = _interface(container, dims.image_size, width, state_width)
     views = tuple(key for key, f in interface.inputs.items() if f.type == "VISUAL")
@@ -100,7 +96,7 @@ def read_settings(container: Container) -> Pi0Settings:
         state_key=STATE if lerobot else OWN_STATE,
         pad=pad,
         pad_source=pad_source,
-        prompt=_prompt(container, kind, state_width),
+        prompt=_prompt(container, kind, state_width, chosen),
         state=_normaliser(container, STATE),
         action=_normaliser(container, ACTION),
         delta=said_delta(container, action_size),
@@ -110,7 +106,7 @@ def read_settings(container: Container) -> Pi0Settings:
         state_width=state_width,
         side=dims.image_size,
         interface=interface,
-        doubts=tuple(f"{doubt.what} {doubt.do}" for doubt in doubts(container)),
+        doubts=tuple(f"{doubt.what} {doubt.do}" for doubt in doubts(container, chosen)),
     )
 
 
@@ -148,18 +144,42 @@ def padding(container: Container) -> tuple[PadMode, str]:
     return "openpi", "written by openpi"
 
 
-def doubts(container: Container) -> Iterator[CheckpointError]:
+def horizon_of(container: Container, chosen: Chosen | None = None) -> tuple[int, str]:
+    """The actions of a chunk, and who says so. Raises CheckpointError where nobody does."""
+    if container.horizon[0]:
+        return container.horizon
+    row = chosen.row.horizon.get(container.pi0_kind) if chosen else None
+    if chosen and row:
+        return row, f"embodiment {chosen.name}"
+    raise CheckpointError(
+        f"Nothing says how many actions a chunk of {container.path} has.",
+        "No tensor tells it; openpi has it in the configuration of the training alone, and those it "
+        "published have 10, 15 or 50.",
+        'Say it in robotd_ckpt.json beside the weights: {"horizon": 50} (its action_horizon; openpi '
+        "trains 50 where that says nothing); robotd ckpt convert takes --horizon 50.",
+    )
+
+
+def doubts(container: Container, chosen: Chosen | None = None) -> Iterator[CheckpointError]:
     """What nothing in the folder tells and was decided all the same."""
     words = another_tokenizer(container)
     if words is not None:
         yield words
+    if not state_text(container, container.pi0_kind, chosen)[1]:
+        yield CheckpointError(
+            f"Nothing says whether the prompt of {container.path} tells the state; it is told, as "
+            "openpi does unless it was trained otherwise.",
+            "discrete_state_input is in the configuration of the training alone: pi05_libero, for "
+            "one, was trained with False.",
+            'Say it in robotd_ckpt.json beside the weights: {"state_text": "plain"}, or "none".',
+        )
     if not container.release_unsaid:
         return
     said, kind = container.sidecar, container.pi0_kind
     older, newer = {}, {}
     if not said.image_pad:
         older["image_pad"], newer["image_pad"] = "lerobot04", "lerobot06"
-    if not said.state_text and _prompt(container, kind, 0).state == "padded":
+    if not said.state_text and state_text(container, kind)[0] == "padded":
         older["state_text"], newer["state_text"] = "padded", "plain"
     if older:
         yield CheckpointError(
@@ -172,22 +192,35 @@ def doubts(container: Container) -> Iterator[CheckpointError]:
         )
 
 
-def _prompt(container: Container, kind: Pi0Kind, state_width: int) -> PromptStyle:
-    config, sidecar = container.config, container.sidecar
-    said = config.get("tokenizer_max_length") or config.get("max_token_len")
-    state: StateText = "none"
-    if sidecar.state_text:
-        state = sidecar.state_text
-    elif kind == "pi05":
+def state_text(
+    container: Container, kind: Pi0Kind, chosen: Chosen | None = None
+) -> tuple[StateText, str]:
+    """How the prompt tells the state, and who says so; "" where it is only openpi's usual way."""
+    if container.sidecar.state_text:
+        return container.sidecar.state_text, "robotd_ckpt.json"
+    if kind == "pi0":
+        return "none", "a Pi0 has it as a token"
+    discrete = container.config.get("discrete_state_input")
+    if discrete is not None:
+        return "plain" if discrete else "none", "config.json"
+    if container.framework == "lerobot":
         # LeRobot up to 0.4 filled the state up before it put it into bins (huggingface/lerobot
         # #2891).
-        old = container.framework == "lerobot" and container.generation in ("g1", "g2")
-        state = "padded" if old else "plain"
-        if config.get("discrete_state_input") is False:
-            state = "none"
+        old = container.generation in ("g1", "g2")
+        return "padded" if old else "plain", f"written by LeRobot ({container.generation})"
+    if chosen and chosen.row.state_text:
+        return chosen.row.state_text, f"embodiment {chosen.name}"
+    return "plain", ""
+
+
+def _prompt(
+    container: Container, kind: Pi0Kind, state_width: int, chosen: Chosen | None
+) -> PromptStyle:
+    config, sidecar = container.config, container.sidecar
+    said = config.get("tokenizer_max_length") or config.get("max_token_len")
     return PromptStyle(
         length=sidecar.prompt_tokens or int(said or _PROMPT_TOKENS[kind]),
-        state=state,
+        state=state_text(container, kind, chosen)[0],
         cleaned=container.framework != "lerobot" or kind == "pi05",
         state_size=state_width,
         pi05=kind == "pi05",

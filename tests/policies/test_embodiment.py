@@ -4,6 +4,7 @@ Golden numbers are computed by hand or from the sources' own formulas, never by 
 """
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -279,7 +280,7 @@ def test_aloha_in_pi0s_convention_turns_two_joints_and_bends_the_gripper() -> No
     np.testing.assert_array_equal(moved[still], np.array(signs)[still])
 
 
-def test_droid_pusht_and_simulated_aloha_are_left_as_they_are() -> None:
+def test_droid_and_pusht_are_left_as_they_are() -> None:
     droid = adapter("droid").state(
         {
             "observation/joint_position": np.arange(7.0),
@@ -290,8 +291,36 @@ def test_droid_pusht_and_simulated_aloha_are_left_as_they_are() -> None:
     np.testing.assert_array_equal(
         adapter("pusht").to_robot(np.arange(64.0).reshape(2, 32), np.zeros(2)), [[0, 1], [32, 33]]
     )
-    aloha = adapter("aloha-sim").to_robot(np.arange(32.0)[None], np.ones(14))
-    np.testing.assert_array_equal(aloha, np.arange(14.0)[None])
+
+
+def test_simulated_aloha_is_the_real_ones_convention_with_absolute_actions() -> None:
+    """openpi's pi0_aloha_sim: use_delta_joint_actions=False, adapt_to_pi as everywhere."""
+    sim, real = adapter("aloha-sim"), adapter("aloha")
+    own = np.linspace(-0.5, 0.8, 14)
+    np.testing.assert_array_equal(sim.state({"agent_pos": own}), real.state({"state": own}))
+    assert not sim.delta_mask.any() and real.delta_mask.sum() == 12
+    commands = sim.to_robot(np.ones((1, 32)), np.full(14, 7.0))[0]
+    signs = np.array([1, -1, -1, 1, 1, 1, 0, 1, -1, -1, 1, 1, 1, 0])
+    np.testing.assert_array_equal(commands[signs != 0], signs[signs != 0])
+    np.testing.assert_allclose(commands[[6, 13]], (1 + 0.5476 + 0.6213) / (1.4910 + 0.6213))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "horizon", "state_text"),
+    [
+        ("libero", "pi05", 10, "none"),
+        ("libero-pi0", "pi0", 50, ""),
+        ("droid", "pi0", 10, "plain"),
+        ("droid", "pi05", 15, "plain"),
+        ("aloha-sim", "pi0", 50, ""),
+    ],
+)
+def test_a_row_says_of_openpis_published_models_what_their_files_do_not(
+    name: str, kind: Literal["pi0", "pi05"], horizon: int, state_text: str
+) -> None:
+    """From openpi's own training configurations: action_horizon, discrete_state_input."""
+    row = load_embodiment(name)
+    assert (row.horizon[kind], row.state_text) == (horizon, state_text)
 
 
 def test_filling_up_adds_zeros_and_never_drops_a_value() -> None:

@@ -31,9 +31,8 @@ def run(args: argparse.Namespace) -> int:
         horizon=args.horizon or 0,
         embodiment=args.embodiment,
     )
-    if made.is_pi0 and not made.sidecar.horizon and args.to == "lerobot":
-        taken = f"{made.horizon[0]} actions a chunk, openpi's default: nothing says how many"
-        sys.stderr.write(f"{taken} it was trained with (--horizon N)\n")
+    if args.to == "lerobot" and made.kind == "pi05" and made.sidecar.state_text == "none":
+        sys.stderr.write("robotd plays it as it was trained; LeRobot would tell it the state\n")
     sys.stderr.write(f"{made.kind} for {args.to}, {len(made.tensors)} tensors\n")
     say(str(made.path))
     return 0
