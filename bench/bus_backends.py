@@ -13,6 +13,7 @@ from drivers.registers import PRESENT_POSITION, TELEMETRY_ADDRESS, TELEMETRY_LEN
 from drivers.serial_port import BAUD, PySerialPort
 from robotd.clock import NS_PER_MS, MonotonicClock
 from robotd.errors import ConfigError
+from robotd.installed import install_again, uv_pip
 
 IDS = (1, 2, 3, 4, 5, 6)
 POSITION = PRESENT_POSITION.size
@@ -99,12 +100,12 @@ class Rustypot:
         self._bus.close()
 
 
-BACKENDS: dict[str, tuple[Callable[[Path], Backend], str, str]] = {
-    "own": (Own, "drivers", ""),
-    "sdk": (Sdk, "scservo_sdk", "uv sync --extra policy"),
-    "rustypot": (Rustypot, "rustypot", "uv sync --group dev"),
+BACKENDS: dict[str, tuple[Callable[[Path], Backend], str, Callable[[], str]]] = {
+    "own": (Own, "drivers", install_again),
+    "sdk": (Sdk, "scservo_sdk", lambda: install_again("policy")),
+    "rustypot": (Rustypot, "rustypot", lambda: uv_pip("install", "rustypot==1.13.1")),
 }
-"""Name -> how to open it, the module it needs, and what installs that."""
+"""Name -> how to open it, the module it needs, and the line that installs that."""
 
 
 def check_installed(name: str) -> None:
@@ -114,5 +115,5 @@ def check_installed(name: str) -> None:
         raise ConfigError(
             f"The backend {name} is not installed: there is no module {module}.",
             "It is only a baseline to compare with; robotd itself does not need it.",
-            f"Install it: {command}; or leave it out: robotd bench bus --backend own.",
+            f"Install it: {command()}; or leave it out: robotd bench bus --backend own.",
         )

@@ -14,6 +14,7 @@ from bench.robotd_side import SHIPPED_ACT, Work
 from bench.wire import Recorded
 from robotd.clock import NS_PER_S
 from robotd.errors import ConfigError
+from robotd.installed import install_again
 from sim.plant.server_paths import ENVIRONMENT_FILE, PLANT_FOLDER
 
 FPS = 30  # LeRobot's loop: rows, pictures and goals at one rate
@@ -33,7 +34,7 @@ def measure(rig: Rig, work: Work, said: Said) -> dict[str, dict[str, Any]]:
         raise ConfigError(
             "LeRobot is not installed here, so there is nothing to compare with.",
             "This is the light install.",
-            "Install the other half: uv sync --extra policy; or leave out --against.",
+            f"Install the other half: {install_again('policy')}; or leave out --against.",
         )
     settings = SETTINGS if work.encode else (TELEOPERATE,)
     found = {name: _one(rig, work, name, said) for name in settings}

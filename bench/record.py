@@ -17,6 +17,7 @@ import msgspec
 from bench.machine import describe
 from bench.rig import Rig, helper, rig
 from robotd.errors import ConfigError
+from robotd.installed import install_again
 
 _EPISODE_S = 10.0
 _FEWEST = 2  # episodes: the second one is recorded while the first is saved
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             "LeRobot is not installed here, so there is nothing to compare with.",
             "This is the light install.",
-            "Install the other half: uv sync --extra policy; or leave out --against.",
+            f"Install the other half: {install_again('policy')}; or leave out --against.",
         )
     from bench.recording import robotd as record_robotd
     from bench.recording.lerobot import SETTINGS

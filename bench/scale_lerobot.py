@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.scale import ROWS, row_of, spec_of
 from robotd.errors import ConfigError, DatasetError
+from robotd.installed import install_again
 
 _TIMES = 3
 
@@ -74,7 +75,7 @@ def _imported() -> tuple[Any, Any]:
         raise ConfigError(
             "LeRobot is not installed here, so there is nothing to open the dataset with.",
             "This is the light install.",
-            "Install the other half: uv sync --extra policy; or say --without-lerobot.",
+            f"Install the other half: {install_again('policy')}; or say --without-lerobot.",
         )
     os.environ["HF_HUB_OFFLINE"] = "1"  # a folder is opened: nobody has to be asked for it
     import datasets  # type: ignore[import-untyped]

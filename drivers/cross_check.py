@@ -19,6 +19,7 @@ from drivers import registers as r
 from drivers.bus import ServoBus
 from drivers.registers import ALL_REGISTERS, Register
 from robotd.errors import BusError, PortInUseError
+from robotd.installed import install_again
 
 Values = Mapping[int, Mapping[Register, int]]
 """Every register of every servo: id, register, decoded value."""
@@ -100,7 +101,7 @@ def read_vendor(path: str, servo_ids: Sequence[int]) -> Values:
         raise BusError(
             f"The vendor's SDK cannot be used: {error}.",
             "robotd was installed without the policy extra, which feetech-servo-sdk comes with.",
-            "Install it, in robotd's folder: uv sync --extra policy; or leave --cross-check out.",
+            f"Install it: {install_again('policy')}; or leave --cross-check out.",
         ) from error
     with _kept(path), _opened(sdk, path) as port:
         packets = sdk.PacketHandler(0)  # 0: little-endian, the SMS/STS series

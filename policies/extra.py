@@ -1,6 +1,7 @@
 """What a person is told when the policy extra is not installed (the light set has no torch)."""
 
 from robotd.errors import CheckpointError
+from robotd.installed import install_again
 
 
 def extra_missing(error: ImportError) -> CheckpointError:
@@ -8,5 +9,5 @@ def extra_missing(error: ImportError) -> CheckpointError:
     return CheckpointError(
         f"No policy can be loaded: {error}.",
         "robotd was installed without the policy extra (the light set, without torch).",
-        "Install it, in robotd's folder: uv sync --extra policy (about 3 GB). Then load again.",
+        f"Install it (about 3 GB): {install_again('policy')}. Then load again.",
     )

@@ -2,15 +2,17 @@
 
 The usual traceback names neither: `jax.random.key(0)` raises a TypeError about `copy` deep inside
 when numpy is too old for this JAX, and a numpy that is too new for a compiled part says
-`multiarray` or `_ARRAY_API`. Judged from the versions and what JAX itself asks for. Pure.
+`multiarray` or `_ARRAY_API`. Judged from the versions and what JAX itself asks for.
 """
 
 import re
 
-EXTRA = "uv sync --extra policy --extra jax"
-"""In robotd's folder: brings both to the versions of robotd's lock file."""
-MEND = 'uv pip install "jax>=0.5,<0.8" "numpy>=2,<2.3"'
-"""In any other environment: the ranges of robotd's `pyproject.toml`."""
+from robotd.installed import install_again, uv_pip
+
+EXTRAS = ("policy", "jax")
+"""What brings both to the versions that robotd was made with."""
+RANGES = ("jax>=0.5,<0.8", "numpy>=2,<2.3")
+"""The ranges of robotd's `pyproject.toml`."""
 
 _BINARY = ("multiarray", "_ARRAY_API", "numpy.core", "dtype size changed", "compiled using NumPy")
 
@@ -21,7 +23,7 @@ def pair_problem(jax: str, numpy: str, needs: str, error: str) -> tuple[str, str
     `needs` is JAX's own requirement of numpy (`numpy>=2.0`; empty where unknown), `error` what
     importing JAX or making its first random key raised (empty where nothing).
     """
-    do = f"In robotd's folder: {EXTRA}. In another environment: {MEND}."
+    do = f"{install_again(*EXTRAS)}. If that changes nothing: {uv_pip('install', *RANGES)}."
     minimum = re.search(r">=\s*([\d.]+)", needs)
     if minimum is not None and _numbers(numpy) < _numbers(minimum[1]):
         return (

@@ -4,6 +4,7 @@ import os
 from importlib.util import find_spec
 
 from robotd.errors import StateError
+from robotd.installed import install_again
 
 
 def check_installed() -> None:
@@ -12,7 +13,7 @@ def check_installed() -> None:
         raise StateError(
             "Uploading needs huggingface_hub, and it is not installed.",
             "robotd was installed without the extra `upload`.",
-            "uv tool install --reinstall 'robotd[upload]', or pip install 'robotd[upload]'.",
+            f"Install it: {install_again('upload')}",
         )
 
 

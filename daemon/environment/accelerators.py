@@ -6,12 +6,16 @@ kernel, and a JAX without its CUDA plugin computes on the CPU and says nothing.
 
 from daemon.environment.facts import Gpu, Jax, Lost, Torch
 from daemon.environment.finding import Finding, error, ok, warning
+from robotd.installed import install_again, uv_pip
 from robotd.jax_pair import pair_problem
 
-_TORCH_AGAIN = "uv pip install --reinstall --torch-backend=auto torch torchvision"
 _OLDEST_DRIVER = {"11": (450, 80), "12": (525, 60), "13": (580, 65)}
 """The oldest Linux driver that runs programs of a CUDA major version (NVIDIA's table of minor
 version compatibility)."""
+
+
+def _torch_again() -> str:
+    return uv_pip("install", "--reinstall", "--torch-backend=auto", "torch", "torchvision")
 
 
 def judge_driver(gpu: Gpu | Lost, torch: Torch | Lost) -> Finding:
@@ -57,7 +61,7 @@ def judge_driver(gpu: Gpu | Lost, torch: Torch | Lost) -> Finding:
             "driver",
             f"Driver {gpu.driver} is too old for torch's CUDA {cuda}.",
             f"CUDA {cuda.partition('.')[0]} needs driver {oldest[0]}.{oldest[1]} or newer.",
-            f"Update the driver, or take a torch for it: {_TORCH_AGAIN}",
+            f"Update the driver, or take a torch for it: {_torch_again()}",
         )
     return ok("driver", f"{', '.join(gpu.names)}; driver {gpu.driver}")
 
@@ -68,21 +72,21 @@ def judge_torch(torch: Torch | Lost, gpu: Gpu | Lost) -> Finding:
             "torch",
             f"torch could not be tried: {torch.how}.",
             "Its CUDA libraries and the driver do not get on, or the memory ran out.",
-            f"Try it alone: python -c 'import torch'. Install it again: {_TORCH_AGAIN}",
+            f"Try it alone: python -c 'import torch'. Install it again: {_torch_again()}",
         )
     if not torch.version:
         return warning(
             "torch",
             "torch is not installed: no policy can be loaded.",
             "robotd was installed without the policy extra.",
-            "In robotd's folder: uv sync --extra policy",
+            f"Install it: {install_again('policy')}",
         )
     if torch.error and not torch.available and not torch.cuda:
         return error(
             "torch",
             f"torch {torch.version} cannot be imported: {_line(torch.error)}.",
             "A shared library is missing, or parts of two versions are mixed.",
-            _TORCH_AGAIN,
+            _torch_again(),
         )
     there = isinstance(gpu, Gpu) and bool(gpu.names)
     if not there:
@@ -92,7 +96,7 @@ def judge_torch(torch: Torch | Lost, gpu: Gpu | Lost) -> Finding:
             "torch",
             f"torch {torch.version} was built without CUDA: policies run on the CPU, beside a GPU.",
             "The CPU wheel was installed, as some indexes give it first.",
-            _TORCH_AGAIN,
+            _torch_again(),
         )
     if not torch.available:
         return error(
@@ -100,7 +104,7 @@ def judge_torch(torch: Torch | Lost, gpu: Gpu | Lost) -> Finding:
             f"torch {torch.version} (CUDA {torch.cuda}) sees no GPU: {_line(torch.error)}.",
             "The driver is older than its CUDA, CUDA_VISIBLE_DEVICES hides the GPU, or the user "
             "may not open /dev/nvidia*.",
-            f"See `driver` above; else: {_TORCH_AGAIN}",
+            f"See `driver` above; else: {_torch_again()}",
         )
     for capability in torch.capabilities:
         if not runs_on(torch.built, capability):
@@ -111,7 +115,7 @@ def judge_torch(torch: Torch | Lost, gpu: Gpu | Lost) -> Finding:
                 f"{', '.join(torch.built)}).",
                 "The GPU is newer than this build (or older than it still supports): the first "
                 "kernel fails with `no kernel image`.",
-                _TORCH_AGAIN,
+                _torch_again(),
             )
     if torch.tf32 == "1":
         return warning(
@@ -172,7 +176,7 @@ def judge_jax(jax: Jax | Lost, gpu: Gpu | Lost) -> list[Finding]:
                 f"Its CUDA plugin {jax.plugin} does not start."
                 if jax.plugin
                 else "jax was installed without its CUDA plugin; it says nothing about that.",
-                f'uv pip install "jax[cuda12]=={jax.version}"',
+                uv_pip("install", f"jax[cuda12]=={jax.version}"),
             ),
         ]
     return [pair, ok("jax device", f"{jax.devices} × {jax.backend}")]

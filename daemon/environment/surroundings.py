@@ -2,6 +2,7 @@
 
 from daemon.environment.facts import Gl, Hub, Lost, Pins, Room, Stdio, Video
 from daemon.environment.finding import Finding, error, ok, warning
+from robotd.installed import install_again, uv_pip
 
 _GB = 1e9
 _PI0_BYTES = int(7.1e9)
@@ -52,14 +53,14 @@ def judge_video(video: Video | Lost) -> Finding:
             "video",
             f"The video decoders could not be tried: {video.how}.",
             "The FFmpeg libraries of the system and of torchcodec do not get on.",
-            "uv pip uninstall torchcodec: LeRobot then decodes with PyAV, which has its own.",
+            f"{uv_pip('uninstall', 'torchcodec')}: LeRobot then decodes with PyAV, which has its own.",
         )
     if not video.av or video.av_error:
         return error(
             "video",
             f"PyAV cannot be used: {video.av_error or 'it is not installed'}.",
             "The environment is not robotd's, or was changed after it was made.",
-            "In robotd's folder: uv sync",
+            f"Put it back: {install_again(reinstall='av')}",
         )
     if video.torchcodec and video.torchcodec_error:
         return warning(
@@ -68,7 +69,7 @@ def judge_video(video: Video | Lost) -> Finding:
             f"{' '.join(video.torchcodec_error.split())[:160]}.",
             "It needs the FFmpeg of the system, in a version it knows (4 to 8). LeRobot 0.6 decodes "
             "with PyAV then; its streaming datasets and older releases fail at the first picture.",
-            "sudo apt-get install ffmpeg, or uv pip uninstall torchcodec (PyAV is used then), or "
+            f"sudo apt-get install ffmpeg, or {uv_pip('uninstall', 'torchcodec')} (PyAV is used then), or "
             "give LeRobot --dataset.video_backend=pyav.",
         )
     if not video.torchcodec:
@@ -166,7 +167,7 @@ def judge_hub(hub: Hub | Lost) -> Finding:
             "hub",
             f"The hub's client could not be tried: {hub.how}.",
             "huggingface_hub is damaged.",
-            "In robotd's folder: uv sync --extra policy",
+            f"Install it again: {install_again('policy', reinstall='huggingface-hub')}",
         )
     if not hub.client:
         return ok("hub", "no client installed (it comes with the policy and upload extras)")

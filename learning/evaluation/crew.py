@@ -15,6 +15,7 @@ from learning.evaluation.records import EpisodeRecord
 from learning.evaluation.variants import Case
 from robotd.client import running_instances
 from robotd.errors import RobotdError, StateError
+from robotd.installed import install_again
 
 _MOST_WORKERS = 16
 _EPISODES_A_WORKER = (
@@ -141,7 +142,7 @@ def ray_cluster(address: str) -> RayCluster:
         raise StateError(
             f"Ray is not installed here ({error}).",
             "It is an extra of robotd, for evaluations on more than one machine.",
-            "Install it: uv sync --extra ray. Without it --workers uses this machine's cores.",
+            f"Install it: {install_again('ray')}. Without it --workers uses this machine's cores.",
         ) from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from robotd.errors import StateError
+from robotd.installed import install_again
 
 ENVIRONMENTS = ("pusht", "aloha", "aloha-insertion", "libero", "robocasa", "xarm")
 
@@ -105,6 +106,6 @@ def spec_of(name: str, has: Installed = installed) -> GymSpec:
         raise StateError(
             f"{name} cannot be played here: {spec.package} is not installed.",
             f"It is in robotd's extra `{extra}`, which this installation was made without.",
-            f"Install it: uv sync --extra {extra}",
+            f"Install it: {install_again(extra)}",
         )
     return spec

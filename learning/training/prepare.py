@@ -28,6 +28,7 @@ from policies.checkpoint.pi0_layout import Pi0Kind
 from policies.checkpoint.tensors import WEIGHTS
 from policies.pi0.placing import memory_need, released
 from robotd.errors import CheckpointError, DatasetError
+from robotd.installed import uv_pip
 
 _BACKBONE_HOST = ("download.pytorch.org", 443)
 _REACH_S = 3.0
@@ -189,7 +190,7 @@ def check_wandb(project: str) -> None:
         raise CheckpointError(
             "WandB is not installed here.",
             "It is no part of robotd's extras.",
-            "uv pip install 'wandb>=0.24,<0.28' (what LeRobot 0.6 takes), then wandb login, or "
+            f"{uv_pip('install', 'wandb>=0.24,<0.28')} (what LeRobot 0.6 takes), then wandb login, or "
             "WANDB_MODE=offline; or leave out --wandb.",
         )
 

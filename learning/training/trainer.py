@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from robotd.errors import CheckpointError
+from robotd.installed import install_again
 
 _WITH_PARENT = """
 import ctypes, os, signal, sys
@@ -60,7 +61,7 @@ def run_trainer(
         raise CheckpointError(
             f"LeRobot's trainer is not installed here (no {command[0]}).",
             "This is the light install, without torch and LeRobot.",
-            "Install both: uv sync --extra policy.",
+            f"Install both: {install_again('policy')}.",
         )
     last: deque[str] = deque(maxlen=_KEPT)
     with subprocess.Popen(

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robotd.errors import CheckpointError
+from robotd.installed import install_again, uv_pip
 
 _NETWORK_ERRORS = (
     "LocalEntryNotFoundError",
@@ -161,8 +162,10 @@ def fetching(folder: Path, kind: str) -> Iterator[None]:
         if missing is not None:
             raise CheckpointError(
                 f"The {kind} policy of {folder} needs a package that is not installed: {missing}",
-                "LeRobot keeps the parts of its rarer policies in extras of its own.",
-                "Install what it names, in robotd's folder: uv pip install 'lerobot[…]==0.6.1'.",
+                "LeRobot keeps the parts of its rarer policies in extras of its own; robotd's extra "
+                "`zoo` brings those of Pi0, SmolVLA and Diffusion.",
+                f"Install that: {install_again('zoo')}. Where it names yet another extra: "
+                f"{uv_pip('install', 'lerobot[…]==0.6.1')}.",
             ) from error
         offline = any(name in _NETWORK_ERRORS for name in names) or any(
             "couldn't connect to" in str(each) or "is not a local folder" in str(each)

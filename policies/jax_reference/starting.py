@@ -13,7 +13,8 @@ from typing import Any
 
 from robotd import paths
 from robotd.errors import CheckpointError
-from robotd.jax_pair import EXTRA, pair_problem
+from robotd.installed import install_again, uv_pip
+from robotd.jax_pair import EXTRAS, pair_problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def start_jax(wanted: str = "auto", threads: int = 0) -> Started:
             "JAX is not installed.",
             "robotd was installed without the jax extra: only --against jax and the backend jax "
             "need it.",
-            f"In robotd's folder: {EXTRA}",
+            f"Install it: {install_again(*EXTRAS)}",
         )
     error = ""
     library: Any = None
@@ -68,7 +69,7 @@ def silent_cpu(platform: str, gpu_present: bool, version: str) -> str:
         return ""
     return (
         "JAX computes on the CPU, though this machine has an NVIDIA GPU: it was installed without "
-        f'its CUDA plugin. uv pip install "jax[cuda12]=={version}"'
+        f"its CUDA plugin. {uv_pip('install', f'jax[cuda12]=={version}')}"
     )
 
 
@@ -84,7 +85,7 @@ def _device(jax: Any, wanted: str) -> Any:
             f"JAX has no device {wanted!r} ({why}).",
             "jax was installed without its CUDA plugin, the driver is too old for it, or the name "
             "is wrong.",
-            f'uv pip install "jax[cuda12]=={jax.__version__}", or set policy.device to auto or cpu.',
+            f"{uv_pip('install', f'jax[cuda12]=={jax.__version__}')}, or set policy.device to auto or cpu.",
         ) from error
 
 

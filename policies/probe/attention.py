@@ -19,6 +19,7 @@ from policies.model import Model
 from policies.probe.asking import Asker
 from policies.probe.samples import Place
 from robotd.errors import CheckpointError
+from robotd.installed import install_again
 
 _SHOWN_PIXELS = 448  # the side of one picture in the drawing
 _MOMENTS = 3  # rows of the drawing
@@ -55,7 +56,7 @@ def draw_overlay(asker: Asker, path: Path) -> None:
         raise CheckpointError(
             "The overlay could not be drawn.",
             "OpenCV has no PNG encoder here.",
-            "Install opencv-python-headless again: uv sync.",
+            f"Install it again: {install_again(reinstall='opencv-python-headless')}",
         )
     path.write_bytes(content.tobytes())
 

@@ -8,6 +8,7 @@ from typing import Any
 from policies.pulling.remote import LineError, Listing, RemoteFile
 from policies.pulling.source import Source
 from robotd.errors import CheckpointError
+from robotd.installed import install_again
 
 _TIMEOUT_S = 30.0
 _BLOCK_BYTES = 1 << 20
@@ -24,7 +25,7 @@ class HubRemote:
             raise CheckpointError(
                 "Nothing can be pulled from the hub: huggingface_hub is not installed.",
                 "robotd was installed without the policy extra.",
-                "In robotd's folder: uv sync --extra policy",
+                f"Install it: {install_again('policy')}",
             ) from error
         self._source = source
 

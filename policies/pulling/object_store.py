@@ -15,6 +15,7 @@ from typing import Any
 from policies.pulling.remote import LineError, Listing, RemoteFile
 from policies.pulling.source import Source
 from robotd.errors import CheckpointError
+from robotd.installed import install_again, uv_pip
 
 _BLOCK_BYTES = 4 << 20
 
@@ -134,5 +135,7 @@ def _not_installed(what: str, source: Source) -> CheckpointError:
     return CheckpointError(
         f"{source.scheme}:// cannot be read: {what}.",
         "The package for this store is not installed (gs:// comes with the policy extra).",
-        "In robotd's folder: uv sync --extra policy; for s3://: uv pip install s3fs",
+        f"Install it: {uv_pip('install', 's3fs')}"
+        if source.scheme == "s3"
+        else f"Install it: {install_again('policy')}",
     )

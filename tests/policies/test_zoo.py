@@ -13,6 +13,7 @@ from policies.checkpoint.evidence import Sidecar, write_sidecar
 from policies.loaded import load_policy
 from policies.model import ModelOptions, load_model
 from robotd.errors import CheckpointError
+from robotd.installed import install_again
 from robotd.policy_channel import Load
 
 from .conftest import FEATURE_NAMES, _stats
@@ -314,7 +315,7 @@ def test_a_missing_package_is_named() -> None:
         zoo.fetching(Path("P"), "diffusion"),
     ):
         raise ImportError("'diffusers' is required but not installed.")
-    assert "uv pip install" in refused.value.do
+    assert install_again("zoo") in refused.value.do
 
 
 def test_another_error_is_not_taken_for_a_missing_network() -> None:

