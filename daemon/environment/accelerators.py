@@ -1,4 +1,4 @@
-"""Judgement on what computes: driver, torch, JAX. Pure.
+"""Judgement on what computes: driver, torch, JAX. Pure, but for the line that installs.
 
 The two that cost most time are silent: a torch that was not built for this GPU fails at its first
 kernel, and a JAX without its CUDA plugin computes on the CPU and says nothing.

@@ -1,4 +1,5 @@
-"""Judgement on what surrounds the model: drawing, video, text output, pins, room, hub. Pure."""
+"""Judgement on what surrounds the model: drawing, video, text output, pins, room, hub. Pure,
+but for the line that installs."""
 
 from daemon.environment.facts import Gl, Hub, Lost, Pins, Room, Stdio, Video
 from daemon.environment.finding import Finding, error, ok, warning
