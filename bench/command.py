@@ -1,9 +1,11 @@
 """`robotd bench WHAT …`: one benchmark a run, JSON on request, every ratio from the same run.
 
-A benchmark is a line in `BENCHMARKS`; its module has `configure(parser)` and `run(args) -> int`, and imports what is
-heavy in `run`. One that is asked to end (SIGTERM, SIGHUP) ends as it does on an error: its processes are stopped and
-its folders, some of them in memory, are gone.
+One that is asked to end (Ctrl-C, SIGTERM, SIGHUP) ends as it does on an error: its processes are stopped and its
+folders, some of them in memory, are gone. `robotd bench WHAT --help` tells more.
 """
+
+# A benchmark is a line in `BENCHMARKS`; its module has `configure(parser)` and `run(args) -> int`, imports what is
+# heavy in `run`, and says in its docstring what its --help says.
 
 import argparse
 import signal

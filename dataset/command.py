@@ -1,8 +1,10 @@
 """`robotd dataset VERB …`: datasets where LeRobot looks for them.
 
-A verb is a line in `VERBS`; its module has `configure(parser)` and `run(args) -> int`, and imports
-what is heavy (pyarrow, av) in `run`. A dataset is named `owner/name`, or by its folder.
+A dataset is named `owner/name`, or by its folder. `robotd dataset VERB --help` tells more.
 """
+
+# A verb is a line in `VERBS`; its module has `configure(parser)` and `run(args) -> int`, imports
+# what is heavy (pyarrow, av) in `run`, and says in its docstring what its --help says.
 
 import argparse
 import sys

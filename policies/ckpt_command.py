@@ -1,8 +1,10 @@
 """`robotd ckpt VERB …`: checkpoints as files, before any of them moves an arm.
 
-A verb is a line in `VERBS`; its module has `configure(parser)` and `run(args) -> int`, and imports
-what is heavy (torch, tensorstore, fsspec) in `run`.
+`robotd ckpt VERB --help` tells more.
 """
+
+# A verb is a line in `VERBS`; its module has `configure(parser)` and `run(args) -> int`, imports
+# what is heavy (torch, tensorstore, fsspec) in `run`, and says in its docstring what its --help says.
 
 import argparse
 

@@ -22,12 +22,19 @@ class CommandSpec:
 def add_verbs(
     parser: argparse.ArgumentParser, verbs: Mapping[str, tuple[str, str]], metavar: str = "VERB"
 ) -> None:
-    """Give a command verbs: name -> (summary, module). A verb's module is one like a command's."""
+    """Give a command verbs: name -> (summary, module). A verb's module is one like a command's, and
+    its docstring is what the verb's --help says."""
     known = parser.add_subparsers(dest="verb", required=True, metavar=metavar)
     for name, (summary, module) in verbs.items():
-        verb = known.add_parser(name, help=summary, description=summary)
+        room = import_module(module)
+        verb = known.add_parser(
+            name,
+            help=summary,
+            description=room.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
         verb.set_defaults(verb_module=module)
-        import_module(module).configure(verb)
+        room.configure(verb)
 
 
 def run_verb(args: argparse.Namespace) -> int:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.command import BENCHMARKS
 from daemon.cli.keys import split_keys
 from daemon.cli.main import ROOMS, commands, main
+from dataset.command import VERBS as DATASET
+from policies.ckpt_command import VERBS as CKPT
 from robotd.errors import RobotdError
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +69,38 @@ def test_every_command_tells_what_it_is_for_and_takes_help(
         main([name, "--help"])
     assert ended.value.code == 0
     assert f"robotd {name}" in capsys.readouterr().out
+
+
+VERBS = [
+    (group, name, module)
+    for group, verbs in (("dataset", DATASET), ("ckpt", CKPT), ("bench", BENCHMARKS))
+    for name, (_, module) in verbs.items()
+]
+
+
+@pytest.mark.parametrize(("group", "name", "module"), VERBS)
+def test_the_help_of_a_verb_is_what_its_module_says(
+    group: str, name: str, module: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([group, name, "--help"])
+    shown = capsys.readouterr().out
+    described = import_module(module).__doc__
+    assert described and described.strip() in shown
+
+
+def test_the_help_of_a_check_tells_its_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["dataset", "check", "--help"])
+    assert "Exit status: 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_no_help_is_about_the_code(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    shown = capsys.readouterr().out
+    assert "configure(" not in shown and "run(args)" not in shown
 
 
 def test_an_unknown_command_is_refused_with_the_nearest_one(
