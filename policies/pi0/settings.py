@@ -156,7 +156,7 @@ def horizon_of(container: Container, chosen: Chosen | None = None) -> tuple[int,
         "No tensor tells it; openpi has it in the configuration of the training alone, and those it "
         "published have 10, 15 or 50.",
         'Say it in robotd_ckpt.json beside the weights: {"horizon": 50} (its action_horizon; openpi '
-        "trains 50 where that says nothing); robotd ckpt convert takes --horizon 50.",
+        "trains 50 where that says nothing), or to a conversion: --horizon 50.",
     )
 
 

@@ -16,6 +16,9 @@ from robotd import paths
 from robotd.errors import CheckpointError
 
 REPOSITORY = "google/paligemma-3b-pt-224"
+PALIGEMMA_ROWS = 257_152
+"""Embeddings of PaliGemma's vocabulary; padded ones have 64 more."""
+_BOS, _LINE_BREAK = 2, 108  # PaliGemma's ids of the two words that every prompt has
 _FILES = ("tokenizer.json", "tokenizer.model", "paligemma_tokenizer.model")
 
 
@@ -54,6 +57,9 @@ class HuggingFaceTokenizer:
         bos = self._model.token_to_id("<bos>")
         if bos is None:
             raise _unreadable(path, ValueError("it has no <bos>"))
+        # What a file keeps of whoever saved it would cut a prompt without a word.
+        self._model.no_truncation()
+        self._model.no_padding()
         self.bos: int = bos
         self.size: int = self._model.get_vocab_size()
 
@@ -67,7 +73,8 @@ def find_tokenizer(checkpoint: Path, asked: str, vocabulary: int) -> tuple[Token
 
     `asked` is what a person said (a file or a folder; empty: look for it beside the checkpoint, in
     openpi's cache and in Hugging Face's). `vocabulary` is how many rows the embeddings have.
-    Raises CheckpointError where there is none, or one with more words than the model.
+    Raises CheckpointError where there is none, or one that is not the model's: it has more words
+    than the model, or where the model's are PaliGemma's, other ids for them.
     """
     path = _asked(asked) if asked else next(_candidates(checkpoint), None)
     if path is None:
@@ -89,6 +96,14 @@ def find_tokenizer(checkpoint: Path, asked: str, vocabulary: int) -> tuple[Token
             "It is another model's tokenizer.",
             f"Use the one of {REPOSITORY}: --tokenizer PATH (policy.tokenizer).",
         )
+    line_break = tokenizer.encode("\n")
+    if vocabulary >= PALIGEMMA_ROWS and (tokenizer.bos, line_break) != (_BOS, [_LINE_BREAK]):
+        raise CheckpointError(
+            f"{path} is not PaliGemma's tokenizer: it begins a prompt with {tokenizer.bos} instead of "
+            f"{_BOS}, or ends it with {line_break} instead of {_LINE_BREAK}.",
+            f"It is another model's, of {tokenizer.size} words; every task would be gibberish.",
+            f"Use the one of {REPOSITORY}: --tokenizer PATH (policy.tokenizer).",
+        )
     return tokenizer, path
 
 
@@ -107,7 +122,7 @@ def _asked(asked: str) -> Path | None:
 
 def _candidates(checkpoint: Path) -> Iterator[Path]:
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    for place in (folder, folder / "tokenizer", folder / "assets", folder.parent):
+    for place in (folder, folder / "tokenizer", folder / "assets"):
         yield from _in_folder(place)
     openpi = os.environ.get("OPENPI_DATA_HOME")
     root = Path(openpi).expanduser() if openpi else Path.home() / ".cache/openpi"

@@ -8,7 +8,7 @@ import pytest
 from policies.pi0.normalise import Normaliser, make_normaliser
 from policies.pi0.pictures import PadMode, pixels
 from policies.pi0.prompt import PromptStyle, bins, prompt_text, tokenise
-from policies.pi0.tokenizer import SentencePieceTokenizer, find_tokenizer
+from policies.pi0.tokenizer import PALIGEMMA_ROWS, SentencePieceTokenizer, find_tokenizer
 from robotd.errors import CheckpointError
 
 
@@ -140,6 +140,39 @@ def test_a_tokenizer_is_found_beside_the_checkpoint_or_named(
     assert find_tokenizer(tmp_path, "", 512)[1] == tmp_path / "tokenizer.model"
     with pytest.raises(CheckpointError, match="another model's tokenizer"):
         find_tokenizer(tmp_path, "", 50)
+
+
+def test_what_a_tokenizer_file_keeps_of_its_saver_cuts_no_prompt(tmp_path: Path) -> None:
+    """Truncation and padding are saved with it; a Pi0.5's state stands at the prompt's end."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    words = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "\n": 4, "pick": 5, "up": 6}
+    file = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    file.pre_tokenizer = pre_tokenizers.Split(" ", "removed")
+    file.enable_truncation(3)
+    file.enable_padding(length=20)
+    file.save(str(tmp_path / "tokenizer.json"))
+    found, _ = find_tokenizer(tmp_path, "", 512)
+    assert found.encode("pick up pick up pick") == [5, 6, 5, 6, 5]
+
+
+def test_only_paligemmas_words_are_believed_where_the_model_has_them(
+    tokenizer_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handful of words fits any number of rows, and a folder of models has others' files."""
+    with pytest.raises(CheckpointError, match="not PaliGemma's tokenizer"):
+        find_tokenizer(tmp_path, str(tokenizer_file), PALIGEMMA_ROWS)
+    from tokenizers import Tokenizer, models
+
+    words = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3} | {f"w{i}": i for i in range(4, 108)}
+    file = Tokenizer(models.WordLevel(words | {"\n": 108}, unk_token="<unk>"))
+    file.save(str(tmp_path / "tokenizer.json"))
+    assert find_tokenizer(tmp_path, "", PALIGEMMA_ROWS)[0].bos == 2
+    for name in ("HF_HOME", "HF_HUB_CACHE", "OPENPI_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "nothing"))
+    (tmp_path / "pi0").mkdir()
+    with pytest.raises(CheckpointError, match="no tokenizer for"):
+        find_tokenizer(tmp_path / "pi0", "", PALIGEMMA_ROWS)  # the other's, beside the folder
 
 
 @pytest.mark.parametrize(("height", "width"), [(480, 640), (720, 1280), (640, 480), (96, 96)])
