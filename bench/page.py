@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench import crash, pace, policy, probe, record, scale, uploads
+from bench import crash, pace, policy, probe, record, scale, soak, uploads
 from robotd.errors import ConfigError
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -89,7 +89,7 @@ def section(report: dict[str, Any]) -> tuple[str, list[str]]:
     if "checkpoints" in report:
         return ("probe-fresh" if report["round"] else "probe"), [*head, *probe.table(report), ""]
     if "processes" in report:
-        return "soak", [*head, *_soak(report), ""]
+        return "soak", [*head, *soak.table(report), ""]
     return "-".join(("tick", str(report["hz"]), *report["load"])), [*head, *_tick(report), ""]
 
 
@@ -144,19 +144,3 @@ def _bus(report: dict[str, Any]) -> list[str]:
         for name, each in kinds.items()
     ]
 
-
-def _soak(report: dict[str, Any]) -> list[str]:
-    table = [
-        f"{report['minutes']:g} minutes, {report['missed']} ticks missed, "
-        f"{len(report['faults'])} faults of the arm:",
-        "",
-        "| process | resident MB | swings by, MB | grew while warming up, MB | slope MB/h | "
-        "descriptors |",
-        "|---|---|---|---|---|---|",
-    ]
-    return table + [
-        f"| {name} | {each['resident_mb']} | {each['swing_mb']:g} | {each['warm_up_mb']:g} | "
-        f"{each['slope_mb_per_hour']:.2f} ± {each['slope_error_mb_per_hour']:.2f} | "
-        f"{each['descriptors']} |"
-        for name, each in report["processes"].items()
-    ]

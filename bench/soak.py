@@ -212,14 +212,43 @@ def _print(report: dict[str, Any]) -> None:
     print(f"  {'':16} {'resident':>10} {'warm-up':>10} {'slope':>20} {'descriptors':>12}")
     for name, each in report["processes"].items():
         resident = "-" if each["resident_mb"] is None else f"{each['resident_mb']:.1f} MB"
-        mark = {
-            True: "ok",
-            False: "GROWS" if each["starts"] == 1 else "STARTED AGAIN",
-            None: "too short to say",  # for how far it swings
-        }[each["good"]]
+        mark = _verdict(each)
         slope = f"{each['slope_mb_per_hour']:+.2f} ± {each['slope_error_mb_per_hour']:.2f} MB/h"
         warm = f"{each['warm_up_mb']:+.1f} MB"
         print(
             f"  {name:16} {resident:>10} {warm:>10} {slope:>20} {each['descriptors']:>12}  {mark}"
         )
     print(f"  limit: {report['limit_mb_per_hour']:g} MB/h a process, and no more descriptors")
+
+
+def _verdict(process: dict[str, Any]) -> str:
+    if process["good"] is None:
+        return "too short to say"  # for how far it swings
+    if process["good"]:
+        return "ok"
+    return "GROWS" if process["starts"] == 1 else "STARTED AGAIN"
+
+
+def table(report: dict[str, Any]) -> list[str]:
+    """A result's lines on the page."""
+    faults = [
+        f"- Fault of the arm after {each['at_min']:.1f} minutes: {each['words']} "
+        f"(load {each['load']:.1f})."
+        for each in report["faults"]
+    ]
+    lines = [
+        f"{report['minutes']:g} minutes, {report['missed']} ticks missed, faults of the arm: "
+        f"{len(faults)}.",
+        "",
+        *faults,
+        *([""] if faults else []),
+        "| process | resident MB | swings by, MB | grew while warming up, MB | slope MB/h | "
+        "descriptors | verdict |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    return lines + [
+        f"| {name} | {each['resident_mb']} | {each['swing_mb']:g} | {each['warm_up_mb']:g} | "
+        f"{each['slope_mb_per_hour']:.2f} ± {each['slope_error_mb_per_hour']:.2f} | "
+        f"{each['descriptors']} | {_verdict(each)} |"
+        for name, each in report["processes"].items()
+    ]
