@@ -21,7 +21,7 @@ from policies.checkpoint.evidence import amend_sidecar, dataset_units
 from policies.checkpoint.folder import TRAINING, read_json
 from policies.checkpoint.norms import ACTION, STATE, Stats
 from policies.checkpoint.relative import delta_mask
-from policies.checkpoint.stats_check import feature_size, statistics_problems
+from policies.checkpoint.stats_check import feature_size, size_fits, statistics_problems
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
 from robotd import paths
 from robotd.errors import CheckpointError, DatasetError
@@ -161,8 +161,8 @@ def _require(container: Container, needed: Mapping[str, tuple[str, ...]], found:
                 "Give the dataset (or norm_stats.json) of the training.",
             )
         size = found.stats[key][stats[0]].size
-        wanted = feature_size(container, key)
-        if wanted and (size > wanted or (container.framework == "lerobot" and size != wanted)):
+        if not size_fits(container, key, size):
+            wanted = feature_size(container, key)
             raise CheckpointError(
                 f"{key} has {size} values in {found.where}, and {wanted} in {container.path}.",
                 "It is a dataset of another robot.",

@@ -52,12 +52,9 @@ def _pipelines(container: Container) -> Iterator[norms.StatsProblem]:
 def size_problems(container: Container) -> Iterator[norms.StatsProblem]:
     """Statistics of another robot: not as many values as the feature has."""
     for key in (norms.STATE, norms.ACTION):
-        size = feature_size(container, key)
-        exact = container.framework == "lerobot"
         for stat, value in container.stats.get(key, {}).items():
-            if stat == "count" or not size:
-                continue
-            if value.size > size or (exact and value.size != size):
+            if stat != "count" and not size_fits(container, key, value.size):
+                size = feature_size(container, key)
                 yield norms.StatsProblem(
                     f"The {stat} of {key} has {value.size} values, and {key} {size}.",
                     "The statistics are those of another robot or another dataset.",
@@ -65,6 +62,22 @@ def size_problems(container: Container) -> Iterator[norms.StatsProblem]:
                     "DATASET --out COPY.",
                 )
                 break
+
+
+def size_fits(container: Container, key: str, size: int) -> bool:
+    """Whether statistics of so many values can be a feature's.
+
+    openpi fills everything up to the model's width. So does a LeRobot Pi0 with its state: fine-tuned
+    from a base it keeps the base's feature of that width in config.json (`make_policy` renews the
+    outputs alone), and the statistics are those of its dataset.
+    """
+    wanted = feature_size(container, key)
+    if not wanted:
+        return True
+    filled = container.framework != "lerobot"
+    if container.is_pi0 and key == norms.STATE:
+        filled = filled or wanted == (container.dims.state or container.dims.action)
+    return size <= wanted if filled else size == wanted
 
 
 def feature_size(container: Container, key: str) -> int:

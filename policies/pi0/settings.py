@@ -112,11 +112,11 @@ def read_settings(container: Container, chosen: Chosen | None = None) -> Pi0Sett
 
 def _interface(container: Container, side: int, width: int, state_width: int) -> Interface:
     name = str(container.path)
+    known = container.stats.get(STATE, {}).items()
+    size = max((value.size for stat, value in known if stat != "count"), default=state_width)
     if container.framework != "lerobot":
         views = {role: Feature("VISUAL", (3, side, side)) for role in ROLES}
         # openpi normalises what its statistics are of: a state that was filled up first has more.
-        known = container.stats.get(STATE, {}).values()
-        size = max((value.size for value in known), default=state_width)
         return Interface(
             name,
             {**views, OWN_STATE: Feature("STATE", (size,))},
@@ -125,6 +125,8 @@ def _interface(container: Container, side: int, width: int, state_width: int) ->
         )
     inputs = {k: f for k, f in container.inputs.items() if not k.startswith(_EMPTY_CAMERA)}
     inputs.setdefault(STATE, Feature("STATE", (state_width,)))
+    if inputs[STATE].shape == (state_width,):  # a base's: see `stats_check.size_fits`
+        inputs[STATE] = Feature("STATE", (size,))
     outputs = {ACTION: container.outputs.get(ACTION, Feature("ACTION", (width,)))}
     if not any(feature.type == "VISUAL" for feature in inputs.values()):
         raise CheckpointError(
@@ -230,28 +232,8 @@ def _prompt(
 def _normaliser(container: Container, key: str) -> Normaliser:
     norm = container.norm
     mode = norm.modes.get("STATE" if key == STATE else "ACTION", "IDENTITY")
-    if not container.stats and mode != "IDENTITY":
-        raise _no_statistics(container)
     what = f"{key} of {container.path}"
     return make_normaliser(container.stats.get(key, {}), mode, norm.formula, norm.eps, what)
-
-
-def _no_statistics(container: Container) -> CheckpointError:
-    if len(container.assets.found) > 1:
-        return CheckpointError(
-            f"{container.path} has the statistics of several robots: "
-            f"{', '.join(container.assets.found)}.",
-            "It is a base model; each robot of its training has a folder under assets/.",
-            "Say which is this one's, in robotd_ckpt.json beside params/: "
-            f'{{"asset_id": "{container.assets.found[0]}"}}.',
-        )
-    return CheckpointError(
-        f"{container.path} has no statistics: its actions would stay between -1 and 1.",
-        "The assets/ folder was not copied with the weights (openpi's converter loses it), or the "
-        "policy was saved without its dataset.",
-        "Put them in: robotd ckpt stats PATH --from DATASET (or the norm_stats.json it was trained "
-        "with) --out COPY.",
-    )
 
 
 def _refuse_old_aloha(container: Container) -> None:

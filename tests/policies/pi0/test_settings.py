@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from policies.border import RobotFeatures
 from policies.camera_contract import differences, trained_setups
@@ -172,16 +173,29 @@ RENAME_MAP = {
 
 @pytest.fixture
 def fine_tuned(new: Path) -> Path:
-    """A fine-tune of a base whose views have other names than the dataset's cameras."""
+    """A fine-tune of a base whose views have other names than the dataset's cameras: six joints,
+    and the base's state of 32 left in config.json."""
     preprocessed(new, lambda steps: steps[0]["config"].update(rename_map=RENAME_MAP))
+    damage.configured(output_features={"action": {"type": "ACTION", "shape": [6]}})(new)
+    for file in new.glob("policy_*_step_*.safetensors"):
+        save_file({name: value[:6].copy() for name, value in load_file(file).items()}, file)
     return new
+
+
+def test_a_fine_tune_that_kept_its_bases_state_has_that_of_its_dataset(fine_tuned: Path) -> None:
+    assert verify(fine_tuned).exit_code == 0
+    settings = read_settings(open_container(fine_tuned))
+    assert settings.interface.inputs["observation.state"].shape == (6,)
+    assert (settings.state.size, settings.action_size, settings.state_width) == (6, 6, 32)
+    damage.configured(output_features={"action": {"type": "ACTION", "shape": [7]}})(fine_tuned)
+    assert verify(fine_tuned).exit_code == 2
 
 
 def test_cameras_that_the_training_renamed_need_no_rename(fine_tuned: Path) -> None:
     interface = read_settings(open_container(fine_tuned)).interface
     size = (28, 28)
     robot = RobotFeatures(
-        tuple(f"joint_{n}.pos" for n in range(32)),
+        tuple(f"joint_{n}.pos" for n in range(6)),
         {"hand": size, "front": size, "side": size},
         False,
     )
