@@ -1,4 +1,4 @@
-"""The one registry of what a key does. Bindings, footer, help, palette and the documentation derive
+"""The one registry of what a key does. Bindings, footer, help, palette and `docs/keys.md` derive
 from it.
 
 An action's `name` is a method of `tui.acts.Acts`. `places` says in which situations the
@@ -205,8 +205,9 @@ ACTIONS: tuple[Action, ...] = (
         ("i",),
         "i",
         "take over",
-        "Take the arm over from the policy, with the leader or else the keyboard; again: give it "
-        "back. An open episode goes on and says who had the arm.",
+        "Take the arm over from the policy: with the leader where one is ready (not in the "
+        "simulation), else with the keyboard; again: give it back. An open episode goes on and says "
+        "who had the arm.",
         Group.SOURCE,
         (Place.MOVING, Place.RECORDING),
     ),
@@ -434,10 +435,15 @@ def shown_key(action: Action, look: Look) -> str:
 
 
 def key_table_markdown() -> str:
-    """The key table for the documentation, one section for each group."""
-    lines: list[str] = []
+    """`docs/keys.md`, one section for each group."""
+    lines = [
+        "# Keys of the record screen",
+        "",
+        "`robotd tui`; `?` shows this list there.",
+        "",
+    ]
     for group in Group:
-        lines += [f"**{group}**", "", "| key | what it does |", "|---|---|"]
+        lines += [f"## {group}", "", "| key | what it does |", "|---|---|"]
         lines += [f"| `{a.shown}` | {a.help} |" for a in ACTIONS if a.group is group]
         lines.append("")
     return "\n".join(lines)

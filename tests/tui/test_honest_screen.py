@@ -1,5 +1,7 @@
 """What is old is called old, what is limited is said in words, and no look loses information."""
 
+from pathlib import Path
+
 import msgspec
 import pytest
 from screen_stage import running, show, until, words
@@ -173,6 +175,12 @@ def test_every_action_of_the_registry_is_carried_out_and_documented_once() -> No
     for action in ACTIONS:
         assert callable(getattr(Acts, action.name)), action.name
         assert f"| `{action.shown}` | {action.help} |" in key_table_markdown()
+
+
+def test_the_page_of_keys_is_the_registry() -> None:
+    """`python -c "from tui.actions import *; print(key_table_markdown(), end='')"` prints it."""
+    page = Path(__file__).parents[2] / "docs" / "keys.md"
+    assert page.read_text() == key_table_markdown()
 
 
 async def test_two_arms_fit_on_a_small_terminal() -> None:
