@@ -143,4 +143,3 @@ def _bus(report: dict[str, Any]) -> list[str]:
         f"{each['values']:g} |"
         for name, each in kinds.items()
     ]
-

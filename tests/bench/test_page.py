@@ -58,8 +58,11 @@ def test_every_kind_of_run_has_its_place_on_the_page(tmp_path: Path) -> None:
         "slope_error_mb_per_hour": 0.02,
         "swing_mb": 0.3,
         "descriptors": 9,
+        "starts": 1,
+        "good": None,
     }
-    soak = {"machine": MACHINE, "minutes": 30.0, "missed": 0, "faults": []}
+    fault = {"at_min": 7.56, "words": "gripper does not answer", "load": 2.7}
+    soak = {"machine": MACHINE, "minutes": 30.0, "missed": 0, "faults": [fault]}
     soak["processes"] = {"control": each}
     results = []
     for number, report in enumerate((TICK, TICK | {"load": [], "hz": 250}, bus, soak)):
@@ -69,7 +72,8 @@ def test_every_kind_of_run_has_its_place_on_the_page(tmp_path: Path) -> None:
     for _ in range(2):  # a second time replaces, and adds nothing
         run(argparse.Namespace(results=results, page=page))
     text = page.read_text()
-    assert text.count("| control | 40.0 | 0.3 | 1 | 0.10 ± 0.02 | 9 |") == 1
+    assert text.count("| control | 40.0 | 0.3 | 1 | 0.10 ± 0.02 | 9 | too short to say |") == 1
+    assert text.count("after 7.6 minutes: gripper does not answer (load 2.7).") == 1
     assert text.count("| own, wire zero, read 2 bytes |") == 1
     assert text.count("| LeRobot 0.6.1, default | 7 |") == 2
     begins = [line for line in PAGE.read_text().splitlines() if line.startswith("#")]
