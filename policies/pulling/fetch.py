@@ -60,7 +60,7 @@ class Fetch:
                     f"{file.path} of {self.manifest.name} did not arrive as it is there: {problem}.",
                     "The source changed while it was fetched, or something between here and there "
                     "changes content (a proxy, a sign-in page).",
-                    f"Pull it again: robotd ckpt pull {self.manifest.name}",
+                    f"Pull it again: robotd ckpt pull {self.manifest.text}",
                 )
             part.replace(target)
         except OSError as error:
@@ -138,7 +138,7 @@ def _line_lost(manifest: Manifest, file: RemoteFile, done: int, why: str) -> Che
         f"The line to {manifest.source} went at byte {done} of {file.path}, and "
         f"{len(_WAITS_S)} more tries brought nothing ({why}).",
         "This machine is offline, or the source is.",
-        f"What is here is kept. Go on with it later: robotd ckpt pull {manifest.name}",
+        f"What is here is kept. Go on with it later: robotd ckpt pull {manifest.text}",
     )
 
 
@@ -148,7 +148,7 @@ def _disk(error: OSError, manifest: Manifest, target: Path) -> CheckpointError:
             f"The disk is full: {target} cannot grow.",
             "Something else filled it while this was fetched, or a quota is used up.",
             "See what may go (robotd ckpt list, robotd ckpt rm NAME); then go on: "
-            f"robotd ckpt pull {manifest.name}",
+            f"robotd ckpt pull {manifest.text}",
         )
     return CheckpointError(
         f"{target} cannot be written: {error.strerror or error}.",

@@ -6,11 +6,13 @@ verified; one that ends in `.part` was not.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from policies.pulling.remote import RemoteFile
+from policies.pulling.source import parse_source
 from robotd import paths
 
 PART = ".part"
@@ -28,6 +30,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     at: str
     files: tuple[RemoteFile, ...]
     complete: bool = False
+
+    @property
+    def text(self) -> str:
+        """What pulls the same again: its name, with the revision that was asked for."""
+        return replace(parse_source(self.source), revision=self.asked).text
 
     @property
     def size_bytes(self) -> int:

@@ -6,7 +6,7 @@ are several, or by its folder. Nothing is copied from one cache to the other.
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from policies.checkpoint.kinds import kind_from_keys
@@ -19,7 +19,7 @@ from policies.pulling.manifest import (
     read_manifest,
     store_root,
 )
-from policies.pulling.source import parse_source
+from policies.pulling.source import Source, parse_source
 from robotd.errors import CheckpointError, DaemonError, RobotdError
 
 _DEPTH = 4
@@ -29,7 +29,9 @@ _STATUS_TIMEOUT_S = 1.0
 @dataclass(frozen=True, slots=True)
 class Kept:
     """One checkpoint at one revision. `cache` is `robotd` or `hub`; `kind` is empty where the
-    tensors do not tell it; `used_by` names running robots that have it loaded."""
+    tensors do not tell it; `asked` are the branches and tags that it was pulled as, with commas
+    between; `changed_at` is when the hub's cache got it, in seconds of the epoch; `used_by` names
+    running robots that have it loaded."""
 
     name: str
     revision: str
@@ -40,12 +42,27 @@ class Kept:
     here_bytes: int
     asked: str = ""
     pulled_at: str = ""
+    changed_at: float = 0.0
     used_by: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Whether all of it is here."""
         return self.here_bytes >= self.size_bytes
+
+    @property
+    def refs(self) -> tuple[str, ...]:
+        """The branches and tags of `asked`."""
+        return tuple(self.asked.split(", ")) if self.asked else ()
+
+    def meant_by(self, sources: tuple[Source, ...]) -> bool:
+        """Whether one of them names it: the place, and the revision if it says one."""
+        own = [source.url for source in _sources(self.name)[:1]]
+        return any(
+            source.url in own
+            and (source.revision in self.refs or self.revision.startswith(source.revision))
+            for source in sources
+        )
 
 
 def kept() -> list[Kept]:
@@ -56,18 +73,9 @@ def kept() -> list[Kept]:
 
 def find(text: str) -> Kept:
     """The one that `text` names. Raises CheckpointError for none, or for more than one."""
-    name, _, revision = text.partition("@")
+    sources = _sources(text)
     folder = Path(text).expanduser().absolute()
-    found = [
-        each
-        for each in kept()
-        if each.path == folder
-        or (
-            (each.name == name or _same_source(each.name, name))
-            and each.revision.startswith(revision)
-        )
-        or (revision and each.asked == revision and _same_source(each.name, name))
-    ]
+    found = [each for each in kept() if each.path == folder or each.meant_by(sources)]
     if len(found) == 1:
         return found[0]
     if not found:
@@ -76,8 +84,12 @@ def find(text: str) -> Kept:
             "It was pulled under another name, or removed.",
             "See what is there: robotd ckpt list. Fetch it: robotd ckpt pull " + text,
         )
+    raise _several(text, found)
+
+
+def _several(text: str, found: list[Kept]) -> CheckpointError:
     listed = ", ".join(f"{each.name}@{each.revision[:12]} ({each.cache})" for each in found)
-    raise CheckpointError(
+    return CheckpointError(
         f"{text!r} is here {len(found)} times: {listed}.",
         "Several revisions were pulled, or robotd and another program each fetched it.",
         "Name the one that is meant: NAME@REVISION, or its folder from robotd ckpt list --json.",
@@ -86,34 +98,49 @@ def find(text: str) -> Kept:
 
 def local_folder(text: str) -> Path:
     """The folder of a checkpoint that a person names where one is loaded: a folder as it is, else
-    what was pulled under that name, the newest pull if there are several.
+    what was pulled under that name: robotd's newest pull, else the hub's `main`, else the branch or
+    tag that came last.
 
-    Raises CheckpointError when it is neither.
+    Raises CheckpointError when it is neither, or several commits of which nothing says more.
     """
     path = Path(text).expanduser()
     if path.exists():
         return path
-    try:
-        parse_source(text.removesuffix("/"))
-    except CheckpointError:
+    sources = _sources(text.removesuffix("/"))
+    if not sources:
         return path  # a folder that is not there: whoever opens it says so
-    if not ("://" in text or text.count("/") == 1) or text.startswith((".", "/", "~")):
-        return path
-    name, _, revision = text.partition("@")
-    found = [
-        each
-        for each in (*_own({}), *_hubs({}))
-        if each.complete
-        and _same_source(each.name, name)
-        and (not revision or each.asked == revision or each.revision.startswith(revision))
-    ]
+    here = [each for each in (*_own({}), *_hubs({})) if each.complete]
+    found = [each for each in here if each.meant_by(sources)] or _within(here, sources[0])
     if not found:
         raise CheckpointError(
             f"There is no folder {text}, and nothing of that name was pulled.",
             "It is a name on the hub or a store's URL; robotd does not fetch while it loads.",
             f"robotd ckpt pull {text}",
         )
-    return max(found, key=lambda each: (each.cache == "robotd", each.pulled_at)).path
+    return _meant(text, found).path
+
+
+def _within(here: list[Kept], source: Source) -> list[Kept]:
+    """A folder of a repository that is here as a whole."""
+    if not source.folder:
+        return []
+    whole = (replace(source, folder=""),)
+    return [
+        replace(each, path=each.path / source.folder)
+        for each in here
+        if each.meant_by(whole) and (each.path / source.folder).is_dir()
+    ]
+
+
+def _meant(text: str, found: list[Kept]) -> Kept:
+    """The one of several that a name without a commit stands for. Raises CheckpointError."""
+    own = [each for each in found if each.cache == "robotd"]
+    if own:
+        return max(own, key=lambda each: each.pulled_at)
+    named = [each for each in found if each.refs]
+    if not named and len(found) > 1:
+        raise _several(text, found)
+    return max(named or found, key=lambda each: ("main" in each.refs, each.changed_at))
 
 
 def remove(each: Kept) -> None:
@@ -185,6 +212,7 @@ def _hubs(loaded: dict[str, Path]) -> Iterator[Kept]:
                 size_bytes=revision.size_on_disk,
                 here_bytes=revision.size_on_disk,
                 asked=", ".join(sorted(revision.refs)),
+                changed_at=revision.last_modified,
                 used_by=_users(loaded, folder),
             )
 
@@ -212,11 +240,17 @@ def _shallow(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _same_source(one: str, other: str) -> bool:
+def _sources(text: str) -> tuple[Source, ...]:
+    """What a text may name that can be pulled; none for a folder's path and the like. A store has no
+    revisions, but what was pulled of it has: `gs://bucket/path@1f3a` may mean one."""
     try:
-        return parse_source(one).url == parse_source(other).url
+        said = parse_source(text)
     except CheckpointError:
-        return False
+        return ()
+    place, mark, revision = said.place.rpartition("@")
+    if said.scheme == "hf" or not mark or "/" in revision:
+        return (said,)
+    return said, replace(said, place=place, revision=revision)
 
 
 def _users(loaded: dict[str, Path], folder: Path) -> tuple[str, ...]:

@@ -38,6 +38,15 @@ class Source:
         return self.place if self.scheme == "hf" and not self.folder else self.url
 
     @property
+    def text(self) -> str:
+        """What pulls it again: its name with the revision, where one is meant."""
+        if self.scheme != "hf" or not self.revision:
+            return self.name
+        if not self.folder:
+            return f"{self.place}@{self.revision}"
+        return f"hf://{self.place}@{self.revision}/{self.folder}"
+
+    @property
     def slug(self) -> str:
         """A folder's name for it."""
         return re.sub(r"[^\w.-]+", "--", self.url.replace("://", "--")).strip("-")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from policies.checkpoint.container import open_container
 from policies.pulling import list_command, pull_command, rm_command, shelf
-from policies.pulling.manifest import store_root
+from policies.pulling.manifest import manifest_of, store_root
 from policies.pulling.pull import open_remote, plan, pull
 from policies.pulling.remote import RemoteFile, check_paths, needed
 from policies.pulling.room import check_room, fleeting
@@ -245,6 +246,97 @@ def test_an_object_store_is_pulled_as_it_is(person: Path) -> None:
         assert local_folder("memory://bucket/checkpoints/pi0") == folder
         with pytest.raises(CheckpointError, match="nothing at memory://bucket/no"):
             pulled("memory://bucket/no")
+    finally:
+        memory.rm("/bucket", recursive=True)
+
+
+def snapshot(person: Path, commit: str, age_s: float, *refs: str) -> Path:
+    """A revision in the hub's own cache, as its client keeps it."""
+    repo = person / "hf/hub/models--me--tiny"
+    folder = repo / "snapshots" / (commit * 40)
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"type": "{commit}"}}')
+    header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+    data = len(header).to_bytes(8, "little") + header + b"0000"
+    (folder / "model.safetensors").write_bytes(data)
+    for file in folder.iterdir():
+        os.utime(file, (time.time() - age_s,) * 2)
+    for ref in refs:
+        (repo / "refs").mkdir(exist_ok=True)
+        (repo / "refs" / ref).write_text(commit * 40)
+    return folder
+
+
+def test_of_the_hubs_revisions_main_is_meant_then_the_newest_named_one(
+    person: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never the one whose commit happens to come first in the alphabet."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(person / "hf/hub"))
+    snapshot(person, "a", 30.0)
+    snapshot(person, "f", 0.0)
+    with pytest.raises(CheckpointError, match="is here 2 times"):
+        local_folder("me/tiny")
+    older = snapshot(person, "b", 20.0, "v1")
+    newer = snapshot(person, "c", 10.0, "v2", "stable")
+    assert local_folder("me/tiny") == newer
+    assert local_folder("me/tiny@v1") == older and find("me/tiny@stable").path == newer
+    assert local_folder("me/tiny@" + "a" * 7).name == "a" * 40
+    main = snapshot(person, "d", 25.0, "main")
+    assert local_folder("me/tiny") == main
+
+
+def test_going_on_with_a_pull_is_told_with_its_revision(hub: ModelHub) -> None:
+    """Without it the remedy would fetch main from its first byte."""
+
+    def cut(file: str, at: int) -> None:
+        if file == "model.safetensors" and at >= 2 << 20:
+            raise CutError
+
+    hub.read = cut
+    commit = hub.repos["me/tiny"].commit
+    with pytest.raises(CheckpointError, match="more tries brought nothing") as error:
+        pulled(f"me/tiny@{commit}")
+    assert f"robotd ckpt pull me/tiny@{commit}" in error.value.do
+    hub.read = lambda _file, _at: None
+    begun = len(hub.asked)
+    assert pulled(error.value.do.rpartition(" ")[2]).exists()
+    assert next(a.start for a in hub.asked[begun:] if a.file == "model.safetensors") > 0
+
+
+def test_a_folder_at_a_revision_is_found_by_the_text_it_was_pulled_by(hub: ModelHub) -> None:
+    files = {"sub/config.json": b'{"type": "act"}', "sub/model.safetensors": b"x" * 64}
+    hub.repos["me/both"] = Repo(files | {"config.json": b"{}"})
+    commit = hub.repos["me/both"].commit
+    text = f"hf://me/both@{commit}/sub"
+    folder = pulled(text)
+    assert local_folder(text) == folder == local_folder("hf://me/both/sub")
+    assert find(text).path == folder
+    with pytest.raises(CheckpointError, match="nothing of that name was pulled"):
+        local_folder("me/both")
+    assert parse_source(text).text == text
+    whole = pulled("me/both")
+    assert local_folder(text) == folder
+    shutil.rmtree(folder)
+    manifest_of(folder).unlink()
+    assert local_folder(text) == whole / "sub"  # of the whole, which is here
+
+
+def test_a_stores_pull_is_named_by_its_revision_too(person: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.pipe("/bucket/x/model.safetensors", b"one")
+        one = pulled("memory://bucket/x")
+        memory.pipe("/bucket/x/model.safetensors", b"second")
+        two = pulled("memory://bucket/x")
+        assert one != two
+        with pytest.raises(CheckpointError, match="is here 2 times"):
+            find("memory://bucket/x")
+        for folder in (one, two):
+            assert find(f"memory://bucket/x@{folder.name}").path == folder
     finally:
         memory.rm("/bucket", recursive=True)
 
