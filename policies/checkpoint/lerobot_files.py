@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from policies.checkpoint.container import Container
-from policies.checkpoint.folder import CONFIG
+from policies.checkpoint.folder import CONFIG, renamed_inputs
 from policies.checkpoint.norms import ACTION, POSTPROCESSOR, PREPROCESSOR, STATE
 from policies.checkpoint.relative import lerobot_keys
 from policies.checkpoint.tensors import WEIGHTS, write_safetensors
@@ -116,7 +116,11 @@ def _pipelines(container: Container, config: Mapping[str, Any]) -> tuple[list[_S
         truncation=True,
         tokenizer_name=TOKENIZER,
     )
-    begin = [_step("rename_observations_processor", rename_map={}), _step("to_batch_processor")]
+    renamed = {was: own for own, was in renamed_inputs(container.path).items()}
+    begin = [
+        _step("rename_observations_processor", rename_map=renamed),
+        _step("to_batch_processor"),
+    ]
     device = _step("device_processor", device="cpu", float_dtype=None)
     if container.kind == "pi05":
         prompt = _step(

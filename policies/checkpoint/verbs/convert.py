@@ -20,10 +20,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from policies.checkpoint.container import open_container
     from policies.checkpoint.convert import convert
+    from policies.pi0.settings import doubts
 
+    path = resolve(args)
+    source = open_container(path, lora_alpha=args.lora_alpha, asset_id=args.asset)
     made = convert(
-        resolve(args),
+        path,
         args.to,
         args.out.expanduser(),
         lora_alpha=args.lora_alpha,
@@ -33,6 +37,9 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.to == "lerobot" and made.kind == "pi05" and made.sidecar.state_text == "none":
         sys.stderr.write("robotd plays it as it was trained; LeRobot would tell it the state\n")
+    if source.is_pi0 and source.release_unsaid:  # from here on it is said as it was taken
+        for doubt in doubts(source):
+            sys.stderr.write(f"{doubt.what} {doubt.do}\n")
     sys.stderr.write(f"{made.kind} for {args.to}, {len(made.tensors)} tensors\n")
     say(str(made.path))
     return 0

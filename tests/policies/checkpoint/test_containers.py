@@ -254,6 +254,19 @@ def test_a_conversion_never_overwrites_and_leaves_nothing_half(
     assert [path.name for path in tmp_path.iterdir()] == ["broken"]
 
 
+def test_cameras_that_the_training_renamed_stay_renamed(
+    written: dict[str, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(written["lerobot-g2"], tmp_path / "renamed")
+    path = folder / "policy_preprocessor.json"
+    content = json.loads(path.read_text())
+    front, base = "observation.images.front", "observation.images.base_0_rgb"
+    content["steps"][0]["config"]["rename_map"] = {front: base}
+    path.write_text(json.dumps(content))
+    made = convert(folder, "lerobot", tmp_path / "made")
+    assert read_settings(made).interface.renamed == {base: front}
+
+
 # --- statistics -----------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """How a Pi0 is to be played, from what its folder says, and what is refused because it says another."""
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from policies import ckpt_command
 from policies.border import RobotFeatures
 from policies.camera_contract import differences, trained_setups
 from policies.checkpoint.container import open_container
-from policies.checkpoint.evidence import CameraSetup, Evidence, amend_sidecar
+from policies.checkpoint.evidence import CameraSetup, Evidence, amend_sidecar, read_sidecar
 from policies.checkpoint.verify import Finding, verify
 from policies.fit import fit
 from policies.model import ModelOptions, load_model
@@ -69,6 +71,17 @@ def test_a_release_that_nothing_tells_is_said_with_both_ways_to_say_it(old: Path
     assert '0.5.0 {"state_text": "plain"}' in said.do
     amend_sidecar(old, state_text="plain")
     assert not unsaid(old)
+
+
+def test_converting_says_which_release_was_taken_for_granted(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    ckpt_command.configure(parser)
+    words = ["convert", str(old), "--to", "openpi", "--out", str(tmp_path / "new")]
+    assert ckpt_command.run(parser.parse_args(words)) == 0
+    assert "0.4 or 0.5.0" in capsys.readouterr().err
+    assert read_sidecar(tmp_path / "new").image_pad == "lerobot04"
 
 
 # --- statistics -----------------------------------------------------------------------------------
