@@ -29,7 +29,7 @@ _LINE = re.compile(
 _NAMED, _FILLED = "3", "7"
 _OURS = {"--hardware", "VERB", "WHAT", "PART", "action"}
 """What argparse calls the verbs and switches that no text may leave to the person."""
-_UNSAID = ("are required", "expected one argument", "not allowed with")
+_UNSAID = ("are required", "expected one argument", "not allowed with", "invalid choice: '3'")
 """What a text that only names a command may have against it: it is incomplete, or a synopsis."""
 
 
