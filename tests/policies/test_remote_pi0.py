@@ -10,6 +10,7 @@ import pytest
 from config.schema import Config
 from learning.whiskers.flow import flow_of
 from policies.border import load_calibrations
+from policies.checkpoint.evidence import amend_sidecar
 from policies.embodied import EmbodiedModel
 from policies.loaded import load_policy
 from policies.model import ModelOptions, load_model
@@ -35,6 +36,8 @@ def test_a_served_pi0_says_what_it_says_here_in_the_robots_own_units(
     monkeypatch.setattr("policies.server.client.CONNECT_S", 60.0)
     monkeypatch.setattr("policies.remote.LEAST_ANSWER_S", 60.0)
     folder = tiny_pi0.write_openpi_torch(tmp_path / "tiny", tiny_pi0.arrays())
+    mask = [True] * 4 + [False] * 2  # not the row's: it goes with the checkpoint, over the line too
+    amend_sidecar(folder, delta_mask=mask)
     tokenizer = str(train_tokenizer(tmp_path))
     options = ModelOptions(device="cpu", tokenizer=tokenizer, embodiment="so101", fps=30, seed=0)
     served, _ = warmed(load_model(folder, options))
@@ -49,6 +52,10 @@ def test_a_served_pi0_says_what_it_says_here_in_the_robots_own_units(
         far = load_policy(Load(path=server.start(), task="pick up"), config, calibrations)
         assert isinstance(far.model, EmbodiedModel) and isinstance(far.model.inner, RemoteModel)
         assert far.embodiment[0] == "so101" and server.url in far.embodiment[1]
+        named = Load(path=server.url, task="pick up", embodiment="so101")
+        for policy in (near, far, load_policy(named, config, calibrations)):
+            assert isinstance(policy.model, EmbodiedModel)
+            assert policy.model.adapter.delta_mask.tolist() == mask
         assert far.fit.cameras == near.fit.cameras == ("overhead", "wrist")
         assert far.model.inner.sha256 is not None and far.model.evidence.fps == 30
 
