@@ -54,7 +54,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", default="", help="the instruction; default: each episode's own")
     parser.add_argument("--fps", type=int, help="the policy's rate, when the checkpoint is silent")
     parser.add_argument(
-        "--units", choices=UNITS, default="", help="of its joints, where the checkpoint is silent or wrong"
+        "--units",
+        choices=UNITS,
+        default="",
+        help="of its joints, where the checkpoint is silent or wrong",
     )
     parser.add_argument(
         "--rename",

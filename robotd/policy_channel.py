@@ -79,8 +79,8 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="re
     decide what it does, or of a recording's actions; `inference_ms` that of one warm chunk.
 
     `embodiment` is the convention of a Pi0, `time_scale` how fast chunks are played, `changed` what is
-    changed in its actions, `pauses` why the arm will stop between chunks; `camera_differences` how this robot's cameras are not
-    those of the training, `camera_do` what to do about the first.
+    changed in its actions, `pauses` why the arm will stop between chunks; `camera_differences` how
+    this robot's cameras are not those of the training, `camera_do` what to do about the first.
     """
 
     id: int = 0

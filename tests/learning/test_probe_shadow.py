@@ -38,5 +38,7 @@ def test_a_shadow_names_what_it_can_see_and_says_what_it_cannot(
     found = judged(ended(**changes), PolicyStatus(path="P"))
     assert (found.cause, found.outcome) == (cause, "fail" if cause else "pass")
     words = shadow_text(found)
-    assert "robotd probe --policy CHECKPOINT --dataset NAME" in words  # what it would take to know more
+    assert (
+        "robotd probe --policy CHECKPOINT --dataset NAME" in words
+    )  # what it would take to know more
     assert bool(found.do) == bool(cause)
