@@ -180,14 +180,14 @@ def test_on_the_arm_the_past_comes_from_what_was_published_while_the_policy_was_
     for key in (STATE, WORLD, PICTURE):
         assert all((each == first[key][0]).all() for each in first[key])
     arm.run(71, thinking=True)
-    arm.run(1)
-    assert arm.index == 80 and len(arm.model.asked) == 2
+    arm.run(2)  # the first chunk is planned with, then the row of tick 80 is looked at
+    assert arm.index == 81 and len(arm.model.asked) == 2
     seen = arm.model.asked[1]
     past = (80 - 24, 80 - 12, 80)  # 100 ms are 12 ticks
     states = [border.state((ENCODER[0] + index, *ENCODER[1:])) for index in past]
     np.testing.assert_array_equal(seen[STATE], states)
     np.testing.assert_array_equal(seen[PICTURE][:, 0, 0, 0], past)
-    assert seen[WORLD][-1, 0] == 80
+    assert seen[WORLD][-1, 0] == 81  # the newest that was told when it was looked at
 
 
 def test_the_world_of_the_past_is_the_one_that_was_told_then(arm: Arm) -> None:
