@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 from dataset.place import dataset_at, name_of
@@ -59,9 +60,16 @@ def planned(args: argparse.Namespace) -> tuple[TrainPlan, Path, str]:
         device=args.device or "auto",
         base=base_of(args.base),
         wandb=args.wandb,
+        wandb_mode="" if args.bundle else _wandb_mode(),  # a bundle asks where it runs
         options=said.options,
     )
     return made, root, args.units
+
+
+def _wandb_mode() -> str:
+    """What WANDB_MODE says, where that is another than LeRobot's own."""
+    mode = os.environ.get("WANDB_MODE", "")
+    return mode if mode in ("offline", "disabled") else ""
 
 
 def _check_resumable(args: argparse.Namespace) -> None:

@@ -74,7 +74,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def command(bundle: dict[str, Any]) -> list[str]:
     """The trainer's arguments, with the bundle's own folders in place of their names."""
-    return [word.replace("{bundle}", str(HERE)) for word in bundle["arguments"]]
+    words = [word.replace("{bundle}", str(HERE)) for word in bundle["arguments"]]
+    mode = os.environ.get("WANDB_MODE", "")
+    if "--wandb.enable=true" in words and mode in ("offline", "disabled"):
+        words.append(
+            f"--wandb.mode={mode}"
+        )  # LeRobot's own default, online, overrules the variable
+    return words
 
 
 def resumed(bundle: dict[str, Any], config: Path, output: Path) -> list[str]:

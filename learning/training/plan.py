@@ -47,6 +47,8 @@ class TrainPlan:
     resume: bool = False
     imagenet: bool = True
     wandb: str = ""
+    wandb_mode: str = ""
+    """offline or disabled; LeRobot's own default, online, overrules WANDB_MODE."""
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -115,6 +117,8 @@ def arguments(plan: TrainPlan) -> list[str]:
     }
     if plan.wandb:
         said["wandb.project"] = plan.wandb
+        if plan.wandb_mode:
+            said["wandb.mode"] = plan.wandb_mode
     return _as_words({**said, **plan.options})
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from learning.training import command, prepare
+from learning.training import bundle_program, command, prepare
 from learning.training.asked import planned
 from learning.training.base import check_kind
 from learning.training.disk import Room
@@ -137,6 +137,23 @@ def test_what_robotd_decides_is_not_passed_on_behind_its_back() -> None:
         with pytest.raises(CheckpointError, match="not passed on") as caught:
             passed_on([f"{name}=2"])
         assert remedy in caught.value.do
+
+
+@pytest.mark.parametrize(("mode", "said"), [("offline", "offline"), ("online", None), ("", None)])
+def test_a_run_logs_where_wandb_mode_says(
+    mode: str, said: str | None, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LeRobot tells WandB its own mode, online, and the variable counts for nothing."""
+    record(home)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    here, _, _ = planned(asked("act", "--dataset", "me/blocks", "--wandb", "x"))
+    wanted = [f"--wandb.mode={said}"] if said else []
+    assert [word for word in arguments(here) if "wandb.mode" in word] == wanted
+    packed, _, _ = planned(asked("act", "--dataset", "me/blocks", "--wandb", "x", "--bundle", "B"))
+    assert not [word for word in arguments(packed) if "wandb.mode" in word]
+    words = bundle_program.command({"arguments": ["--wandb.enable=true"]})
+    assert words[1:] == wanted
+    assert bundle_program.command({"arguments": ["--wandb.enable=false"]})[1:] == []
 
 
 def test_every_word_that_robotd_says_itself_is_its_own(home: Path, tmp_path: Path) -> None:
