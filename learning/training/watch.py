@@ -123,7 +123,7 @@ class Bottleneck:
                 f"compute-bound: {100 * self.waiting_share:.0f} % of a step is spent getting and "
                 f"preparing a batch ("
                 f"{1000 * self.data_s:.0f} of {1000 * (self.data_s + self.update_s):.0f} ms); "
-                f"{self.workers} workers are enough"
+                f"{self.workers} {'worker is' if self.workers == 1 else 'workers are'} enough"
             )
         said = (
             f"data-bound: {100 * self.waiting_share:.0f} % of a step is spent getting and preparing "
