@@ -42,15 +42,14 @@ class Played:
 
     def __init__(self, policy: str) -> None:
         self._policy = policy
-        self._first: Status | None = None
-        self._last: Status | None = None
+        self._counts: tuple[int, int] | None = None  # the twin's own, since it was started
+        self._passed = self._refused = 0
         self._bounds_rad: dict[str, tuple[float, float]] = {}
         self._waits = Waits()
 
     def see(self, status: Status) -> str:
         """The line that a status is worth: why the arm waits, once for each kind of reason."""
-        self._first = self._first or status
-        self._last = status
+        self._count(status.twin.plans_passed, status.twin.plans_rejected)
         for joint in status.joints:
             at = joint.position_rad
             low, high = self._bounds_rad.get(joint.name, (at, at))
@@ -59,7 +58,7 @@ class Played:
 
     def summary(self) -> str:
         """How many chunks the twin let pass, how far the arm moved, and what it means if it stood."""
-        passed, refused = self._counted()
+        passed, refused = self._passed, self._refused
         joint, deg = self._furthest()
         line = (
             f"  {passed} chunks passed the twin, {refused} did not; "
@@ -76,9 +75,11 @@ class Played:
 
     def raise_if_nothing(self) -> None:
         """Raise StateError when a whole episode went by and no chunk was followed."""
-        passed, refused = self._counted()
-        if passed:
+        if (
+            self._passed or self._furthest()[1] >= STANDS_DEG
+        ):  # its first may be from before a status
             return
+        refused = self._refused
         reason = self._waits.commonest
         what = f"none of its {refused} chunks passed the twin" if refused else "it made no chunk"
         raise StateError(
@@ -90,12 +91,12 @@ class Played:
     def _probe(self) -> str:
         return f"robotd probe --policy {self._policy} --dataset NAME says why in a minute"
 
-    def _counted(self) -> tuple[int, int]:
-        if self._first is None or self._last is None:
-            return 0, 0
-        first, last = self._first.twin, self._last.twin
-        passed = last.plans_passed - first.plans_passed
-        return passed, last.plans_rejected - first.plans_rejected
+    def _count(self, passed: int, refused: int) -> None:
+        """Add what was judged since the last status; a twin that was restarted counts from 0."""
+        before = self._counts or (passed, refused)
+        self._counts = passed, refused
+        self._passed += passed - before[0] if passed >= before[0] else passed
+        self._refused += refused - before[1] if refused >= before[1] else refused
 
     def _furthest(self) -> tuple[str, float]:
         moved = {name: math.degrees(high - low) for name, (low, high) in self._bounds_rad.items()}

@@ -91,7 +91,7 @@ class PlanDesk:
         )
         self._failure: dict[str, RobotdError] = {}
         self._load_number = 0
-        self._load_ns = 0  # when the present one was asked for
+        self._load_ns = 0  # when the present one was asked for, or last said how far it is
         self._asked = messages.LoadPolicy(path="")
         self._replay_ready = False
         self._replay_key = ""
@@ -255,6 +255,7 @@ class PlanDesk:
             case policy_channel.Shadowed():
                 self.shadow.heard(message)
             case policy_channel.Progress():
+                self._load_ns = self._clock.now_ns()  # slow, a large file on a slow disk, but alive
                 log.info("%s: %s", name, message.phase)
 
     def _loaded(self, ready: policy_channel.Ready) -> None:

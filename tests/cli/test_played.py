@@ -53,6 +53,11 @@ def test_the_summary_counts_this_episodes_chunks_and_how_far_the_arm_moved() -> 
     it.raise_if_nothing()
 
 
+def test_a_twin_that_was_restarted_takes_nothing_from_the_count() -> None:
+    it, _ = played(shown(100, 7), shown(110, 8), shown(2, 0), shown(5, 1, lift_deg=31.0))
+    assert it.summary().startswith("  15 chunks passed the twin, 2 did not;")
+
+
 def test_a_policy_whose_every_chunk_was_refused_is_an_error_with_the_commonest_reason() -> None:
     reason = "elbow_flex would go 90° beyond its range 0.0 s into the plan"
     it, _ = played(shown(5, 0), shown(5, 4, "late"), *(shown(5, n, reason) for n in range(5, 9)))

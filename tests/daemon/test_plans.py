@@ -18,7 +18,7 @@ from robotd import messages, policy_channel
 from robotd.clock import NS_PER_S, VirtualClock
 from robotd.errors import CheckpointError, DaemonError, StateError
 from robotd.messages import RunPolicy
-from robotd.policy_channel import Failed, Finished, FromProcess, Load, Ready, Shadowed
+from robotd.policy_channel import Failed, Finished, FromProcess, Load, Progress, Ready, Shadowed
 from robotd.states import RequestKind, State
 
 from .test_probes import FAILED as FAILED_PROBE
@@ -388,6 +388,11 @@ def test_a_load_that_comes_to_no_end_keeps_no_later_one_waiting(robot: Robot) ->
     robot.clock.sleep_until_ns(robot.clock.now_ns() + 31 * NS_PER_S)
     robot.loads("C")
     assert robot.children[POLICY] is not first and not first.running
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 599 * NS_PER_S)
+    robot.tells(POLICY, Progress(phase="hashing model.safetensors: 10 %"))
+    robot.clock.sleep_until_ns(robot.clock.now_ns() + 599 * NS_PER_S)
+    robot.desk.receive()
+    assert robot.desk.status.phase == "loading"  # it is slow, and says how far it is
     robot.clock.sleep_until_ns(robot.clock.now_ns() + 601 * NS_PER_S)
     robot.desk.receive()
     assert robot.desk.status.phase == "failed" and "C was not loaded" in robot.desk.status.error
